@@ -1,0 +1,340 @@
+#include "base/bytes.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bytes bytes_of(const void *data, size_t len)
+{
+    assert(data != NULL || len == 0);
+    return (struct bytes){data, len};
+}
+
+struct bytes bytes_str(const char *text)
+{
+    assert(text != NULL);
+    return (struct bytes){(const uint8_t *)text, strlen(text)};
+}
+
+struct bytes bytes_slice(struct bytes all, size_t at, size_t len)
+{
+    if (at > all.len)
+        at = all.len;
+    if (len > all.len - at)
+        len = all.len - at;
+    return (struct bytes){all.data == NULL ? NULL : all.data + at, len};
+}
+
+bool bytes_equal(struct bytes a, struct bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+int bytes_compare(struct bytes a, struct bytes b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+
+    if (order != 0)
+        return order;
+    return a.len == b.len ? 0 : a.len < b.len ? -1 : 1;
+}
+
+bool bytes_starts_with(struct bytes all, struct bytes prefix)
+{
+    return all.len >= prefix.len && bytes_equal(bytes_slice(all, 0, prefix.len), prefix);
+}
+
+static void buf_release(const struct buf *buf, uint8_t *data, size_t len)
+{
+    if (data != NULL && buf->secret)
+        explicit_bzero(data, len);
+    free(data);
+}
+
+void buf_fini(struct buf *buf)
+{
+    assert(buf != NULL);
+    buf_release(buf, buf->data, buf->cap);
+    buf->data = NULL;
+    buf->len = 0;
+    buf->cap = 0;
+    buf->failed = QK_OK;
+}
+
+void buf_reset(struct buf *buf)
+{
+    assert(buf != NULL);
+    if (buf->secret && buf->len > 0)
+        explicit_bzero(buf->data, buf->len);
+    buf->len = 0;
+    buf->failed = QK_OK;
+}
+
+struct bytes buf_bytes(const struct buf *buf)
+{
+    return (struct bytes){buf->data, buf->len};
+}
+
+enum qk_err buf_error(const struct buf *buf)
+{
+    return buf->failed;
+}
+
+static size_t buf_grown(const struct buf *buf, size_t need)
+{
+    size_t cap = buf->cap < 64 ? 64 : buf->cap;
+
+    while (cap < need)
+        cap = cap > buf->max / 2 ? buf->max : cap * 2;
+    return cap > buf->max ? buf->max : cap;
+}
+
+enum qk_err buf_reserve(struct buf *buf, size_t more)
+{
+    uint8_t *data;
+    size_t cap;
+
+    assert(buf->len <= buf->cap);
+    if (buf->failed != QK_OK)
+        return buf->failed;
+    if (more > buf->max || buf->len > buf->max - more)
+        return buf->failed = QK_ERR_TOO_BIG;
+    if (buf->len + more <= buf->cap)
+        return QK_OK;
+    cap = buf_grown(buf, buf->len + more);
+    data = malloc(cap);
+    if (data == NULL)
+        return buf->failed = QK_ERR_NOMEM;
+    if (buf->len > 0)
+        memcpy(data, buf->data, buf->len);
+    buf_release(buf, buf->data, buf->cap);
+    buf->data = data;
+    buf->cap = cap;
+    return QK_OK;
+}
+
+uint8_t *buf_extend(struct buf *buf, size_t len)
+{
+    uint8_t *at;
+
+    if (buf_reserve(buf, len) != QK_OK)
+        return NULL;
+    if (buf->data == NULL) /* a zero-length extension of an empty buffer still needs an address */
+        return (uint8_t *)"";
+    at = buf->data + buf->len;
+    buf->len += len;
+    return at;
+}
+
+void buf_put(struct buf *buf, const void *data, size_t len)
+{
+    uint8_t *at = buf_extend(buf, len);
+
+    if (at != NULL && len > 0)
+        memcpy(at, data, len);
+}
+
+void buf_put_bytes(struct buf *buf, struct bytes bytes)
+{
+    buf_put(buf, bytes.data, bytes.len);
+}
+
+void buf_put_str(struct buf *buf, const char *text)
+{
+    buf_put(buf, text, strlen(text));
+}
+
+void buf_put_u8(struct buf *buf, uint8_t value)
+{
+    buf_put(buf, &value, 1);
+}
+
+void buf_put_u16(struct buf *buf, uint16_t value)
+{
+    uint8_t raw[2];
+
+    put_u16(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
+void buf_put_u32(struct buf *buf, uint32_t value)
+{
+    uint8_t raw[4];
+
+    put_u32(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
+void buf_put_u64(struct buf *buf, uint64_t value)
+{
+    uint8_t raw[8];
+
+    put_u64(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
+void buf_put_blob(struct buf *buf, struct bytes bytes)
+{
+    if (bytes.len > UINT32_MAX) {
+        buf->failed = QK_ERR_TOO_BIG;
+        return;
+    }
+    buf_put_u32(buf, (uint32_t)bytes.len);
+    buf_put_bytes(buf, bytes);
+}
+
+void buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    uint8_t *at;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (len < 0 || buf_reserve(buf, (size_t)len + 1) != QK_OK) {
+        buf->failed = len < 0 ? QK_ERR_INVALID : buf->failed;
+        return;
+    }
+    at = buf->data + buf->len;
+    va_start(args, format);
+    (void)vsnprintf((char *)at, (size_t)len + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)len;
+}
+
+void buf_consume(struct buf *buf, size_t len)
+{
+    if (len == 0 || buf->len == 0)
+        return;
+    if (len > buf->len)
+        len = buf->len;
+    memmove(buf->data, buf->data + len, buf->len - len);
+    if (buf->secret)
+        explicit_bzero(buf->data + buf->len - len, len);
+    buf->len -= len;
+}
+
+struct reader reader_of(struct bytes in)
+{
+    return (struct reader){in, 0, QK_OK};
+}
+
+struct bytes reader_bytes(struct reader *reader, size_t len)
+{
+    struct bytes out;
+
+    assert(reader->at <= reader->in.len);
+    if (reader->failed != QK_OK || len > reader->in.len - reader->at) {
+        reader->failed = QK_ERR_INVALID;
+        return BYTES_NONE;
+    }
+    out = bytes_slice(reader->in, reader->at, len);
+    reader->at += len;
+    return out;
+}
+
+void reader_copy(struct reader *reader, uint8_t *ret_out, size_t len)
+{
+    struct bytes in = reader_bytes(reader, len);
+
+    memset(ret_out, 0, len);
+    if (in.len > 0)
+        memcpy(ret_out, in.data, in.len);
+}
+
+uint8_t reader_u8(struct reader *reader)
+{
+    uint8_t raw[1];
+
+    reader_copy(reader, raw, sizeof raw);
+    return raw[0];
+}
+
+uint16_t reader_u16(struct reader *reader)
+{
+    uint8_t raw[2];
+
+    reader_copy(reader, raw, sizeof raw);
+    return get_u16(raw);
+}
+
+uint32_t reader_u32(struct reader *reader)
+{
+    uint8_t raw[4];
+
+    reader_copy(reader, raw, sizeof raw);
+    return get_u32(raw);
+}
+
+uint64_t reader_u64(struct reader *reader)
+{
+    uint8_t raw[8];
+
+    reader_copy(reader, raw, sizeof raw);
+    return get_u64(raw);
+}
+
+struct bytes reader_blob(struct reader *reader, size_t len_max)
+{
+    uint32_t len = reader_u32(reader);
+
+    if (len > len_max) {
+        reader->failed = QK_ERR_INVALID;
+        return BYTES_NONE;
+    }
+    return reader_bytes(reader, len);
+}
+
+struct bytes reader_rest(struct reader *reader)
+{
+    return reader_bytes(reader, reader->in.len - reader->at);
+}
+
+enum qk_err reader_error(const struct reader *reader)
+{
+    return reader->failed;
+}
+
+enum qk_err reader_end(const struct reader *reader)
+{
+    if (reader->failed != QK_OK)
+        return reader->failed;
+    return reader->at == reader->in.len ? QK_OK : QK_ERR_INVALID;
+}
+
+void put_u16(uint8_t out[static 2], uint16_t value)
+{
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+}
+
+void put_u32(uint8_t out[static 4], uint32_t value)
+{
+    put_u16(out, (uint16_t)(value >> 16));
+    put_u16(out + 2, (uint16_t)value);
+}
+
+void put_u64(uint8_t out[static 8], uint64_t value)
+{
+    put_u32(out, (uint32_t)(value >> 32));
+    put_u32(out + 4, (uint32_t)value);
+}
+
+uint16_t get_u16(const uint8_t in[static 2])
+{
+    return (uint16_t)((uint16_t)in[0] << 8 | in[1]);
+}
+
+uint32_t get_u32(const uint8_t in[static 4])
+{
+    return (uint32_t)get_u16(in) << 16 | get_u16(in + 2);
+}
+
+uint64_t get_u64(const uint8_t in[static 8])
+{
+    return (uint64_t)get_u32(in) << 32 | get_u32(in + 4);
+}
