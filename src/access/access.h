@@ -1,0 +1,42 @@
+/* Who asks, and what they may do: pure decisions, deny by default. */
+#ifndef ACCESS_ACCESS_H
+#define ACCESS_ACCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define USER_ID_BYTES 16
+#define USER_NAME_BYTES_MAX 128
+
+enum principal_kind {
+    PRINCIPAL_NONE,    /* not logged in */
+    PRINCIPAL_CONTROL, /* the control socket: whoever may open it (0600) administers the node */
+    PRINCIPAL_USER,
+};
+
+struct principal {
+    enum principal_kind kind;
+    uint8_t user_id[USER_ID_BYTES];
+    char name[USER_NAME_BYTES_MAX + 1];
+    uint64_t credential_version;
+    bool admin;
+};
+
+/* What a route needs. */
+enum access_right {
+    ACCESS_PUBLIC,       /* no login: /, /_up, health */
+    ACCESS_STATUS,       /* no login on loopback */
+    ACCESS_USER,         /* any logged-in user */
+    ACCESS_DB_READ,      /* read in a database */
+    ACCESS_DB_WRITE,     /* write in a database */
+    ACCESS_DB_ADMIN,     /* create, drop, list */
+    ACCESS_CLUSTER,      /* administers members, seal, invite */
+    ACCESS_CONTROL_ONLY, /* init and join: the control socket and nothing else */
+};
+
+/* QK_OK, QK_ERR_UNAUTHENTICATED (no login where one is due) or QK_ERR_DENIED. */
+MUST_USE enum qk_err access_check(const struct principal *who, enum access_right right);
+
+#endif

@@ -1,0 +1,106 @@
+/* One request being answered, whatever it came in by: a client's connection, the control socket,
+ * or a peer that forwarded it. `http` makes it and reads it; a use case (a handler) answers it.
+ *
+ * A handler may answer at once or later, and does so exactly once: either exchange_reply*, or
+ * exchange_start, any number of exchange_write, then exchange_end. After the end the exchange is
+ * gone. If the client went away first, exchange_closed() is true: a streaming handler stops
+ * producing and still calls exchange_end. Nothing here blocks. */
+#ifndef SERVICE_EXCHANGE_H
+#define SERVICE_EXCHANGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "access/access.h"
+#include "base/bytes.h"
+
+enum method {
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_PUT,
+    METHOD_POST,
+    METHOD_DELETE,
+    METHOD_COPY,
+    METHOD_LIST
+};
+
+#define REQUEST_SEGMENTS_MAX 8
+#define REQUEST_PARAMS_MAX 64
+#define REPLY_FIELDS_MAX 8
+
+struct request_param {
+    struct bytes name;  /* percent-decoded */
+    struct bytes value; /* percent-decoded */
+};
+
+struct request {
+    enum method method;
+    struct bytes target; /* as it came: path and query, for forwarding and messages */
+    struct bytes segments[REQUEST_SEGMENTS_MAX]; /* percent-decoded path segments, no slashes */
+    unsigned segments_n;
+    struct request_param params[REQUEST_PARAMS_MAX];
+    unsigned params_n;
+    struct bytes if_match;      /* without quotes; empty if absent */
+    struct bytes if_none_match; /* without quotes; empty if absent */
+    struct bytes content_type;
+    struct bytes accept;
+    struct bytes host;
+    struct bytes body; /* plaintext in a secret buffer owned by the exchange */
+    struct principal who;
+    bool forwarded; /* came from a peer: never forwarded again */
+};
+
+struct reply_field {
+    const char *name;
+    char value[192];
+};
+
+struct exchange;
+
+struct exchange_ops {
+    /* `length` is the body's size, or SIZE_MAX when it is streamed. */
+    void (*start)(struct exchange *exchange, int status, const char *content_type,
+                  const struct reply_field *fields, unsigned fields_n, size_t length);
+    void (*write)(struct exchange *exchange, struct bytes body);
+    void (*end)(struct exchange *exchange);
+    size_t (*queued)(const struct exchange *exchange); /* bytes not yet taken by the socket */
+    /* Calls `drained` once, later, when less than 256 KiB is queued or the client is gone. */
+    void (*on_drain)(struct exchange *exchange, void (*drained)(void *arg), void *arg);
+};
+
+struct exchange {
+    const struct exchange_ops *ops;
+    struct request request;
+    struct reply_field fields[REPLY_FIELDS_MAX];
+    unsigned fields_n;
+    bool started;
+    bool closed; /* the client is gone */
+    /* Names the client's address or "control socket", for audit and messages. */
+    char from[64];
+    /* http's: the instant the request was complete, for the latency metric. */
+    uint64_t began_ns;
+};
+
+/* Adds a header field to the reply; before start only. */
+void exchange_field(struct exchange *exchange, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A whole reply; takes over the reference of `body`. HEAD sends the head alone. */
+void exchange_reply_json(struct exchange *exchange, int status, json_t *body);
+void exchange_reply_bytes(struct exchange *exchange, int status, const char *content_type,
+                          struct bytes body);
+/* {"error": error, "reason": reason}, CouchDB's shape. */
+void exchange_reply_error(struct exchange *exchange, int status, const char *error,
+                          const char *reason_format, ...) __attribute__((format(printf, 4, 5)));
+/* The usual status, error word and reason of `err` (409 conflict, 503 sealed, ...). */
+void exchange_reply_err(struct exchange *exchange, enum qk_err err);
+
+void exchange_start(struct exchange *exchange, int status, const char *content_type);
+void exchange_write(struct exchange *exchange, struct bytes body);
+void exchange_end(struct exchange *exchange);
+size_t exchange_queued(const struct exchange *exchange);
+void exchange_on_drain(struct exchange *exchange, void (*drained)(void *arg), void *arg);
+
+/* The first query parameter of that name. */
+bool request_param(const struct request *request, const char *name, struct bytes *ret_value);
+
+#endif

@@ -1,0 +1,44 @@
+/* What the use cases share. `node` makes it at start and wires what comes from below. */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+
+struct uv_loop_s;
+struct store;
+struct consensus;
+struct link;
+struct keyring;
+struct audit;
+struct node_sec;
+struct catalog; /* databases and users, decrypted, kept while unsealed: service/catalog.h */
+struct cluster; /* seal machine, dealing, members: service/cluster.h */
+
+struct service {
+    struct uv_loop_s *loop;
+    struct store *store;         /* NULL until initialised or joined */
+    struct consensus *consensus; /* NULL until initialised or joined */
+    struct link *link;           /* NULL until initialised or joined */
+    struct node_sec *node_sec;   /* NULL until initialised or joined */
+    struct keyring *keyring;     /* NULL while sealed */
+    struct catalog *catalog;     /* NULL while sealed */
+    struct cluster *cluster;
+    struct audit *audit;
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint8_t node_id[NODE_ID_BYTES];
+    char node_name[NODE_NAME_BYTES_MAX + 1];
+    char data_dir[512];
+    char peer_address[ADDRESS_BYTES_MAX + 1];   /* advertised to members */
+    char client_address[ADDRESS_BYTES_MAX + 1]; /* advertised to clients */
+    uint64_t now_ms;                            /* loop time, monotonic */
+};
+
+/* Documents may be served: unsealed, keyring and catalog open, and a second member has joined. */
+bool service_is_open(const struct service *service);
+/* Why not, for people: "waiting for 1 more node: n2 (last seen 12 s ago), n3 (never)". */
+void service_closed_reason(const struct service *service, char *ret_text, unsigned long len);
+
+#endif
