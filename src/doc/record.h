@@ -1,0 +1,80 @@
+/* The revision record: the clear part of a stored document, in front of its envelopes.
+ *
+ *     value  = format u8 = 1 ‖ mac[16] ‖ header_len u32 ‖ header ‖ envelope of leaf 0 ‖ of leaf 1
+ * ... header = leaves_n u16 ‖ leaf ... leaf   = flags u8 ‖ generation u32 ‖ hash[16] ‖ key_id[16] ‖
+ * key_version u32 ‖ sealed_at u64 ‖ body_bytes u32 ‖ envelope_bytes u32 ‖ path_n u16 ‖ path_n x
+ * hash[16]
+ *
+ * The leaves are those of the revision tree, the winner first; a path names a leaf's ancestors from
+ * its parent on, so the leaves together are the tree, cut at the database's revision limit. Normal
+ * edits keep one leaf; replication (new_edits=false) may bring more. The mac is keyed by the
+ * integrity key and binds cluster, database, document id, record version and header, so that lists
+ * and feeds need open no envelope; an envelope's AAD binds its revision and `sealed_at`, the record
+ * version that it was sealed for. */
+#ifndef DOC_RECORD_H
+#define DOC_RECORD_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "doc/revision.h"
+#include "secret/secret.h"
+
+#define RECORD_FORMAT 1
+#define RECORD_MAC_BYTES 16
+#define RECORD_LEAVES_MAX 1000
+#define RECORD_PATH_MAX 1000 /* CouchDB's default _revs_limit */
+#define RECORD_KEY_ID_BYTES 16
+
+#define RECORD_LEAF_DELETED 0x01
+
+struct record_leaf {
+    struct revision revision;
+    bool deleted;
+    uint8_t key_id[RECORD_KEY_ID_BYTES];
+    uint32_t key_version;
+    uint64_t sealed_at;    /* record version in the envelope's AAD */
+    uint32_t body_bytes;   /* of the plaintext */
+    struct bytes path;     /* path_n hashes, borrowed */
+    struct bytes envelope; /* borrowed */
+};
+
+/* Where a record stands; all of it is bound by the mac. */
+struct record_place {
+    const uint8_t *cluster;  /* CLUSTER_ID_BYTES */
+    const uint8_t *database; /* DATABASE_ID_BYTES */
+    struct bytes document_id;
+    uint64_t record_version;
+};
+
+struct record {
+    struct record_leaf *leaves; /* owned; leaves[0] wins */
+    unsigned leaves_n;
+};
+
+#define RECORD_EMPTY ((struct record){NULL, 0})
+
+/* Parses and authenticates; the leaves borrow from `value`. The caller ends with record_fini.
+ * QK_ERR_CORRUPT for anything that is not a record made for this place, QK_ERR_NOMEM and the errors
+ * of mac_compute. */
+MUST_USE enum qk_err record_decode(const struct secret *integrity_key,
+                                   const struct record_place *place, struct bytes value,
+                                   struct record *ret_record);
+/* The same, of the winner alone and without memory: `ret_leaf` borrows from `value`. */
+MUST_USE enum qk_err record_decode_winner(const struct secret *integrity_key,
+                                          const struct record_place *place, struct bytes value,
+                                          struct record_leaf *ret_leaf, unsigned *ret_leaves_n);
+/* Appends the value for `record` at `place`; the leaves are put in order, winner first. */
+MUST_USE enum qk_err record_encode(const struct secret *integrity_key,
+                                   const struct record_place *place, struct record *record,
+                                   struct buf *out);
+void record_fini(struct record *record);
+
+/* The leaf of that revision, NULL if there is none. */
+struct record_leaf *record_find(const struct record *record, const struct revision *revision);
+/* Live before deleted, then revision_compare: CouchDB's winner. >0 if `a` comes first. */
+int record_leaf_compare(const struct record_leaf *a, const struct record_leaf *b);
+/* Appends to `out` the path of a child of `parent`: the parent's hash, then its path, cut to
+ * `limit` hashes. */
+void record_child_path(const struct record_leaf *parent, unsigned limit, struct buf *out);
+
+#endif

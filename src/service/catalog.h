@@ -1,0 +1,60 @@
+/* Databases and users, in clear in memory while the node is unsealed.
+ *
+ * At rest each is a record in space CATALOG: its name a keyed hash, its value an envelope under the
+ * catalog key. catalog_open reads them all once; store_watch keeps them current afterwards, on
+ * every node alike. All memory here is wiped when freed. */
+#ifndef SERVICE_CATALOG_H
+#define SERVICE_CATALOG_H
+
+#include "access/user.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "doc/record.h"
+#include "service/service.h"
+
+#define CATALOG_NAME_BYTES 32 /* keyed hash */
+#define CATALOG_KEY_BYTES (DATABASE_ID_BYTES + CATALOG_NAME_BYTES)
+
+struct catalog_database {
+    uint8_t id[DATABASE_ID_BYTES];
+    char name[DATABASE_NAME_BYTES_MAX + 1];
+    uint8_t key[CATALOG_KEY_BYTES]; /* of the catalog record: the condition of every write */
+    uint64_t record_version;
+    uint32_t revs_limit;
+    uint64_t created_ms; /* Unix time */
+};
+
+typedef void (*catalog_open_cb)(void *arg, enum qk_err err);
+/* Reads the catalog with service->keyring and service->store, both open; then sets
+ * service->catalog, begins to watch, and calls `cb` from the loop. QK_ERR_CORRUPT names the record
+ * in the log. If catalog_close comes first, `cb` gets QK_ERR_CLOSED. */
+MUST_USE enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg);
+/* Wipes and frees; sets service->catalog to NULL. Fine when nothing is open. To be called when the
+ * node seals, before the keyring closes. */
+void catalog_close(struct service *service);
+
+/* Valid until control returns to the loop. NULL if there is none. */
+const struct catalog_database *catalog_database_find(const struct catalog *catalog,
+                                                     struct bytes name);
+const struct user *catalog_user_find(const struct catalog *catalog, struct bytes name);
+size_t catalog_databases_n(const struct catalog *catalog);
+size_t catalog_users_n(const struct catalog *catalog);
+/* The names in code-point order: calls `each` until it returns false. */
+void catalog_databases_each(const struct catalog *catalog,
+                            bool (*each)(void *arg, const struct catalog_database *database),
+                            void *arg);
+
+/* The record key of a database's or user's name. */
+MUST_USE enum qk_err catalog_database_key(const struct service *service, struct bytes name,
+                                          uint8_t ret_key[static CATALOG_KEY_BYTES]);
+MUST_USE enum qk_err catalog_user_key(const struct service *service, struct bytes name,
+                                      uint8_t ret_key[static CATALOG_KEY_BYTES]);
+/* The record value, sealed for `record_version`; for submit and for init, which makes the first
+ * user before any catalog is open (service->keyring and cluster_id are enough). */
+MUST_USE enum qk_err catalog_database_seal(const struct service *service,
+                                           const struct catalog_database *database,
+                                           uint64_t record_version, struct buf *out);
+MUST_USE enum qk_err catalog_user_seal(const struct service *service, const struct user *user,
+                                       uint64_t record_version, struct buf *out);
+
+#endif

@@ -1,0 +1,32 @@
+/* The use cases about databases and documents: what http's routes call. The right that each needs
+ * (access_check) is the route's; here stands what it does. Each answers the exchange exactly once.
+ *
+ * Segments: /{db} is segments[0], /{db}/{docid} segments[0..1], /{db}/_design/{name}
+ * segments[0..2]. Reads are linearizable unless ?consistency=local. Writes run on the leader: http
+ * forwards them; one that is no leader any more answers 503. */
+#ifndef SERVICE_HANDLERS_H
+#define SERVICE_HANDLERS_H
+
+#include "service/exchange.h"
+#include "service/service.h"
+
+typedef void (*service_handler)(struct service *service, struct exchange *exchange);
+
+void handle_all_dbs(struct service *service, struct exchange *exchange);   /* GET /_all_dbs */
+void handle_uuids(struct service *service, struct exchange *exchange);     /* GET /_uuids */
+void handle_db_put(struct service *service, struct exchange *exchange);    /* PUT /{db} */
+void handle_db_get(struct service *service, struct exchange *exchange);    /* GET, HEAD /{db} */
+void handle_db_delete(struct service *service, struct exchange *exchange); /* DELETE /{db} */
+
+void handle_doc_put(struct service *service, struct exchange *exchange);    /* PUT /{db}/{docid} */
+void handle_doc_post(struct service *service, struct exchange *exchange);   /* POST /{db} */
+void handle_doc_get(struct service *service, struct exchange *exchange);    /* GET, HEAD */
+void handle_doc_delete(struct service *service, struct exchange *exchange); /* DELETE */
+void handle_bulk_docs(struct service *service,
+                      struct exchange *exchange); /* POST /{db}/_bulk_docs */
+/* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
+void handle_ensure_full_commit(struct service *service, struct exchange *exchange);
+void handle_all_docs(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
+void handle_changes(struct service *service, struct exchange *exchange);  /* GET, HEAD, POST */
+
+#endif

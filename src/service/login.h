@@ -1,0 +1,35 @@
+/* Who is asking: name and password against the catalog, argon2id on the pool, failures limited per
+ * account and per address. */
+#ifndef SERVICE_LOGIN_H
+#define SERVICE_LOGIN_H
+
+#include "access/access.h"
+#include "base/bytes.h"
+#include "service/service.h"
+
+/* QK_OK with the principal; QK_ERR_UNAUTHENTICATED; QK_ERR_BUSY with `retry_after_s` when there
+ * were too many failures (429) or too many logins wait; QK_ERR_SEALED; QK_ERR_CLOSED when
+ * `login_fini` came first. `who` is valid during the call only. */
+typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who,
+                         unsigned retry_after_s);
+
+struct login;
+
+/* One a process; the caller (node) keeps it for http. */
+MUST_USE enum qk_err login_new(struct service *service, struct login **ret_login);
+/* Stops accepting, answers what waits with QK_ERR_CLOSED and frees when the last worker is back;
+ * NULL is fine. */
+void login_free(struct login *login);
+/* Checks a name and password, both copied (the copy is wiped). `address` is the client's, without
+ * the port. `cb` fires from the loop, never inside this call, and only if QK_OK is returned. */
+MUST_USE enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
+                                 const char *address, login_cb cb, void *arg);
+/* Splits the value of `Authorization: Basic ...` into name and password in `out` (secret);
+ * QK_ERR_INVALID if it is anything else. */
+MUST_USE enum qk_err login_parse_basic(struct bytes authorization, struct buf *out,
+                                       struct bytes *ret_name, struct bytes *ret_password);
+/* A principal cached by http is good only as long as this is true: the user still exists with the
+ * same credential version and the node is open. */
+bool login_is_current(const struct service *service, const struct principal *who);
+
+#endif
