@@ -1,0 +1,213 @@
+/* The store: the replicated records in LMDB, behind a table of what is applied but not yet synced.
+ *
+ * Threads: everything here is for the loop's thread unless it says otherwise. One writer thread of
+ * the store's own commits batches to LMDB (every 50 ms or 8 MiB) with a full sync, the applied
+ * index in the same transaction. A restart replays the log from store_applied().
+ *
+ * Borrowed values (store_get, cursors) live until the callback that asked for them returns to the
+ * loop; a cursor's row also only until the next call on that cursor.
+ *
+ * Two stores that applied the same commands are equal, whenever each of them wrote to disk: apply
+ * reads no clock, no randomness, no key and no local setting.
+ *
+ * The file is <path> (0600) with <path>-lock and <path>-open (present while open: found at a
+ * start, the last end was unclean and the whole file is walked first). */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "wire/command.h"
+
+struct uv_loop_s;
+struct store;
+struct store_cursor;
+
+struct store_options {
+    unsigned commit_ms;     /* 0: 50 */
+    size_t commit_bytes;    /* 0: 8 MiB */
+    size_t map_bytes;       /* 0: 16 GiB of address space to begin with; it grows as needed */
+    uint64_t reserve_bytes; /* 0: 64 MiB must stay free on the disk, else QK_ERR_FULL */
+    bool no_sync;           /* for tests of other modules only: commits are not synced */
+};
+
+struct store_callbacks {
+    void *arg;
+    /* The disk failed or the file is damaged under the writer: the process must end. */
+    void (*fatal)(void *arg, enum qk_err err, const char *what);
+    /* The disk became full (true) or has room again (false). Optional. */
+    void (*full)(void *arg, bool full);
+};
+
+/* --- start and end ------------------------------------------------------------------------- */
+
+/* Before store_open, before any thread exists: after an unclean end walks the whole file in a child
+ * process. QK_OK: clean, new, or walked and sound. QK_ERR_CORRUPT: it was damaged; it has been set
+ * aside as <path>.damaged-<now_s>, which is written to `ret_aside` (size bytes), and store_open
+ * will start an empty one (store_applied() 0) that needs a snapshot from a peer. */
+MUST_USE enum qk_err store_recover(const char *path, uint64_t now_s, char *ret_aside, size_t size);
+/* The walk alone, in a child process; QK_ERR_CORRUPT and a line for people in `ret_what`. */
+MUST_USE enum qk_err store_check(const char *path, char *ret_what, size_t size);
+/* Renames a damaged file aside; used by store_recover and by whoever got QK_ERR_CORRUPT. */
+MUST_USE enum qk_err store_set_aside(const char *path, uint64_t now_s, char *ret_aside,
+                                     size_t size);
+
+/* Opens or makes the file and starts the writer. On failure a line for people is in `ret_what`
+ * (which may be NULL). `callbacks.fatal` must not be NULL. */
+MUST_USE enum qk_err store_open(struct uv_loop_s *loop, const char *path,
+                                const struct store_options *options,
+                                const struct store_callbacks *callbacks, struct store **ret_store,
+                                char *ret_what, size_t size);
+/* Writes out what is pending (unless the disk refuses), ends the thread and frees the store, then
+ * calls `cb` once. Open cursors must have been closed. */
+void store_close(struct store *store, void (*cb)(void *arg), void *arg);
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+/* To be asked before a command is proposed. QK_ERR_BUSY: more than PENDING_BYTES_MAX wait for the
+ * disk; QK_ERR_FULL: it has no room. Apply itself never refuses: the log has accepted. */
+MUST_USE enum qk_err store_admit(const struct store *store);
+size_t store_pending_bytes(const struct store *store);
+
+/* Applies one committed command; skipped if index <= store_applied(). An empty command only moves
+ * the index. Appends one wire_result a batch to `result` (may be NULL). Malformed commands change
+ * nothing and append nothing. Not-OK must stop the node: QK_ERR_UNSUPPORTED (kind or version not
+ * known here), QK_ERR_NOMEM, QK_ERR_CORRUPT (a record it had to read). */
+MUST_USE enum qk_err store_apply(struct store *store, uint64_t index, uint64_t term,
+                                 struct bytes command, struct buf *result);
+
+uint64_t store_applied(const struct store *store); /* highest index applied */
+uint64_t store_applied_term(const struct store *store);
+uint64_t store_synced(const struct store *store); /* highest index durable in the file */
+
+typedef void (*store_cb)(void *arg, enum qk_err err);
+/* Calls back, never from inside this call, once all that is applied now is durable in the file;
+ * QK_ERR_CLOSED when the store closes first. While the disk is full it waits. */
+void store_flush(struct store *store, store_cb cb, void *arg);
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+struct record {
+    uint64_t version;
+    uint64_t seq; /* of its database; 0 unless a document */
+    uint8_t flags;
+    struct bytes value; /* borrowed, see above */
+};
+
+/* QK_ERR_NOT_FOUND, or QK_ERR_CORRUPT (store_error names file and record). */
+MUST_USE enum qk_err store_get(struct store *store, struct bytes key, struct record *ret_record);
+/* The last damage met: "store.mdb: record …: checksum does not match". "" if none. */
+const char *store_error(const struct store *store);
+
+struct store_row {
+    struct bytes key; /* database id ‖ name */
+    struct record record;
+};
+
+/* Cursors read the file, not what is pending: flush first. They renew their read transaction every
+ * 10,000 records or 100 ms (store_cursor_next does it by itself), so a long scan sees later writes
+ * of what it has not reached yet. At most 1,024 are open. */
+
+/* Records with from <= key < to in key order; an empty `to` is no bound. Descending starts at the
+ * last key below `to`. Both are copied. */
+MUST_USE enum qk_err store_cursor_open(struct store *store, struct bytes from, struct bytes to,
+                                       bool descending, struct store_cursor **ret_cursor);
+/* All records under a prefix. */
+MUST_USE enum qk_err store_cursor_open_prefix(struct store *store, struct bytes prefix,
+                                              bool descending, struct store_cursor **ret_cursor);
+/* Documents of a database by sequence, `since` excluded; each document once, at its newest. */
+MUST_USE enum qk_err store_changes_open(struct store *store,
+                                        const uint8_t database[static DATABASE_ID_BYTES],
+                                        uint64_t since, bool descending,
+                                        struct store_cursor **ret_cursor);
+/* QK_ERR_NOT_FOUND at the end. */
+MUST_USE enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret_row);
+void store_cursor_close(struct store_cursor *cursor); /* takes NULL */
+
+struct store_stats {
+    uint64_t seq;       /* of the newest document write */
+    uint64_t doc_count; /* without tombstones */
+    uint64_t del_count; /* tombstones */
+    uint64_t bytes;     /* keys and values of both */
+};
+
+/* Kept at apply, exact, in memory; all zero for a database without documents. */
+void store_database_stats(const struct store *store,
+                          const uint8_t database[static DATABASE_ID_BYTES],
+                          struct store_stats *ret_stats);
+
+/* --- watching ------------------------------------------------------------------------------ */
+
+/* Calls `cb` from store_apply, after the whole command, once for each key under `prefix` that it
+ * changed; `key` alone 16 bytes: the whole database went; `key` empty: anything may have changed
+ * (a snapshot was swapped in). It may read the store but not apply or swap. */
+typedef void (*store_watch_cb)(void *arg, struct bytes key);
+MUST_USE enum qk_err store_watch(struct store *store, struct bytes prefix, store_watch_cb cb,
+                                 void *arg);
+/* Removes what was registered with exactly these; allowed from the callback. */
+void store_unwatch(struct store *store, store_watch_cb cb, void *arg);
+
+/* --- node-local facts ---------------------------------------------------------------------- */
+
+#define STORE_LOCAL_NAME_BYTES_MAX 128
+#define STORE_LOCAL_VALUE_BYTES_MAX (64 * KIB)
+
+/* Never replicated, not in snapshots, kept across a swap. A put is visible at once and durable when
+ * `cb` (may be NULL) is called; an empty value removes. */
+MUST_USE enum qk_err store_local_get(struct store *store, const char *name,
+                                     struct bytes *ret_value);
+MUST_USE enum qk_err store_local_put(struct store *store, const char *name, struct bytes value,
+                                     store_cb cb, void *arg);
+
+/* --- snapshots ----------------------------------------------------------------------------- */
+
+/* A snapshot is one stream of bytes, a function of the replicated state alone: two equal stores
+ * give the same bytes. It ends with a BLAKE2b-256 of all before. */
+struct store_snapshot;
+struct store_staging;
+
+/* One read transaction over what is in the file (flush first to have all): the only reader that is
+ * not renewed, so it pins the file's old pages while it is open. At most 4 are open. */
+MUST_USE enum qk_err store_snapshot_open(struct store *store, struct store_snapshot **ret_snapshot);
+uint64_t store_snapshot_index(const struct store_snapshot *snapshot);
+uint64_t store_snapshot_term(const struct store_snapshot *snapshot);
+/* About how many bytes the stream will have, for progress. */
+uint64_t store_snapshot_estimate(const struct store_snapshot *snapshot);
+/* Appends up to `len` further bytes to `out`; QK_OK with nothing appended is the end. In constant
+ * memory. Any one thread at a time. */
+MUST_USE enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len,
+                                         struct buf *out);
+void store_snapshot_close(struct store_snapshot *snapshot); /* takes NULL; the loop's thread */
+
+/* The receiving end: a new file beside the store's, filled from the stream in constant memory. Any
+ * one thread at a time, so that it can run on the pool; touches no running store. */
+MUST_USE enum qk_err store_staging_begin(const char *path, struct store_staging **ret_staging);
+MUST_USE enum qk_err store_staging_write(struct store_staging *staging, struct bytes chunk);
+/* Verifies that the stream was whole and its hash right (QK_ERR_CORRUPT), syncs and closes. */
+MUST_USE enum qk_err store_staging_finish(struct store_staging *staging);
+uint64_t store_staging_index(const struct store_staging *staging);
+uint64_t store_staging_term(const struct store_staging *staging);
+/* Frees; the file is removed unless store_swap has taken it. Takes NULL. */
+void store_staging_free(struct store_staging *staging);
+
+/* Puts a finished staging file in the store's place, by rename: after a crash there is the old or
+ * the new one. Node-local facts are carried over. Calls `cb`, never from inside this call; watchers
+ * are told (empty key). Open cursors end with QK_ERR_CLOSED, open snapshots must have been closed
+ * (QK_ERR_BUSY). The staging stays the caller's to free. */
+void store_swap(struct store *store, struct store_staging *staging, store_cb cb, void *arg);
+
+/* --- figures for status and metrics -------------------------------------------------------- */
+
+struct store_figures {
+    uint64_t file_bytes; /* used by records, not counting free pages */
+    uint64_t map_bytes;  /* address space reserved */
+    uint64_t pending_bytes;
+    uint64_t commits;        /* since the start */
+    uint64_t commit_last_us; /* duration of the last one */
+    uint64_t ranges_freeing; /* dropped databases whose pages are still being freed */
+    bool full;
+};
+
+void store_figures(const struct store *store, struct store_figures *ret_figures);
+
+#endif
