@@ -1,0 +1,167 @@
+/* The leader's work on members and deals, as a pure machine. What is left to do is derived from
+ * the replicated records each time, never from memory, so that a new leader goes on where the old
+ * one fell:
+ *
+ *   a deal without FINAL            -> ask for acks, then FINAL
+ *   a joining member not in Raft    -> add it as a standby
+ *   a joining member without a deal -> DEAL_BEGIN, collect generations, build, DEAL
+ *   a joining member in the deal    -> promote, then mark it as a member
+ *
+ * One step at a time, each asked again until its record shows it done; whatever fails starts over
+ * from the records. Removal, refresh and rotation are further reasons to deal (`wanted`). */
+#ifndef SEAL_DEALING_H
+#define SEAL_DEALING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#define DEALING_RETRY_MS_MIN 50u
+#define DEALING_RETRY_MS_MAX 1000u
+/* How long a deal waits for the generations of members that are connected. */
+#define DEALING_COLLECT_MS 10000u
+/* A participant that went away is not waited for longer than this before FINAL, unless the deal
+ * has a new MK: then FINAL means that all have erased, and all must say so. */
+#define DEALING_WAIVE_MS 10000u
+#define DEALING_EFFECTS_MAX (NODES_MAX + 4)
+
+enum dealing_role { DEALING_JOINING, DEALING_MEMBER, DEALING_LEAVING };
+
+/* One member record, with what is known of it now. */
+struct dealing_member {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t raft_id;
+    uint32_t x;
+    enum dealing_role role;
+    bool self;
+    bool online;  /* a live session */
+    bool in_raft; /* in the newest configuration */
+    bool voter;   /* and with a vote */
+    bool in_deal; /* in the current deal record */
+    uint64_t gen; /* its generation there */
+};
+
+struct dealing_facts {
+    bool leader;            /* and everything committed before this term's start is applied */
+    bool unsealed;          /* MK is in memory */
+    bool changing;          /* a Raft configuration change is under way */
+    uint64_t begin_attempt; /* version of the deal_begin record; 0: none */
+    bool dealt;             /* there is a deal record */
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint64_t deal_attempt; /* the attempt that made it: its newest generation */
+    bool deal_new_mk;      /* FINAL waits for all */
+    bool final;            /* deal_final names it */
+    bool wanted;           /* a deal is wanted for another reason than a join */
+    unsigned voters_n;
+    unsigned members_n;
+    struct dealing_member members[NODES_MAX];
+};
+
+enum dealing_state {
+    DEALING_IDLE,
+    DEALING_ADD,     /* consensus_add is out */
+    DEALING_BEGIN,   /* DEAL_BEGIN is out */
+    DEALING_COLLECT, /* waiting for generations */
+    DEALING_PROPOSE, /* the record is being built and proposed */
+    DEALING_ACKS,    /* waiting for acks */
+    DEALING_FINAL,   /* DEAL_FINAL is out */
+    DEALING_PROMOTE, /* consensus_promote is out */
+    DEALING_MARK,    /* the member record is out */
+    DEALING_STATES_N
+};
+
+enum dealing_event_kind {
+    DEALING_EV_FACTS, /* facts: something replicated or connected changed */
+    DEALING_EV_TICK,
+    DEALING_EV_PART, /* node, attempt: its D and P are kept by the hub */
+    DEALING_EV_ACK,  /* node, deal_id */
+    DEALING_EV_DONE, /* err: outcome of ADD, BEGIN (attempt), PROPOSE, FINAL, PROMOTE, MARK */
+    DEALING_EVENTS_N
+};
+
+struct dealing_event {
+    enum dealing_event_kind kind;
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint64_t attempt;
+    enum qk_err err;
+    const struct dealing_facts *facts;
+};
+
+enum dealing_effect_kind {
+    DEALING_DO_ADD,     /* node, raft_id: add it as a standby */
+    DEALING_DO_BEGIN,   /* propose DEAL_BEGIN */
+    DEALING_DO_COLLECT, /* ask node for its generation of `attempt` (self too) */
+    DEALING_DO_PROPOSE, /* build from the parts kept for `attempt`; others from the keyring */
+    DEALING_DO_CHECK,   /* ask node for its ack of the deal (self too) */
+    DEALING_DO_FINAL,   /* propose DEAL_FINAL for the deal */
+    DEALING_DO_PROMOTE, /* node, raft_id */
+    DEALING_DO_MARK,    /* node: its record says member */
+    DEALING_DO_DROP,    /* forget the parts kept */
+};
+
+struct dealing_effect {
+    enum dealing_effect_kind kind;
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t raft_id;
+    uint64_t attempt;
+    uint8_t deal_id[DEAL_ID_BYTES];
+};
+
+struct dealing_effects {
+    unsigned n;
+    struct dealing_effect list[DEALING_EFFECTS_MAX];
+};
+
+struct dealing {
+    enum dealing_state state;
+    struct dealing_facts facts;
+    uint64_t attempt;               /* of COLLECT and PROPOSE */
+    uint8_t subject[NODE_ID_BYTES]; /* of ADD, PROMOTE, MARK */
+    bool parts[NODES_MAX];          /* by place in facts.members */
+    uint8_t acked_deal[DEAL_ID_BYTES];
+    unsigned acked_n;
+    uint8_t acked[NODES_MAX][NODE_ID_BYTES]; /* of acked_deal */
+    uint64_t began_ms;
+    uint64_t next_ms;
+    uint32_t wait_ms;
+};
+
+void dealing_init(struct dealing *dealing);
+/* `effects` is emptied first. */
+void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing_event *event,
+                  struct dealing_effects *effects);
+/* When TICK is next due; UINT64_MAX: not before another event. */
+uint64_t dealing_deadline(const struct dealing *dealing);
+const char *dealing_state_text(enum dealing_state state);
+
+/* --- The member's side: decisions on the generations in node.sec ------------------------------ */
+
+enum dealing_answer {
+    DEALING_NOT_YET, /* that DEAL_BEGIN is not applied here: stay silent, it will be asked again */
+    DEALING_KEEP,    /* the generation exists already: give it again */
+    DEALING_MAKE,    /* write a new generation, numbered by the attempt, sync, give it */
+    DEALING_FULL,    /* node.sec holds its maximum: refuse */
+    DEALING_PAST,    /* a newer attempt is known here: refuse */
+};
+
+/* What to answer to COLLECT of `attempt`, with `begin_attempt` the version of the deal_begin
+ * record applied here and the generations held. */
+enum dealing_answer dealing_collect_answer(uint64_t attempt, uint64_t begin_attempt,
+                                           const uint64_t *gens, unsigned gens_n,
+                                           unsigned gens_max);
+
+struct dealing_durable {
+    uint64_t record_gen;     /* own generation in the deal record synced in the store; 0: none */
+    bool final;              /* deal_final synced in the store names that record */
+    uint64_t begin_attempt;  /* deal_begin synced in the store */
+    uint64_t record_attempt; /* attempt of that deal record */
+};
+
+/* May generation `gen` be erased? Only if it is older than the record's and FINAL is durable too,
+ * or if it is of an attempt that never became a deal and a newer DEAL_BEGIN is durable. */
+bool dealing_may_erase(uint64_t gen, const struct dealing_durable *durable);
+
+#endif

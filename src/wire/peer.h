@@ -1,0 +1,193 @@
+/* What members say to each other about sealing, dealing and joining, as MessagePack arrays
+ * `[PEER_VERSION, kind, field...]` with every field in its place and of its exact type. Decoding
+ * copies nothing: `struct bytes` point into the message, which is a secret buffer of the link.
+ *
+ *   channel      messages
+ *   LINK_SEAL    between members: all but JOIN_REQUEST
+ *   LINK_RECORD  with a key not known as a member's: HELLO WANT RELEASE DENY RECORD_WANT RECORD
+ *   join         on a join connection: JOIN_REQUEST, answered by JOIN_ACCEPT or JOIN_REFUSE */
+#ifndef WIRE_PEER_H
+#define WIRE_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+#define PEER_VERSION 1
+#define PEER_NONCE_BYTES 16
+#define PEER_KEY_BYTES 32
+#define PEER_SHARE_BYTES 64
+#define PEER_REASON_BYTES_MAX 512
+#define PEER_MESSAGE_BYTES_MAX (1024 * 1024)
+
+enum peer_kind {
+    PEER_HELLO = 1,
+    PEER_WANT,
+    PEER_RELEASE,
+    PEER_SHARE,
+    PEER_DENY,
+    PEER_RECORD_WANT,
+    PEER_RECORD,
+    PEER_COLLECT,
+    PEER_PART,
+    PEER_CHECK,
+    PEER_ACK,
+    PEER_JOIN_REQUEST,
+    PEER_JOIN_ACCEPT,
+    PEER_JOIN_REFUSE,
+    PEER_JOIN_FORWARD,
+};
+
+/* Who speaks, where it stands, and proof that it is speaking now: `echo` is the last nonce that
+ * the speaker had from the listener in this session (zeros: none yet). */
+struct peer_hello {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t boot_id[BOOT_ID_BYTES];
+    uint64_t boot_counter;
+    uint8_t nonce[PEER_NONCE_BYTES];
+    uint8_t echo[PEER_NONCE_BYTES];
+    uint8_t deal_id[DEAL_ID_BYTES]; /* zeros: no deal */
+    uint64_t epoch;                 /* 0: no deal */
+    uint64_t gen;                   /* the speaker's generation in that deal */
+    uint64_t control;               /* count of hold and suspend changes the speaker has applied */
+    uint64_t raft_id;
+    uint64_t term;
+    uint64_t index;   /* applied */
+    uint8_t state;    /* enum seal_state */
+    bool share;       /* the speaker's own share of that deal is open */
+    uint16_t version; /* highest PEER_VERSION and command version it knows */
+};
+
+#define PEER_WANT_RELEASE 1u
+#define PEER_WANT_SHARE 2u
+
+struct peer_want {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint64_t epoch;
+    uint32_t x;                     /* the one who asks */
+    uint64_t gen;                   /* its generation in that deal */
+    uint8_t echo[PEER_NONCE_BYTES]; /* the listener's newest nonce */
+    uint8_t what;                   /* PEER_WANT_* */
+};
+
+/* a(i<-j), so that the listener may open its own share. */
+struct peer_release {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint32_t x;                     /* the one who releases */
+    uint64_t gen;                   /* its generation */
+    uint8_t echo[PEER_NONCE_BYTES]; /* the listener's newest nonce */
+    struct bytes key;               /* PEER_KEY_BYTES, secret */
+};
+
+struct peer_share {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint32_t x;
+    uint8_t echo[PEER_NONCE_BYTES];
+    struct bytes share; /* s, r: PEER_SHARE_BYTES, secret */
+};
+
+struct peer_deny {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint8_t rule; /* enum release_rule */
+    uint32_t retry_ms;
+};
+
+struct peer_record_want {
+    uint64_t epoch; /* newest the asker has */
+};
+
+struct peer_record {
+    struct bytes record; /* a deal record */
+};
+
+/* The leader's request for a new generation, for the DEAL_BEGIN record of that version. */
+struct peer_collect {
+    uint64_t attempt;
+};
+
+struct peer_part {
+    uint64_t attempt;
+    struct bytes d; /* PEER_KEY_BYTES, secret */
+    struct bytes p; /* PEER_KEY_BYTES, secret */
+};
+
+struct peer_check {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint64_t epoch;
+};
+
+struct peer_ack {
+    uint8_t deal_id[DEAL_ID_BYTES];
+    uint64_t epoch;
+};
+
+/* What a joiner says of itself. */
+struct peer_join_request {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t noise_pk[32];
+    struct bytes name;
+    struct bytes peer_address;
+    struct bytes client_address;
+    uint16_t version;
+};
+
+struct peer_join_member {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t noise_pk[32];
+    uint64_t raft_id;
+    struct bytes peer_address;
+};
+
+struct peer_join_accept {
+    uint32_t request; /* of the JOIN_FORWARD answered; 0 to a joiner */
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint32_t x;
+    uint64_t raft_id;
+    struct bytes psk; /* PEER_KEY_BYTES, secret */
+    unsigned members_n;
+    struct peer_join_member members[NODES_MAX];
+};
+
+struct peer_join_refuse {
+    uint32_t request;
+    uint8_t err;         /* enum qk_err */
+    struct bytes reason; /* for people */
+};
+
+/* A member passes a joiner's request to the leader. */
+struct peer_join_forward {
+    uint32_t request;
+    uint8_t token_id[16];
+    struct peer_join_request join;
+};
+
+struct peer_message {
+    enum peer_kind kind;
+    union {
+        struct peer_hello hello;
+        struct peer_want want;
+        struct peer_release release;
+        struct peer_share share;
+        struct peer_deny deny;
+        struct peer_record_want record_want;
+        struct peer_record record;
+        struct peer_collect collect;
+        struct peer_part part;
+        struct peer_check check;
+        struct peer_ack ack;
+        struct peer_join_request join_request;
+        struct peer_join_accept join_accept;
+        struct peer_join_refuse join_refuse;
+        struct peer_join_forward join_forward;
+    } as;
+};
+
+/* Appends the message to `out`, which is a secret buffer when the kind carries keys. */
+MUST_USE enum qk_err peer_encode(const struct peer_message *message, struct buf *out);
+/* Strict: exact types and lengths, nothing left over. QK_ERR_INVALID; QK_ERR_UNSUPPORTED for
+ * another version or an unknown kind. The views of `ret_message` live as long as `in`. */
+MUST_USE enum qk_err peer_decode(struct bytes in, struct peer_message *ret_message);
+
+#endif
