@@ -40,7 +40,7 @@ struct dealing_member {
     bool in_raft; /* in the newest configuration */
     bool voter;   /* and with a vote */
     bool in_deal; /* in the current deal record */
-    uint64_t gen; /* its generation there */
+    bool part;    /* and gave a new generation for it, so that its ack is awaited */
 };
 
 struct dealing_facts {
@@ -50,10 +50,9 @@ struct dealing_facts {
     uint64_t begin_attempt; /* version of the deal_begin record; 0: none */
     bool dealt;             /* there is a deal record */
     uint8_t deal_id[DEAL_ID_BYTES];
-    uint64_t deal_attempt; /* the attempt that made it: its newest generation */
-    bool deal_new_mk;      /* FINAL waits for all */
-    bool final;            /* deal_final names it */
-    bool wanted;           /* a deal is wanted for another reason than a join */
+    bool deal_new_mk; /* FINAL waits for all */
+    bool final;       /* deal_final names it */
+    bool wanted;      /* a deal is wanted for another reason than a join */
     unsigned voters_n;
     unsigned members_n;
     struct dealing_member members[NODES_MAX];
@@ -139,29 +138,38 @@ const char *dealing_state_text(enum dealing_state state);
 
 /* --- The member's side: decisions on the generations in node.sec ------------------------------ */
 
+/* A generation held. `attempt` is the one for which it was made or, if that was before this
+ * process began, the first attempt that this process was asked for: never less than the true one.
+ * 0: not asked yet. */
+struct dealing_gen {
+    uint64_t gen;
+    uint64_t attempt;
+    bool exact; /* made by this process, for exactly that attempt */
+};
+
 enum dealing_answer {
     DEALING_NOT_YET, /* that DEAL_BEGIN is not applied here: stay silent, it will be asked again */
-    DEALING_KEEP,    /* the generation exists already: give it again */
-    DEALING_MAKE,    /* write a new generation, numbered by the attempt, sync, give it */
+    DEALING_KEEP,    /* ret_gen was made for it: give it again */
+    DEALING_MAKE,    /* write a new generation, sync it, give it */
     DEALING_FULL,    /* node.sec holds its maximum: refuse */
     DEALING_PAST,    /* a newer attempt is known here: refuse */
 };
 
 /* What to answer to COLLECT of `attempt`, with `begin_attempt` the version of the deal_begin
- * record applied here and the generations held. */
+ * record applied here. Sets the attempt of generations that had none. */
 enum dealing_answer dealing_collect_answer(uint64_t attempt, uint64_t begin_attempt,
-                                           const uint64_t *gens, unsigned gens_n,
-                                           unsigned gens_max);
+                                           struct dealing_gen *gens, unsigned gens_n,
+                                           unsigned gens_max, uint64_t *ret_gen);
 
+/* What is synced in the store, not merely applied. */
 struct dealing_durable {
-    uint64_t record_gen;     /* own generation in the deal record synced in the store; 0: none */
-    bool final;              /* deal_final synced in the store names that record */
-    uint64_t begin_attempt;  /* deal_begin synced in the store */
-    uint64_t record_attempt; /* attempt of that deal record */
+    uint64_t record_gen; /* own generation in the deal record; 0: none */
+    bool final;          /* deal_final names that record */
+    uint64_t begin_attempt;
 };
 
-/* May generation `gen` be erased? Only if it is older than the record's and FINAL is durable too,
+/* May this generation be erased? Only if it is older than the record's and FINAL is durable too,
  * or if it is of an attempt that never became a deal and a newer DEAL_BEGIN is durable. */
-bool dealing_may_erase(uint64_t gen, const struct dealing_durable *durable);
+bool dealing_may_erase(const struct dealing_gen *gen, const struct dealing_durable *durable);
 
 #endif

@@ -1,0 +1,31 @@
+/* The use cases about the cluster, for http's table of routes. Rights: init and join
+ * ACCESS_CONTROL_ONLY, the other POSTs ACCESS_CLUSTER, members ACCESS_USER or the control socket,
+ * up, health, seal-status and leader ACCESS_PUBLIC, status ACCESS_STATUS. None needs an open node;
+ * handle_invite runs on the leader (ROUTE_LEADER). */
+#ifndef SERVICE_CLUSTER_HANDLERS_H
+#define SERVICE_CLUSTER_HANDLERS_H
+
+#include "service/exchange.h"
+#include "service/service.h"
+
+/* POST /v1/sys/init {"name"?}: 200 {cluster_id, node_id, operator_key, admin_user, admin_password,
+ * recovery_shares: []}; 409 already. */
+void handle_init(struct service *service, struct exchange *exchange);
+/* POST /v1/sys/join {"token"}: streams one JSON object a line: {"step","text"}..., at last
+ * {"done":true, cluster_id, node_id} or {"error","reason"}. */
+void handle_join(struct service *service, struct exchange *exchange);
+/* POST /v1/sys/invite {"ttl_s"?}: 200 {token, expires, token_id}. */
+void handle_invite(struct service *service, struct exchange *exchange);
+/* POST /v1/sys/seal, /v1/sys/unseal: 200 with the seal status. */
+void handle_seal(struct service *service, struct exchange *exchange);
+void handle_unseal(struct service *service, struct exchange *exchange);
+/* GET /v1/sys/members: {"members":[{name, node_id, role, state, ...}]}. */
+void handle_members(struct service *service, struct exchange *exchange);
+/* GET /_up, /v1/sys/health, /v1/sys/seal-status, /v1/sys/leader, /_quorumkeep/status. */
+void handle_up(struct service *service, struct exchange *exchange);
+void handle_health(struct service *service, struct exchange *exchange);
+void handle_seal_status(struct service *service, struct exchange *exchange);
+void handle_leader(struct service *service, struct exchange *exchange);
+void handle_status(struct service *service, struct exchange *exchange);
+
+#endif
