@@ -103,7 +103,7 @@ struct wire_reader {
     struct unpack in;
     enum wire_kind kind;
     uint32_t batches_left, conds_left, ops_left;
-    bool in_ops;
+    bool batch_open, in_ops;
     uint32_t ops_total;
 };
 
@@ -115,7 +115,8 @@ MUST_USE enum qk_err wire_reader_open(struct bytes command, struct wire_reader *
 bool wire_reader_batch(struct wire_reader *reader);
 bool wire_reader_cond(struct wire_reader *reader, struct wire_cond *ret_cond);
 bool wire_reader_op(struct wire_reader *reader, struct wire_op *ret_op);
-/* QK_OK only if all was read, well-formed and nothing is left over. */
+/* QK_OK only if wire_reader_batch has come to the end, all was well-formed and nothing is left
+ * over. */
 MUST_USE enum qk_err wire_reader_end(const struct wire_reader *reader);
 
 /* Reads the whole command once. A command that fails here must never be proposed. */
