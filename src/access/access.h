@@ -22,6 +22,7 @@ struct principal {
     char name[USER_NAME_BYTES_MAX + 1];
     uint64_t credential_version;
     bool admin;
+    bool loopback; /* set by http: the client is on this machine (loopback, control socket) */
 };
 
 /* What a route needs. */
@@ -36,7 +37,12 @@ enum access_right {
     ACCESS_CONTROL_ONLY, /* init and join: the control socket and nothing else */
 };
 
-/* QK_OK, QK_ERR_UNAUTHENTICATED (no login where one is due) or QK_ERR_DENIED. */
+/* A principal that asked over the control socket. */
+struct principal principal_control(void);
+
+/* The one decision: deny by default. ACCESS_STATUS is open to whoever is on this machine and to
+ * whoever is logged in. QK_OK, QK_ERR_UNAUTHENTICATED (no login where one is due) or QK_ERR_DENIED.
+ */
 MUST_USE enum qk_err access_check(const struct principal *who, enum access_right right);
 
 #endif

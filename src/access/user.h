@@ -6,17 +6,12 @@
 #include "base/bytes.h"
 #include "secret/crypto.h"
 
-#define USER_ROLES_MAX 32
-#define USER_ROLE_BYTES_MAX 64
-
 struct user {
     uint8_t id[USER_ID_BYTES];
     char name[USER_NAME_BYTES_MAX + 1];
     char password_hash[PASSWORD_HASH_BYTES]; /* PHC text; empty: no password login */
     uint64_t credential_version;             /* rises with each change of password */
     bool admin;
-    unsigned roles_n;
-    char roles[USER_ROLES_MAX][USER_ROLE_BYTES_MAX + 1];
 };
 
 /* 1 to USER_NAME_BYTES_MAX bytes of UTF-8 without control characters and without ':', which Basic

@@ -20,7 +20,8 @@ struct document {
     bool revision_is_foreign; /* well-formed, but never made here: matches nothing */
     struct revision revision;
     bool deleted;
-    struct buf plain; /* secret: the sealed plaintext */
+    struct buf key_name; /* of `_key_id`: the data key wanted; empty: the default */
+    struct buf plain;    /* secret: the sealed plaintext */
 };
 
 /* Takes `object` apart: consumes its special members, leaves the rest as the plaintext. The caller
@@ -28,7 +29,7 @@ struct document {
  * document, not the request), QK_ERR_NOMEM. */
 MUST_USE enum qk_err document_from_json(json_t *object, struct document *ret_document,
                                         struct doc_problem *ret_problem);
-/* A tombstone without members. */
+/* A tombstone without members. The caller ends with document_fini. */
 MUST_USE enum qk_err document_tombstone(struct document *ret_document);
 void document_fini(struct document *document);
 
@@ -37,13 +38,13 @@ MUST_USE enum qk_err document_plain_body(struct bytes plain, struct bytes *ret_b
 
 /* What a reply adds to the stored body. */
 struct document_options {
-    bool revs;                   /* _revisions */
-    bool revs_info;              /* _revs_info */
-    bool conflicts;              /* _conflicts and _deleted_conflicts, if there are any */
-    const struct record *record; /* for `conflicts`; may be NULL without it */
+    bool revs;                       /* _revisions */
+    bool revs_info;                  /* _revs_info */
+    bool conflicts;                  /* _conflicts and _deleted_conflicts, if there are any */
+    const struct doc_record *record; /* for `conflicts`; may be NULL without it */
 };
 /* Appends {"_id":...,"_rev":...,...} to `out`. */
-void document_write(struct bytes id, const struct record_leaf *leaf, struct bytes body,
+void document_write(struct bytes id, const struct doc_leaf *leaf, struct bytes body,
                     const struct document_options *options, struct buf *out);
 
 #endif

@@ -19,18 +19,18 @@
 #include "doc/revision.h"
 #include "secret/secret.h"
 
-#define RECORD_FORMAT 1
-#define RECORD_MAC_BYTES 16
-#define RECORD_LEAVES_MAX 1000
-#define RECORD_PATH_MAX 1000 /* CouchDB's default _revs_limit */
-#define RECORD_KEY_ID_BYTES 16
+#define DOC_RECORD_FORMAT 1
+#define DOC_RECORD_MAC_BYTES 16
+#define DOC_RECORD_LEAVES_MAX 1000
+#define DOC_RECORD_PATH_MAX 1000 /* CouchDB's default _revs_limit */
+#define DOC_KEY_ID_BYTES 16
 
-#define RECORD_LEAF_DELETED 0x01
+#define DOC_RECORD_LEAF_DELETED 0x01
 
-struct record_leaf {
+struct doc_leaf {
     struct revision revision;
     bool deleted;
-    uint8_t key_id[RECORD_KEY_ID_BYTES];
+    uint8_t key_id[DOC_KEY_ID_BYTES];
     uint32_t key_version;
     uint64_t sealed_at;    /* record version in the envelope's AAD */
     uint32_t body_bytes;   /* of the plaintext */
@@ -39,42 +39,42 @@ struct record_leaf {
 };
 
 /* Where a record stands; all of it is bound by the mac. */
-struct record_place {
+struct doc_place {
     const uint8_t *cluster;  /* CLUSTER_ID_BYTES */
     const uint8_t *database; /* DATABASE_ID_BYTES */
     struct bytes document_id;
     uint64_t record_version;
 };
 
-struct record {
-    struct record_leaf *leaves; /* owned; leaves[0] wins */
+struct doc_record {
+    struct doc_leaf *leaves; /* owned; leaves[0] wins */
     unsigned leaves_n;
 };
 
-#define RECORD_EMPTY ((struct record){NULL, 0})
+#define DOC_RECORD_EMPTY ((struct doc_record){NULL, 0})
 
-/* Parses and authenticates; the leaves borrow from `value`. The caller ends with record_fini.
+/* Parses and authenticates; the leaves borrow from `value`. The caller ends with doc_record_fini.
  * QK_ERR_CORRUPT for anything that is not a record made for this place, QK_ERR_NOMEM and the errors
  * of mac_compute. */
-MUST_USE enum qk_err record_decode(const struct secret *integrity_key,
-                                   const struct record_place *place, struct bytes value,
-                                   struct record *ret_record);
+MUST_USE enum qk_err doc_record_decode(const struct secret *integrity_key,
+                                       const struct doc_place *place, struct bytes value,
+                                       struct doc_record *ret_record);
 /* The same, of the winner alone and without memory: `ret_leaf` borrows from `value`. */
-MUST_USE enum qk_err record_decode_winner(const struct secret *integrity_key,
-                                          const struct record_place *place, struct bytes value,
-                                          struct record_leaf *ret_leaf, unsigned *ret_leaves_n);
+MUST_USE enum qk_err doc_record_decode_winner(const struct secret *integrity_key,
+                                              const struct doc_place *place, struct bytes value,
+                                              struct doc_leaf *ret_leaf, unsigned *ret_leaves_n);
 /* Appends the value for `record` at `place`; the leaves are put in order, winner first. */
-MUST_USE enum qk_err record_encode(const struct secret *integrity_key,
-                                   const struct record_place *place, struct record *record,
-                                   struct buf *out);
-void record_fini(struct record *record);
+MUST_USE enum qk_err doc_record_encode(const struct secret *integrity_key,
+                                       const struct doc_place *place, struct doc_record *record,
+                                       struct buf *out);
+void doc_record_fini(struct doc_record *record);
 
 /* The leaf of that revision, NULL if there is none. */
-struct record_leaf *record_find(const struct record *record, const struct revision *revision);
+struct doc_leaf *doc_record_find(const struct doc_record *record, const struct revision *revision);
 /* Live before deleted, then revision_compare: CouchDB's winner. >0 if `a` comes first. */
-int record_leaf_compare(const struct record_leaf *a, const struct record_leaf *b);
+int doc_record_leaf_compare(const struct doc_leaf *a, const struct doc_leaf *b);
 /* Appends to `out` the path of a child of `parent`: the parent's hash, then its path, cut to
  * `limit` hashes. */
-void record_child_path(const struct record_leaf *parent, unsigned limit, struct buf *out);
+void doc_record_child_path(const struct doc_leaf *parent, unsigned limit, struct buf *out);
 
 #endif

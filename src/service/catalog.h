@@ -9,10 +9,9 @@
 #include "access/user.h"
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "doc/record.h"
 #include "service/service.h"
+#include "wire/records.h"
 
-#define CATALOG_NAME_BYTES 32 /* keyed hash */
 #define CATALOG_KEY_BYTES (DATABASE_ID_BYTES + CATALOG_NAME_BYTES)
 
 struct catalog_database {

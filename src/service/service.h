@@ -14,8 +14,10 @@ struct link;
 struct keyring;
 struct audit;
 struct node_sec;
-struct catalog; /* databases and users, decrypted, kept while unsealed: service/catalog.h */
-struct cluster; /* seal machine, dealing, members: service/cluster.h */
+struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
+struct login;     /* checks passwords: service/login.h */
+struct submitter; /* writes in progress: service/submit.h */
+struct cluster;   /* seal machine, dealing, members: service/cluster.h */
 
 struct service {
     struct uv_loop_s *loop;
@@ -25,6 +27,8 @@ struct service {
     struct node_sec *node_sec;   /* NULL until initialised or joined */
     struct keyring *keyring;     /* NULL while sealed */
     struct catalog *catalog;     /* NULL while sealed */
+    struct login *login;         /* from login_new, for the process's life */
+    struct submitter *submitter; /* from submitter_new, for the process's life */
     struct cluster *cluster;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];

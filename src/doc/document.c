@@ -1,0 +1,296 @@
+#include "doc/document.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "secret/secret.h"
+
+#define KEY_NAME_TEXT_BYTES_MAX 256
+
+/* --- from JSON --- */
+
+static enum qk_err take_id(struct document *document, const json_t *value,
+                           struct doc_problem *problem)
+{
+    struct bytes id = json_bytes(value);
+
+    if (!json_is_string(value))
+        return doc_problem_set(problem, 400, "illegal_docid", "Document id must be a string");
+    if (id.len == 0)
+        return doc_problem_set(problem, 400, "illegal_docid", "Document id must not be empty");
+    if (id.len > DOC_ID_BYTES_MAX)
+        return doc_problem_set(problem, 400, "illegal_docid",
+                               "Document id is too long: at most %d bytes", DOC_ID_BYTES_MAX);
+    buf_put_bytes(&document->id, id);
+    return buf_error(&document->id);
+}
+
+static enum qk_err take_revision(struct document *document, const json_t *value,
+                                 struct doc_problem *problem)
+{
+    enum qk_err err = QK_ERR_INVALID;
+
+    if (json_is_string(value))
+        err = revision_parse(json_bytes(value), &document->revision);
+    if (err == QK_ERR_INVALID)
+        return doc_problem_set(problem, 400, "bad_request", "Invalid rev format");
+    document->has_revision = true;
+    document->revision_is_foreign = err == QK_ERR_NOT_FOUND;
+    return QK_OK;
+}
+
+static enum qk_err take_deleted(struct document *document, const json_t *value,
+                                struct doc_problem *problem)
+{
+    if (!json_is_boolean(value))
+        return doc_problem_set(problem, 400, "doc_validation",
+                               "Bad special document member: _deleted");
+    document->deleted = json_is_true(value);
+    return QK_OK;
+}
+
+static enum qk_err take_attachments(struct document *document, const json_t *value,
+                                    struct doc_problem *problem)
+{
+    (void)document;
+    if (!json_is_object(value) || json_object_size(value) > 0)
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep keeps no attachments");
+    return QK_OK;
+}
+
+static enum qk_err take_key(struct document *document, const json_t *value,
+                            struct doc_problem *problem)
+{
+    struct bytes name = json_bytes(value);
+
+    if (name.len == 0 || name.len > KEY_NAME_TEXT_BYTES_MAX)
+        return doc_problem_set(problem, 400, "bad_request", "_key_id must be a key's name");
+    buf_put_bytes(&document->key_name, name);
+    return buf_error(&document->key_name);
+}
+
+/* Members that CouchDB adds to its replies, so that a client may send back what it got. */
+static enum qk_err take_nothing(struct document *document, const json_t *value,
+                                struct doc_problem *problem)
+{
+    (void)document;
+    (void)value;
+    (void)problem;
+    return QK_OK;
+}
+
+static const struct {
+    const char *name;
+    enum qk_err (*take)(struct document *document, const json_t *value,
+                        struct doc_problem *problem);
+} specials[] = {
+    {"_id", take_id},
+    {"_rev", take_revision},
+    {"_deleted", take_deleted},
+    {"_attachments", take_attachments},
+    {"_key_id", take_key},
+    {"_revisions", take_nothing},
+    {"_revs_info", take_nothing},
+    {"_conflicts", take_nothing},
+    {"_deleted_conflicts", take_nothing},
+    {"_local_seq", take_nothing},
+};
+
+static enum qk_err take_specials(struct document *document, json_t *object,
+                                 struct doc_problem *problem)
+{
+    enum qk_err err = QK_OK;
+    size_t i;
+
+    for (i = 0; err == QK_OK && i < sizeof(specials) / sizeof(specials[0]); i++) {
+        const json_t *value = json_object_get(object, specials[i].name);
+
+        if (value == NULL)
+            continue;
+        err = specials[i].take(document, value, problem);
+        if (err == QK_OK)
+            json_object_del(object, specials[i].name);
+    }
+    return err;
+}
+
+static enum qk_err refuse_specials(json_t *object, struct doc_problem *problem)
+{
+    void *member;
+
+    for (member = json_object_iter(object); member != NULL;
+         member = json_object_iter_next(object, member)) {
+        const char *name = json_object_iter_key(member);
+
+        if (name[0] == '_')
+            return doc_problem_set(problem, 400, "doc_validation",
+                                   "Bad special document member: %s", name);
+    }
+    return QK_OK;
+}
+
+static void document_init(struct document *document)
+{
+    *document = (struct document){
+        .id = BUF_INIT(DOC_ID_BYTES_MAX),
+        .key_name = BUF_INIT(KEY_NAME_TEXT_BYTES_MAX),
+        .plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX),
+    };
+}
+
+static void put_plain_head(struct buf *plain)
+{
+    buf_put_u8(plain, DOCUMENT_PLAIN_FORMAT);
+    buf_put_u32(plain, 0); /* attachments */
+}
+
+enum qk_err document_from_json(json_t *object, struct document *ret_document,
+                               struct doc_problem *ret_problem)
+{
+    struct buf *plain = &ret_document->plain;
+    enum qk_err err;
+    size_t head;
+
+    assert(object != NULL && ret_document != NULL && ret_problem != NULL);
+
+    document_init(ret_document);
+    if (!json_is_object(object))
+        return doc_problem_set(ret_problem, 400, "bad_request", "Document must be a JSON object");
+    err = take_specials(ret_document, object, ret_problem);
+    if (err == QK_OK)
+        err = refuse_specials(object, ret_problem);
+    if (err != QK_OK)
+        return err;
+    put_plain_head(plain);
+    head = plain->len;
+    err = json_write(object, plain);
+    if (err == QK_OK && plain->len - head > DOC_BYTES_MAX)
+        err = QK_ERR_TOO_BIG;
+    return err;
+}
+
+enum qk_err document_tombstone(struct document *ret_document)
+{
+    assert(ret_document != NULL);
+
+    document_init(ret_document);
+    ret_document->deleted = true;
+    put_plain_head(&ret_document->plain);
+    buf_put_str(&ret_document->plain, "{}");
+    return buf_error(&ret_document->plain);
+}
+
+void document_fini(struct document *document)
+{
+    buf_fini(&document->id);
+    buf_fini(&document->key_name);
+    buf_fini(&document->plain);
+}
+
+/* --- to JSON --- */
+
+enum qk_err document_plain_body(struct bytes plain, struct bytes *ret_body)
+{
+    struct reader in = reader_of(plain);
+    uint8_t format = reader_u8(&in);
+    struct bytes attachments = reader_blob(&in, plain.len);
+    struct bytes body = reader_rest(&in);
+
+    assert(ret_body != NULL);
+
+    if (reader_error(&in) != QK_OK || format != DOCUMENT_PLAIN_FORMAT || attachments.len != 0)
+        return QK_ERR_CORRUPT;
+    if (body.len < 2 || body.data[0] != '{' || body.data[body.len - 1] != '}')
+        return QK_ERR_CORRUPT;
+    *ret_body = body;
+    return QK_OK;
+}
+
+/* One entry of a path as revision `generation`-hash, quoted. */
+static void put_revision(uint32_t generation, const uint8_t *hash, struct buf *out)
+{
+    struct revision revision = {generation, {0}};
+    char text[REVISION_TEXT_BYTES_MAX + 1];
+
+    memcpy(revision.hash, hash, REVISION_HASH_BYTES);
+    revision_format(&revision, text);
+    buf_printf(out, "\"%s\"", text);
+}
+
+static void put_revisions(const struct doc_leaf *leaf, struct buf *out)
+{
+    char hash[2 * REVISION_HASH_BYTES + 1];
+    size_t at;
+
+    hex_encode(leaf->revision.hash, REVISION_HASH_BYTES, hash);
+    buf_printf(out, ",\"_revisions\":{\"start\":%u,\"ids\":[\"%s\"", leaf->revision.generation,
+               hash);
+    for (at = 0; at < leaf->path.len; at += REVISION_HASH_BYTES) {
+        hex_encode(leaf->path.data + at, REVISION_HASH_BYTES, hash);
+        buf_printf(out, ",\"%s\"", hash);
+    }
+    buf_put_str(out, "]}");
+}
+
+static void put_revs_info(const struct doc_leaf *leaf, struct buf *out)
+{
+    uint32_t generation = leaf->revision.generation;
+    size_t at;
+
+    buf_put_str(out, ",\"_revs_info\":[{\"rev\":");
+    put_revision(generation, leaf->revision.hash, out);
+    buf_printf(out, ",\"status\":\"%s\"}", leaf->deleted ? "deleted" : "available");
+    for (at = 0; at < leaf->path.len; at += REVISION_HASH_BYTES) {
+        buf_put_str(out, ",{\"rev\":");
+        put_revision(--generation, leaf->path.data + at, out);
+        buf_put_str(out, ",\"status\":\"missing\"}");
+    }
+    buf_put_str(out, "]");
+}
+
+static void put_conflicts(const struct doc_record *record, bool deleted, const char *member,
+                          struct buf *out)
+{
+    unsigned i, n = 0;
+
+    for (i = 1; i < record->leaves_n; i++) {
+        const struct doc_leaf *leaf = &record->leaves[i];
+
+        if (leaf->deleted != deleted)
+            continue;
+        if (n++ == 0)
+            buf_printf(out, ",\"%s\":[", member);
+        else
+            buf_put_u8(out, ',');
+        put_revision(leaf->revision.generation, leaf->revision.hash, out);
+    }
+    if (n > 0)
+        buf_put_u8(out, ']');
+}
+
+void document_write(struct bytes id, const struct doc_leaf *leaf, struct bytes body,
+                    const struct document_options *options, struct buf *out)
+{
+    assert(body.len >= 2 && body.data[0] == '{');
+    assert(!options->conflicts || options->record != NULL);
+
+    buf_put_str(out, "{\"_id\":");
+    json_write_string(id, out);
+    buf_put_str(out, ",\"_rev\":");
+    put_revision(leaf->revision.generation, leaf->revision.hash, out);
+    if (leaf->deleted)
+        buf_put_str(out, ",\"_deleted\":true");
+    if (options->revs)
+        put_revisions(leaf, out);
+    if (options->revs_info)
+        put_revs_info(leaf, out);
+    if (options->conflicts) {
+        put_conflicts(options->record, false, "_conflicts", out);
+        put_conflicts(options->record, true, "_deleted_conflicts", out);
+    }
+    if (body.len > 2)
+        buf_put_u8(out, ',');
+    buf_put_bytes(out, bytes_slice(body, 1, body.len - 1));
+}

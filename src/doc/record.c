@@ -1,0 +1,245 @@
+#include "doc/record.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secret/crypto.h"
+
+/* --- the mac --- */
+
+static enum qk_err record_mac(const struct secret *key, const struct doc_place *place,
+                              struct bytes header, uint8_t ret_mac[static DOC_RECORD_MAC_BYTES])
+{
+    uint8_t head[4 + 8], mac[HASH_BYTES];
+    enum qk_err err;
+
+    put_u32(head, (uint32_t)place->document_id.len);
+    put_u64(head + 4, place->record_version);
+    const struct bytes parts[] = {
+        bytes_of(place->cluster, CLUSTER_ID_BYTES),
+        bytes_of(place->database, DATABASE_ID_BYTES),
+        bytes_of(head, sizeof(head)),
+        place->document_id,
+        header,
+    };
+    err = mac_compute(key, "revision record", parts, sizeof(parts) / sizeof(parts[0]), mac);
+    if (err == QK_OK)
+        memcpy(ret_mac, mac, DOC_RECORD_MAC_BYTES);
+    return err;
+}
+
+/* Nothing of the header is believed before this says yes. The mac is public data, but a comparison
+ * in constant time tells a forger nothing about how near a guess was. */
+static enum qk_err record_authenticate(const struct secret *key, const struct doc_place *place,
+                                       struct bytes header, const uint8_t *mac)
+{
+    uint8_t expected[DOC_RECORD_MAC_BYTES];
+    uint8_t difference = 0;
+    enum qk_err err;
+    size_t i;
+
+    err = record_mac(key, place, header, expected);
+    if (err != QK_OK)
+        return err;
+    for (i = 0; i < DOC_RECORD_MAC_BYTES; i++)
+        difference |= (uint8_t)(expected[i] ^ mac[i]);
+    return difference == 0 ? QK_OK : QK_ERR_CORRUPT;
+}
+
+/* --- decoding --- */
+
+struct record_reader {
+    struct reader header;
+    struct reader envelopes;
+    unsigned leaves_n;
+};
+
+static enum qk_err record_open(const struct secret *key, const struct doc_place *place,
+                               struct bytes value, struct record_reader *ret_in)
+{
+    struct reader in = reader_of(value);
+    uint8_t format = reader_u8(&in);
+    struct bytes mac = reader_bytes(&in, DOC_RECORD_MAC_BYTES);
+    struct bytes header = reader_blob(&in, value.len);
+    enum qk_err err;
+
+    if (reader_error(&in) != QK_OK || format != DOC_RECORD_FORMAT)
+        return QK_ERR_CORRUPT;
+    err = record_authenticate(key, place, header, mac.data);
+    if (err != QK_OK)
+        return err;
+    ret_in->header = reader_of(header);
+    ret_in->envelopes = reader_of(reader_rest(&in));
+    ret_in->leaves_n = reader_u16(&ret_in->header);
+    if (ret_in->leaves_n == 0 || ret_in->leaves_n > DOC_RECORD_LEAVES_MAX)
+        return QK_ERR_CORRUPT;
+    return QK_OK;
+}
+
+static enum qk_err record_read_leaf(struct record_reader *in, struct doc_leaf *ret_leaf)
+{
+    struct reader *header = &in->header;
+    uint8_t flags = reader_u8(header);
+    uint32_t envelope_bytes;
+
+    ret_leaf->deleted = (flags & DOC_RECORD_LEAF_DELETED) != 0;
+    ret_leaf->revision.generation = reader_u32(header);
+    reader_copy(header, ret_leaf->revision.hash, REVISION_HASH_BYTES);
+    reader_copy(header, ret_leaf->key_id, DOC_KEY_ID_BYTES);
+    ret_leaf->key_version = reader_u32(header);
+    ret_leaf->sealed_at = reader_u64(header);
+    ret_leaf->body_bytes = reader_u32(header);
+    envelope_bytes = reader_u32(header);
+    ret_leaf->path = reader_bytes(header, (size_t)reader_u16(header) * REVISION_HASH_BYTES);
+    ret_leaf->envelope = reader_bytes(&in->envelopes, envelope_bytes);
+    if (reader_error(header) != QK_OK || reader_error(&in->envelopes) != QK_OK)
+        return QK_ERR_CORRUPT;
+    if ((flags & ~DOC_RECORD_LEAF_DELETED) != 0 || ret_leaf->revision.generation == 0)
+        return QK_ERR_CORRUPT;
+    return QK_OK;
+}
+
+static enum qk_err record_read_end(const struct record_reader *in)
+{
+    if (reader_end(&in->header) != QK_OK || reader_end(&in->envelopes) != QK_OK)
+        return QK_ERR_CORRUPT;
+    return QK_OK;
+}
+
+enum qk_err doc_record_decode(const struct secret *integrity_key, const struct doc_place *place,
+                              struct bytes value, struct doc_record *ret_record)
+{
+    struct doc_record record = DOC_RECORD_EMPTY;
+    struct record_reader in;
+    enum qk_err err;
+
+    assert(integrity_key != NULL && place != NULL && ret_record != NULL);
+
+    err = record_open(integrity_key, place, value, &in);
+    if (err != QK_OK)
+        return err;
+    record.leaves = calloc(in.leaves_n, sizeof(*record.leaves));
+    if (record.leaves == NULL)
+        return QK_ERR_NOMEM;
+    while (err == QK_OK && record.leaves_n < in.leaves_n)
+        err = record_read_leaf(&in, &record.leaves[record.leaves_n++]);
+    if (err == QK_OK)
+        err = record_read_end(&in);
+    if (err != QK_OK) {
+        doc_record_fini(&record);
+        return err;
+    }
+    *ret_record = record;
+    return QK_OK;
+}
+
+enum qk_err doc_record_decode_winner(const struct secret *integrity_key,
+                                     const struct doc_place *place, struct bytes value,
+                                     struct doc_leaf *ret_leaf, unsigned *ret_leaves_n)
+{
+    struct record_reader in;
+    enum qk_err err;
+
+    assert(integrity_key != NULL && ret_leaf != NULL && ret_leaves_n != NULL);
+
+    err = record_open(integrity_key, place, value, &in);
+    if (err != QK_OK)
+        return err;
+    err = record_read_leaf(&in, ret_leaf);
+    if (err != QK_OK)
+        return err;
+    *ret_leaves_n = in.leaves_n;
+    return QK_OK;
+}
+
+void doc_record_fini(struct doc_record *record)
+{
+    free(record->leaves);
+    *record = DOC_RECORD_EMPTY;
+}
+
+/* --- encoding --- */
+
+int doc_record_leaf_compare(const struct doc_leaf *a, const struct doc_leaf *b)
+{
+    if (a->deleted != b->deleted)
+        return a->deleted ? -1 : 1;
+    return revision_compare(&a->revision, &b->revision);
+}
+
+static int leaf_order(const void *a, const void *b)
+{
+    return doc_record_leaf_compare(b, a);
+}
+
+static void record_put_leaf(const struct doc_leaf *leaf, struct buf *out)
+{
+    assert(leaf->path.len % REVISION_HASH_BYTES == 0);
+    assert(leaf->path.len / REVISION_HASH_BYTES <= DOC_RECORD_PATH_MAX);
+    assert(leaf->envelope.len <= UINT32_MAX);
+
+    buf_put_u8(out, leaf->deleted ? DOC_RECORD_LEAF_DELETED : 0);
+    buf_put_u32(out, leaf->revision.generation);
+    buf_put(out, leaf->revision.hash, REVISION_HASH_BYTES);
+    buf_put(out, leaf->key_id, DOC_KEY_ID_BYTES);
+    buf_put_u32(out, leaf->key_version);
+    buf_put_u64(out, leaf->sealed_at);
+    buf_put_u32(out, leaf->body_bytes);
+    buf_put_u32(out, (uint32_t)leaf->envelope.len);
+    buf_put_u16(out, (uint16_t)(leaf->path.len / REVISION_HASH_BYTES));
+    buf_put_bytes(out, leaf->path);
+}
+
+enum qk_err doc_record_encode(const struct secret *integrity_key, const struct doc_place *place,
+                              struct doc_record *record, struct buf *out)
+{
+    struct buf header = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    uint8_t mac[DOC_RECORD_MAC_BYTES];
+    enum qk_err err;
+    unsigned i;
+
+    assert(record->leaves_n > 0 && record->leaves_n <= DOC_RECORD_LEAVES_MAX);
+    assert(place != NULL && out != NULL);
+
+    qsort(record->leaves, record->leaves_n, sizeof(*record->leaves), leaf_order);
+    buf_put_u16(&header, (uint16_t)record->leaves_n);
+    for (i = 0; i < record->leaves_n; i++)
+        record_put_leaf(&record->leaves[i], &header);
+    err = buf_error(&header);
+    if (err == QK_OK)
+        err = record_mac(integrity_key, place, buf_bytes(&header), mac);
+    if (err != QK_OK)
+        goto out;
+    buf_put_u8(out, DOC_RECORD_FORMAT);
+    buf_put(out, mac, sizeof(mac));
+    buf_put_blob(out, buf_bytes(&header));
+    for (i = 0; i < record->leaves_n; i++)
+        buf_put_bytes(out, record->leaves[i].envelope);
+    err = buf_error(out);
+
+out:
+    buf_fini(&header);
+    return err;
+}
+
+/* --- the tree --- */
+
+struct doc_leaf *doc_record_find(const struct doc_record *record, const struct revision *revision)
+{
+    unsigned i;
+
+    for (i = 0; i < record->leaves_n; i++) {
+        if (revision_equal(&record->leaves[i].revision, revision))
+            return &record->leaves[i];
+    }
+    return NULL;
+}
+
+void doc_record_child_path(const struct doc_leaf *parent, unsigned limit, struct buf *out)
+{
+    assert(limit > 0 && limit <= DOC_RECORD_PATH_MAX);
+
+    buf_put(out, parent->revision.hash, REVISION_HASH_BYTES);
+    buf_put_bytes(out, bytes_slice(parent->path, 0, (size_t)(limit - 1) * REVISION_HASH_BYTES));
+}

@@ -1,0 +1,110 @@
+#include "doc/revision.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "secret/crypto.h"
+
+/* The digits before the first '-'; QK_ERR_NOT_FOUND for a number that no generation here has. */
+static enum qk_err parse_generation(struct bytes digits, uint32_t *ret_generation)
+{
+    uint64_t value = 0;
+    size_t i;
+
+    if (digits.len == 0)
+        return QK_ERR_INVALID;
+    for (i = 0; i < digits.len; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9')
+            return QK_ERR_INVALID;
+        if (value <= UINT32_MAX)
+            value = value * 10 + (digits.data[i] - '0');
+    }
+    if (value == 0 || value > UINT32_MAX)
+        return QK_ERR_NOT_FOUND;
+    *ret_generation = (uint32_t)value;
+    return QK_OK;
+}
+
+enum qk_err revision_parse(struct bytes text, struct revision *ret_revision)
+{
+    struct revision revision = REVISION_NONE;
+    const uint8_t *dash;
+    size_t digits_n;
+    enum qk_err err;
+
+    assert(ret_revision != NULL);
+
+    dash = text.len == 0 ? NULL : memchr(text.data, '-', text.len);
+    if (dash == NULL)
+        return QK_ERR_INVALID;
+    digits_n = (size_t)(dash - text.data);
+    err = parse_generation(bytes_slice(text, 0, digits_n), &revision.generation);
+    if (err != QK_OK)
+        return err;
+    text = bytes_slice(text, digits_n + 1, text.len);
+    if (hex_decode(text, revision.hash, REVISION_HASH_BYTES) != QK_OK)
+        return QK_ERR_NOT_FOUND; /* CouchDB allows any text there; this store never wrote it */
+    *ret_revision = revision;
+    return QK_OK;
+}
+
+void revision_format(const struct revision *revision,
+                     char ret_text[static REVISION_TEXT_BYTES_MAX + 1])
+{
+    int len;
+
+    assert(revision != NULL);
+
+    len = snprintf(ret_text, REVISION_TEXT_BYTES_MAX + 1, "%u-", revision->generation);
+    assert(len > 0 && len <= 11);
+    hex_encode(revision->hash, REVISION_HASH_BYTES, ret_text + len);
+}
+
+void revision_encode(const struct revision *revision, uint8_t ret_bytes[static REVISION_BYTES])
+{
+    put_u32(ret_bytes, revision->generation);
+    memcpy(ret_bytes + 4, revision->hash, REVISION_HASH_BYTES);
+}
+
+bool revision_equal(const struct revision *a, const struct revision *b)
+{
+    return revision_compare(a, b) == 0;
+}
+
+int revision_compare(const struct revision *a, const struct revision *b)
+{
+    if (a->generation != b->generation)
+        return a->generation < b->generation ? -1 : 1;
+    return memcmp(a->hash, b->hash, REVISION_HASH_BYTES);
+}
+
+enum qk_err revision_compute(const struct secret *key, const struct revision_input *input,
+                             struct revision *ret_revision)
+{
+    uint8_t parent[REVISION_BYTES], id_len[4], mac[HASH_BYTES];
+    uint8_t deleted = input->deleted ? 1 : 0;
+    enum qk_err err;
+
+    assert(key != NULL && ret_revision != NULL);
+
+    if (input->parent.generation == UINT32_MAX)
+        return QK_ERR_TOO_BIG;
+    revision_encode(&input->parent, parent);
+    put_u32(id_len, (uint32_t)input->document_id.len);
+    const struct bytes parts[] = {
+        bytes_of(input->database, DATABASE_ID_BYTES),
+        bytes_of(id_len, sizeof(id_len)),
+        input->document_id,
+        bytes_of(parent, sizeof(parent)),
+        bytes_of(&deleted, 1),
+        input->content,
+    };
+    err = mac_compute(key, "revision", parts, sizeof(parts) / sizeof(parts[0]), mac);
+    if (err != QK_OK)
+        return err;
+    ret_revision->generation = input->parent.generation + 1;
+    memcpy(ret_revision->hash, mac, REVISION_HASH_BYTES);
+    return QK_OK;
+}
