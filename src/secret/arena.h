@@ -1,0 +1,27 @@
+/* Private to secret/: the mapping, its slots and the opening of its pages. */
+#ifndef SECRET_ARENA_H
+#define SECRET_ARENA_H
+
+#include "secret/secret.h"
+
+#define ARENA_SLOT_BYTES 128
+#define ARENA_CANARY_BYTES 16
+
+bool arena_is_up(void);
+/* Finds room for `len` bytes and a canary; the run is zeroed. QK_ERR_NOMEM, QK_ERR_LOCKED_MEMORY
+ * when there is no arena. */
+MUST_USE enum qk_err arena_take(size_t len, uint32_t *ret_slot);
+/* Checks the canary, zeroes and gives back. */
+void arena_give(uint32_t slot, size_t len);
+/* Opens the pages of a run for reading, or also for writing; nests. */
+uint8_t *arena_open(uint32_t slot, size_t len, bool writing);
+void arena_close(uint32_t slot, size_t len, bool writing);
+
+/* Keeps the first `to` bytes of a run and zeroes the rest; both lengths take one slot. */
+void arena_shrink(uint32_t slot, size_t from, size_t to);
+void arena_usage(size_t *ret_total, size_t *ret_used);
+
+/* The secret becomes its own first `len` bytes. */
+void secret_truncate(struct secret *secret, size_t len);
+
+#endif

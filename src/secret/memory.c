@@ -1,0 +1,56 @@
+#include "secret/memory.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* close_range(2) came with Linux 5.9; before it, the descriptors up to the limit, one by one. */
+static enum qk_err close_inherited(void)
+{
+    struct rlimit limit;
+
+    if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+        return QK_OK;
+    if (errno != ENOSYS || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return QK_ERR_IO;
+    for (rlim_t fd = 3; fd < limit.rlim_cur && fd < 1048576; fd++)
+        (void)close((int)fd);
+    return QK_OK;
+}
+
+enum qk_err process_harden(void)
+{
+    const struct rlimit none = {0, 0};
+
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return QK_ERR_IO;
+    return close_inherited();
+}
+
+enum qk_err process_confine(void)
+{
+    static const int forbidden[] = {
+        SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+        SCMP_SYS(execve), SCMP_SYS(execveat),
+    };
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    enum qk_err err = QK_ERR_UNSUPPORTED;
+
+    if (filter == NULL)
+        return QK_ERR_NOMEM;
+    if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) != 0)
+        goto out;
+    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
+        if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), forbidden[i], 0) != 0)
+            goto out;
+    if (seccomp_load(filter) == 0)
+        err = QK_OK;
+
+out:
+    seccomp_release(filter);
+    return err;
+}
