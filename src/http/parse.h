@@ -3,10 +3,11 @@
  *     init · feed until PARSE_HEAD · look at head, parse_take_body(limit) · feed until PARSE_DONE
  *     · parse_next · feed … · fini
  *
- * The head (with its passwords) and the body lie in secret buffers. Built on http-parser, which
- * finds the message boundaries; what it lets pass and a proxy in front could read differently is
- * refused here: any transfer coding but one "chunked", that coding in HTTP/1.0, a name with a
- * space, more than one Host. */
+ * The head (with its passwords) and the body lie in secret buffers. The head is http-parser's; what
+ * it lets pass and a proxy in front could read differently is refused here: any transfer coding but
+ * one "chunked", that coding in HTTP/1.0, a name with a space, a folded line, more than one Host.
+ * Once the head is complete, bodies are counted and decoded here (see chunk.h for why).
+ */
 #ifndef HTTP_PARSE_H
 #define HTTP_PARSE_H
 
@@ -14,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "http/chunk.h"
 #include "service/exchange.h"
 
 enum parse_event {
@@ -37,11 +39,13 @@ struct parse_failure {
 struct parse {
     http_parser parser;
     enum parse_phase phase;
-    bool in_name; /* the field at fields[fields_n] is being read, its name */
-    bool failed_once;
     unsigned list_matched; /* bytes of "LIST " held back at the start of a message */
-    struct buf head;
+    size_t head_bytes;     /* of the head as they came */
+    uint8_t last;          /* the byte before the next one */
+    bool in_value;         /* the last field's value has begun */
+    struct buf head;       /* target, names and values, without what was between them */
     struct buf body;
+    struct chunk chunk;
     struct parse_span target;
     struct parse_span names[HTTP_FIELDS_MAX], values[HTTP_FIELDS_MAX];
     unsigned fields_n;
@@ -54,8 +58,9 @@ struct parse {
     bool keep_alive;   /* the client wants to go on */
     bool minor_0;      /* HTTP/1.0: no chunked replies */
     bool expects_continue;
-    bool has_body;           /* bytes follow */
-    uint64_t content_length; /* UINT64_MAX: chunked */
+    bool has_body; /* bytes follow */
+    bool chunked;
+    uint64_t body_left; /* of one that is not chunked */
 };
 
 void parse_init(struct parse *parse);

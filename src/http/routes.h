@@ -41,6 +41,9 @@ struct route {
 
 #define ROUTE_ALLOW_BYTES 64
 
+/* "GET"; static. */
+const char *route_method_name(enum method method);
+
 /* The row for `request`, or NULL with `ret_allow` empty (no such path, 404) or naming the methods
  * that the path has, "GET,HEAD,PUT" (405). `method_known` is false for a method outside the enum.
  */
