@@ -69,11 +69,13 @@ void store_close(struct store *store, void (*cb)(void *arg), void *arg);
 MUST_USE enum qk_err store_admit(const struct store *store);
 size_t store_pending_bytes(const struct store *store);
 
-/* Applies one committed command; skipped if index <= store_applied(). An empty command only moves
+/* Applies one committed command; skipped if index <= store_applied(). Several commands may share an
+ * index (consensus coalesces them into one entry, see its `apply`): `last` is true at the last of
+ * an index, and only then does store_applied() move and may a commit to the file include them. An empty command only moves
  * the index. Appends one wire_result a batch to `result` (may be NULL). Malformed commands change
  * nothing and append nothing. Not-OK must stop the node: QK_ERR_UNSUPPORTED (kind or version not
  * known here), QK_ERR_NOMEM, QK_ERR_CORRUPT (a record it had to read). */
-MUST_USE enum qk_err store_apply(struct store *store, uint64_t index, uint64_t term,
+MUST_USE enum qk_err store_apply(struct store *store, uint64_t index, uint64_t term, bool last,
                                  struct bytes command, struct buf *result);
 
 uint64_t store_applied(const struct store *store); /* highest index applied */
