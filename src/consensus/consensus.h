@@ -1,10 +1,10 @@
 /* The replicated log: the libuv-facing driver of libraft's core (docs/design.md, Consensus).
  *
- * One loop thread owns everything. Every callback below, in the configuration or of a request, fires
- * from the loop and never inside the call that started it; each request's callback fires exactly
- * once, at the latest (with QK_ERR_CLOSED) before the callback of consensus_close. It is safe to call
- * any consensus_* function from a callback except consensus_free (only from the close callback or
- * later).
+ * One loop thread owns everything. Every callback below, in the configuration or of a request,
+ * fires from the loop and never inside the call that started it; each request's callback fires
+ * exactly once, at the latest (with QK_ERR_CLOSED) before the callback of consensus_close. It is
+ * safe to call any consensus_* function from a callback except consensus_free (only from the close
+ * callback or later).
  *
  * It knows nothing of links, stores or seals. Ids are never 0 and never used twice in the cluster's
  * life: a node that was wiped comes back under a new id. */
@@ -15,22 +15,13 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "consensus/types.h" /* roles, members */
 
-#define CONSENSUS_ADDRESS_BYTES_MAX 64 /* text of a member, in practice the node id in hex */
-#define CONSENSUS_MEMBERS_MAX NODES_MAX
 /* Nothing that consensus hands to `send` is longer: larger Raft messages leave in fragments. */
 #define CONSENSUS_MESSAGE_BYTES_MAX (4 * MIB)
 /* Commands accepted and not yet answered; past it consensus_submit says QK_ERR_BUSY. */
 #define CONSENSUS_INFLIGHT_BYTES_MAX (COMMAND_BYTES_MAX + 64 * MIB)
 #define CONSENSUS_TOKEN_BYTES_MAX 8192 /* a snapshot token */
-
-enum consensus_role { CONSENSUS_FOLLOWER, CONSENSUS_CANDIDATE, CONSENSUS_LEADER };
-
-struct consensus_member {
-    uint64_t id;
-    bool voter; /* false: a standby, which receives the log but has no vote */
-    char address[CONSENSUS_ADDRESS_BYTES_MAX + 1];
-};
 
 /* Everything is copied by consensus_new, `dir` too. Every `struct bytes` given to a callback is
  * borrowed for the time of the call. */
@@ -43,8 +34,8 @@ struct consensus_config {
     size_t log_keep_bytes;        /* log kept for followers that were away; 0: 64 MiB */
     void *arg;                    /* first argument of all callbacks below */
 
-    /* Sends one message over the link to `peer`, in the order of the calls. Loss is fine, reordering
-     * costs speed only; a link that was replaced must drop what it still had queued. */
+    /* Sends one message over the link to `peer`, in the order of the calls. Loss is fine,
+     * reordering costs speed only; a link that was replaced must drop what it still had queued. */
     void (*send)(void *arg, uint64_t peer, struct bytes message);
 
     /* Applies one committed command: in log order, each exactly once past what the store holds
@@ -73,8 +64,8 @@ struct consensus_config {
      * repeated while one to the same peer is under way. */
     void (*snapshot_send)(void *arg, uint64_t peer, struct bytes token);
 
-    /* Follower: is staged data complete and durable for exactly `token`? Asked before the install is
-     * accepted; must not change anything. May fire inside consensus_receive. */
+    /* Follower: is staged data complete and durable for exactly `token`? Asked before the install
+     * is accepted; must not change anything. May fire inside consensus_receive. */
     bool (*snapshot_staged)(void *arg, struct bytes token);
 
     /* Follower: swap the staged store in now (nothing is applied meanwhile), then call
@@ -90,9 +81,9 @@ MUST_USE enum qk_err consensus_new(const struct consensus_config *config,
 /* Takes NULL. Not between consensus_open and the callback of consensus_close. */
 void consensus_free(struct consensus *c);
 
-/* Reads the directory, which is then locked by this process. QK_ERR_CORRUPT, QK_ERR_IO, QK_ERR_FULL,
- * QK_ERR_BUSY (another process has it); `ret_reason` (NULL or at least 512 bytes) then names file
- * and offset. */
+/* Reads the directory, which is then locked by this process. QK_ERR_CORRUPT, QK_ERR_IO,
+ * QK_ERR_FULL, QK_ERR_BUSY (another process has it); `ret_reason` (NULL or at least 512 bytes) then
+ * names file and offset. */
 MUST_USE enum qk_err consensus_open(struct consensus *c, char *ret_reason);
 /* True if the directory held no Raft state at open (and none was bootstrapped since). */
 bool consensus_is_empty(const struct consensus *c);
@@ -100,8 +91,8 @@ bool consensus_is_empty(const struct consensus *c);
  * start; QK_ERR_EXISTS if the directory is not empty. */
 MUST_USE enum qk_err consensus_bootstrap(struct consensus *c, const char *address);
 /* Starts timers and elections. A node that joins starts empty, without bootstrap, and waits for the
- * leader. `applied_start` is the index that the store holds durably: commands at or below it are not
- * applied again. QK_ERR_CORRUPT if the log cannot follow on it. */
+ * leader. `applied_start` is the index that the store holds durably: commands at or below it are
+ * not applied again. QK_ERR_CORRUPT if the log cannot follow on it. */
 MUST_USE enum qk_err consensus_start(struct consensus *c, uint64_t applied_start);
 /* Finishes queued disk writes, ends the worker, fails what waits with QK_ERR_CLOSED, then `cb`. */
 void consensus_close(struct consensus *c, void (*cb)(void *arg), void *arg);
@@ -113,17 +104,18 @@ void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message)
 typedef void (*consensus_submit_cb)(void *arg, enum qk_err err, uint64_t index,
                                     struct bytes result);
 /* Proposes one command (1 byte to COMMAND_BYTES_MAX), copied. `cb` fires only if QK_OK is returned:
- * QK_OK committed in the submitted term and applied here; QK_ERR_UNKNOWN_OUTCOME leadership was lost
- * after submission: never submit again by yourself; QK_ERR_NOT_LEADER certainly not proposed;
+ * QK_OK committed in the submitted term and applied here; QK_ERR_UNKNOWN_OUTCOME leadership was
+ * lost after submission: never submit again by yourself; QK_ERR_NOT_LEADER certainly not proposed;
  * QK_ERR_FULL no room on disk, certainly not proposed. Returned at once: QK_ERR_NOT_LEADER,
  * QK_ERR_BUSY, QK_ERR_FULL, QK_ERR_TOO_BIG, QK_ERR_NOMEM, QK_ERR_CLOSED. */
 MUST_USE enum qk_err consensus_submit(struct consensus *c, struct bytes command,
                                       consensus_submit_cb cb, void *arg);
 
 typedef void (*consensus_read_cb)(void *arg, enum qk_err err, uint64_t index);
-/* A linearizable read point, on any member: `cb` fires with QK_OK once everything that was committed
- * when this was called is applied here. QK_ERR_NO_QUORUM after `timeout_ms` without a leader and a
- * majority. Returned at once: QK_ERR_BUSY (too many wait), QK_ERR_NOMEM, QK_ERR_CLOSED. */
+/* A linearizable read point, on any member: `cb` fires with QK_OK once everything that was
+ * committed when this was called is applied here. QK_ERR_NO_QUORUM after `timeout_ms` without a
+ * leader and a majority. Returned at once: QK_ERR_BUSY (too many wait), QK_ERR_NOMEM,
+ * QK_ERR_CLOSED. */
 MUST_USE enum qk_err consensus_read(struct consensus *c, unsigned timeout_ms, consensus_read_cb cb,
                                     void *arg);
 
@@ -147,8 +139,8 @@ MUST_USE enum qk_err consensus_remove(struct consensus *c, uint64_t id, consensu
 MUST_USE enum qk_err consensus_transfer(struct consensus *c, uint64_t id, consensus_change_cb cb,
                                         void *arg);
 
-/* The stream to `peer` for `token` ended. With QK_OK the peer holds it staged and durable, and is now
- * told to install; otherwise it is tried again later. */
+/* The stream to `peer` for `token` ended. With QK_OK the peer holds it staged and durable, and is
+ * now told to install; otherwise it is tried again later. */
 void consensus_snapshot_sent(struct consensus *c, uint64_t peer, struct bytes token,
                              enum qk_err err);
 /* The answer to snapshot_install: the store now holds `applied` (at least the token's index),
@@ -164,7 +156,8 @@ uint64_t consensus_term(const struct consensus *c);
 uint64_t consensus_commit(const struct consensus *c);
 uint64_t consensus_applied(const struct consensus *c);
 uint64_t consensus_last_index(const struct consensus *c);
-/* The newest configuration known here, committed or not; writes at most `max`, returns the count. */
+/* The newest configuration known here, committed or not; writes at most `max`, returns the count.
+ */
 size_t consensus_members(const struct consensus *c, struct consensus_member *ret_members,
                          size_t max);
 /* True if this node leads and heard a majority of voters within an election timeout, or follows a
