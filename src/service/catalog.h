@@ -17,7 +17,9 @@
 struct catalog_database {
     uint8_t id[DATABASE_ID_BYTES];
     char name[DATABASE_NAME_BYTES_MAX + 1];
-    uint8_t key[CATALOG_KEY_BYTES]; /* of the catalog record: the condition of every write */
+    /* Of the database's record, named after its id, which is never used twice: the condition of
+     * every write into it. Under its name there is another record, which keeps names unique. */
+    uint8_t key[CATALOG_KEY_BYTES];
     uint64_t record_version;
     uint32_t revs_limit;
     uint64_t created_ms; /* Unix time */
@@ -43,16 +45,23 @@ void catalog_databases_each(const struct catalog *catalog,
                             bool (*each)(void *arg, const struct catalog_database *database),
                             void *arg);
 
-/* The record key of a database's or user's name. */
-MUST_USE enum qk_err catalog_database_key(const struct service *service, struct bytes name,
+/* Record keys: of a database's own record (by its id), of its name, and of a user's name. */
+MUST_USE enum qk_err catalog_database_key(const struct service *service,
+                                          const uint8_t id[static DATABASE_ID_BYTES],
                                           uint8_t ret_key[static CATALOG_KEY_BYTES]);
+MUST_USE enum qk_err catalog_name_key(const struct service *service, struct bytes name,
+                                      uint8_t ret_key[static CATALOG_KEY_BYTES]);
 MUST_USE enum qk_err catalog_user_key(const struct service *service, struct bytes name,
                                       uint8_t ret_key[static CATALOG_KEY_BYTES]);
-/* The record value, sealed for `record_version`; for submit and for init, which makes the first
- * user before any catalog is open (service->keyring and cluster_id are enough). */
+/* Record values, appended to `out`, sealed for the record at `key` in `record_version`. They need
+ * service->keyring and cluster_id only, so that init can make the first user before any catalog is
+ * open. */
 MUST_USE enum qk_err catalog_database_seal(const struct service *service,
                                            const struct catalog_database *database,
                                            uint64_t record_version, struct buf *out);
+MUST_USE enum qk_err catalog_name_seal(const struct service *service,
+                                       const struct catalog_database *database,
+                                       uint64_t record_version, struct buf *out);
 MUST_USE enum qk_err catalog_user_seal(const struct service *service, const struct user *user,
                                        uint64_t record_version, struct buf *out);
 

@@ -21,14 +21,15 @@ struct cluster;   /* seal machine, dealing, members: service/cluster.h */
 
 struct service {
     struct uv_loop_s *loop;
-    struct store *store;         /* NULL until initialised or joined */
-    struct consensus *consensus; /* NULL until initialised or joined */
-    struct link *link;           /* NULL until initialised or joined */
-    struct node_sec *node_sec;   /* NULL until initialised or joined */
-    struct keyring *keyring;     /* NULL while sealed */
-    struct catalog *catalog;     /* NULL while sealed */
-    struct login *login;         /* from login_new, for the process's life */
-    struct submitter *submitter; /* from submitter_new, for the process's life */
+    struct store *store;             /* NULL until initialised or joined */
+    struct consensus *consensus;     /* NULL until initialised or joined */
+    struct link *link;               /* NULL until initialised or joined */
+    struct node_sec *node_sec;       /* NULL until initialised or joined */
+    struct keyring *keyring;         /* NULL while sealed */
+    struct catalog *catalog;         /* NULL while sealed */
+    struct catalog *catalog_opening; /* catalog.c's own: being read, not usable yet */
+    struct login *login;             /* from login_new, for the process's life */
+    struct submitter *submitter;     /* from submitter_new, for the process's life */
     struct cluster *cluster;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];

@@ -15,7 +15,7 @@
 #include "service/service.h"
 #include "wire/command.h"
 
-/* Evaluations of one write: more means that the conditions fail for another reason than a race. */
+/* Rounds of one write that ended with a failed condition: more than a race explains. */
 #define SUBMIT_ROUNDS_MAX 16
 /* Commands are filled up to this size; what is left goes in the next one. */
 #define SUBMIT_COMMAND_BYTES (8 * MIB)
@@ -31,7 +31,7 @@ struct submit_ops {
     enum qk_err (*evaluate)(void *arg, struct wire_command *command);
     /* The outcome of batch `at` of the last command: applied, or to be decided again. */
     void (*result)(void *arg, size_t at, const struct wire_result *result);
-    /* The end, once, from the loop: QK_OK, or why what is still open was not done.
+    /* The end, once: QK_OK, or why what is still open was not done.
      * QK_ERR_UNKNOWN_OUTCOME: the last command's batches may or may not be applied. */
     void (*done)(void *arg, enum qk_err err);
 };
@@ -41,9 +41,11 @@ MUST_USE enum qk_err submitter_new(struct service *service, struct submitter **r
 void submitter_free(struct submitter *submitter);
 
 /* Starts a write under the latches of `keys` (record keys, copied; equal ones count once). `done`
- * fires exactly once if this returns QK_OK, never inside this call. QK_ERR_BUSY, QK_ERR_NOMEM. */
+ * fires exactly once if this returns QK_OK, maybe inside this call: touch nothing of `arg`
+ * afterwards. QK_ERR_BUSY, QK_ERR_NOMEM. */
 MUST_USE enum qk_err submit_start(struct service *service, const struct bytes *keys, size_t keys_n,
                                   const struct submit_ops *ops, void *arg);
+size_t submit_writes_n(const struct submitter *submitter); /* waiting or running */
 
 /* The reply to a write that ended with `err` and has nothing more precise to say. */
 void submit_reply_err(struct service *service, struct exchange *exchange, enum qk_err err);

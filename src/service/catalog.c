@@ -1,0 +1,279 @@
+/* catalog_open -> watch -> flush -> scan of the whole space -> the keys that changed meanwhile ->
+ * open. From then on a changed key is read again inside apply, so memory and store agree at every
+ * index. After a snapshot was swapped in everything is read anew. */
+#include "service/catalog.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "secret/secret.h"
+#include "service/catalog_record.h"
+#include "service/catalog_table.h"
+#include "store/store.h"
+
+#define CHANGED_BYTES_MAX (8 * MIB)
+
+/* One reading of the space; outlives a catalog that was closed meanwhile. */
+struct catalog_load {
+    struct catalog *catalog; /* NULL: closed meanwhile */
+    catalog_open_cb cb;      /* NULL: a reload */
+    void *arg;
+};
+
+struct catalog {
+    struct service *service;
+    struct catalog_load *load; /* under way, else NULL */
+    struct buf changed;        /* keys that changed during it */
+    bool again;                /* everything changed during it */
+    struct catalog_table databases, users;
+};
+
+static void catalog_damaged(const struct service *service, enum qk_err err)
+{
+    const char *where = store_error(service->store);
+
+    log_error("catalog", "a record of the catalog was not read: %s%s%s", qk_err_text(err),
+              where[0] == '\0' ? "" : ": ", where);
+}
+
+static enum qk_err catalog_put(struct catalog *catalog, struct bytes key,
+                               const struct record *record)
+{
+    struct catalog_entry *entry = NULL;
+    enum qk_err err;
+
+    err = catalog_entry_open(catalog->service, key, record->version, record->value, &entry);
+    if (err == QK_OK && entry != NULL)
+        err = catalog_table_put(entry->is_user ? &catalog->users : &catalog->databases, entry);
+    if (err != QK_OK)
+        catalog_entry_free(entry);
+    return err;
+}
+
+/* Brings one key in line with the store. What cannot be read is as if it were not there: denied. */
+static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
+{
+    struct record record;
+    enum qk_err err;
+
+    catalog_table_remove(&catalog->databases, key);
+    catalog_table_remove(&catalog->users, key);
+    err = store_get(catalog->service->store, key, &record);
+    if (err == QK_ERR_NOT_FOUND)
+        return QK_OK;
+    if (err == QK_OK)
+        err = catalog_put(catalog, key, &record);
+    if (err != QK_OK)
+        catalog_damaged(catalog->service, err);
+    return err;
+}
+
+/* --- reading everything --- */
+
+static enum qk_err catalog_scan(struct catalog *catalog)
+{
+    uint8_t space[DATABASE_ID_BYTES];
+    struct store_cursor *cursor;
+    struct store_row row;
+    enum qk_err err;
+
+    record_space_id(RECORD_CATALOG, space);
+    err = store_cursor_open_prefix(catalog->service->store, bytes_of(space, sizeof(space)), false,
+                                   &cursor);
+    if (err != QK_OK)
+        return err;
+    while ((err = store_cursor_next(cursor, &row)) == QK_OK) {
+        err = catalog_put(catalog, row.key, &row.record);
+        if (err != QK_OK)
+            break;
+    }
+    store_cursor_close(cursor);
+    return err == QK_ERR_NOT_FOUND ? QK_OK : err;
+}
+
+static enum qk_err catalog_catch_up(struct catalog *catalog)
+{
+    enum qk_err err = buf_error(&catalog->changed);
+    size_t at;
+
+    for (at = 0; err == QK_OK && at < catalog->changed.len; at += CATALOG_KEY_BYTES)
+        err = catalog_refresh(catalog,
+                              bytes_slice(buf_bytes(&catalog->changed), at, CATALOG_KEY_BYTES));
+    buf_fini(&catalog->changed);
+    return err;
+}
+
+static enum qk_err catalog_load_start(struct catalog *catalog, catalog_open_cb cb, void *arg);
+
+/* A reload that fails leaves the node without names: every database is "not there" until the next
+ * one, rather than an old name with an old id. */
+static void catalog_load_end(struct catalog *catalog, struct catalog_load *load, enum qk_err err)
+{
+    struct service *service = catalog->service;
+
+    if (err != QK_OK) {
+        catalog_damaged(service, err);
+        catalog_table_fini(&catalog->databases);
+        catalog_table_fini(&catalog->users);
+    }
+    if (load->cb == NULL)
+        return;
+    if (err == QK_OK) {
+        service->catalog_opening = NULL;
+        service->catalog = catalog;
+    } else {
+        catalog_close(service);
+    }
+    load->cb(load->arg, err);
+}
+
+static void catalog_flushed(void *arg, enum qk_err err)
+{
+    struct catalog_load *load = arg;
+    struct catalog *catalog = load->catalog;
+
+    if (catalog == NULL) {
+        if (load->cb != NULL)
+            load->cb(load->arg, QK_ERR_CLOSED);
+        free(load);
+        return;
+    }
+    catalog->load = NULL;
+    catalog_table_fini(&catalog->databases);
+    catalog_table_fini(&catalog->users);
+    if (err == QK_OK && catalog->again) {
+        catalog->again = false;
+        err = catalog_load_start(catalog, load->cb, load->arg);
+        if (err == QK_OK) {
+            free(load);
+            return;
+        }
+    }
+    if (err == QK_OK)
+        err = catalog_scan(catalog);
+    if (err == QK_OK)
+        err = catalog_catch_up(catalog);
+    catalog_load_end(catalog, load, err);
+    free(load);
+}
+
+static enum qk_err catalog_load_start(struct catalog *catalog, catalog_open_cb cb, void *arg)
+{
+    struct catalog_load *load = calloc(1, sizeof(*load));
+
+    if (load == NULL)
+        return QK_ERR_NOMEM;
+    *load = (struct catalog_load){catalog, cb, arg};
+    catalog->load = load;
+    store_flush(catalog->service->store, catalog_flushed, load);
+    return QK_OK;
+}
+
+/* --- keeping current --- */
+
+static void catalog_changed(void *arg, struct bytes key)
+{
+    struct catalog *catalog = arg;
+    bool everything = key.len != CATALOG_KEY_BYTES;
+
+    if (everything && catalog->load == NULL) {
+        if (catalog_load_start(catalog, NULL, NULL) != QK_OK)
+            catalog_damaged(catalog->service, QK_ERR_NOMEM);
+    } else if (everything) {
+        catalog->again = true;
+    } else if (catalog->load != NULL) {
+        buf_put_bytes(&catalog->changed, key);
+    } else if (catalog_refresh(catalog, key) != QK_OK) {
+        /* Already logged; the entry is gone, so that its use is denied. */
+        return;
+    }
+}
+
+/* --- open and close --- */
+
+enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg)
+{
+    uint8_t space[DATABASE_ID_BYTES];
+    struct catalog *catalog;
+    enum qk_err err;
+
+    assert(service->keyring != NULL && service->store != NULL);
+    assert(service->catalog == NULL && service->catalog_opening == NULL && cb != NULL);
+
+    catalog = calloc(1, sizeof(*catalog));
+    if (catalog == NULL)
+        return QK_ERR_NOMEM;
+    catalog->service = service;
+    catalog->changed = BUF_INIT(CHANGED_BYTES_MAX);
+    record_space_id(RECORD_CATALOG, space);
+    err = store_watch(service->store, bytes_of(space, sizeof(space)), catalog_changed, catalog);
+    if (err != QK_OK) {
+        free(catalog);
+        return err;
+    }
+    service->catalog_opening = catalog;
+    err = catalog_load_start(catalog, cb, arg);
+    if (err != QK_OK)
+        catalog_close(service);
+    return err;
+}
+
+void catalog_close(struct service *service)
+{
+    struct catalog *catalog =
+        service->catalog != NULL ? service->catalog : service->catalog_opening;
+
+    if (catalog == NULL)
+        return;
+    service->catalog = NULL;
+    service->catalog_opening = NULL;
+    if (catalog->load != NULL)
+        catalog->load->catalog = NULL;
+    if (service->store != NULL)
+        store_unwatch(service->store, catalog_changed, catalog);
+    catalog_table_fini(&catalog->databases);
+    catalog_table_fini(&catalog->users);
+    buf_fini(&catalog->changed);
+    free(catalog);
+}
+
+/* --- looking up --- */
+
+const struct catalog_database *catalog_database_find(const struct catalog *catalog,
+                                                     struct bytes name)
+{
+    const struct catalog_entry *entry = catalog_table_find(&catalog->databases, name);
+
+    return entry == NULL ? NULL : &entry->database;
+}
+
+const struct user *catalog_user_find(const struct catalog *catalog, struct bytes name)
+{
+    const struct catalog_entry *entry = catalog_table_find(&catalog->users, name);
+
+    return entry == NULL ? NULL : &entry->user;
+}
+
+size_t catalog_databases_n(const struct catalog *catalog)
+{
+    return catalog->databases.n;
+}
+
+size_t catalog_users_n(const struct catalog *catalog)
+{
+    return catalog->users.n;
+}
+
+void catalog_databases_each(const struct catalog *catalog,
+                            bool (*each)(void *arg, const struct catalog_database *database),
+                            void *arg)
+{
+    size_t i;
+
+    for (i = 0; i < catalog->databases.n; i++) {
+        if (!each(arg, &catalog->databases.items[i]->database))
+            return;
+    }
+}

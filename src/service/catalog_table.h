@@ -1,0 +1,32 @@
+/* The entries of the catalog in memory, in order of their names: two tables, databases and users.
+ */
+#ifndef SERVICE_CATALOG_TABLE_H
+#define SERVICE_CATALOG_TABLE_H
+
+#include "service/catalog.h"
+
+struct catalog_entry {
+    uint8_t key[CATALOG_KEY_BYTES]; /* of its record */
+    bool is_user;
+    union {
+        struct catalog_database database;
+        struct user user;
+    };
+};
+
+struct catalog_table {
+    struct catalog_entry **items; /* owned */
+    size_t n, cap;
+};
+
+/* Takes over `entry`, which replaces one of the same name. QK_ERR_NOMEM: the caller still owns it.
+ */
+MUST_USE enum qk_err catalog_table_put(struct catalog_table *table, struct catalog_entry *entry);
+/* Removes and wipes the entry whose record has that key, if any. */
+void catalog_table_remove(struct catalog_table *table, struct bytes key);
+const struct catalog_entry *catalog_table_find(const struct catalog_table *table,
+                                               struct bytes name);
+void catalog_table_fini(struct catalog_table *table);
+void catalog_entry_free(struct catalog_entry *entry); /* wipes; NULL is fine */
+
+#endif
