@@ -58,8 +58,8 @@ static void conn_free_when_over(struct conn *conn)
 {
     if (!conn->handle_closed || conn->resolving)
         return;
+    stream_fini(&conn->stream); /* keys first: `closed` may be the end of everything */
     conn->ops->closed(conn);
-    stream_fini(&conn->stream);
     buf_fini(&conn->in);
     free(conn);
 }

@@ -92,8 +92,9 @@ struct link_config {
     void (*on_join_closed)(void *arg, uint64_t join_id);
 };
 
-/* Listens at once. The caller owns `*ret_link` and gives it back with link_close. The configuration
- * is copied; what it points to is borrowed until the close callback has run.
+/* Listens at once. The process must ignore SIGPIPE. After an error the loop must still turn once,
+ * to free what was begun. The caller owns `*ret_link` and gives it back with link_close. The
+ * configuration is copied; what it points to is borrowed until the close callback has run.
  * QK_ERR_INVALID: `listen` is no numeric address and port; QK_ERR_EXISTS: address in use;
  * QK_ERR_IO; QK_ERR_NOMEM. */
 MUST_USE enum qk_err link_open(const struct link_config *config, struct link **ret_link);

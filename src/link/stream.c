@@ -33,9 +33,8 @@ void stream_accept(struct stream *stream, const struct handshake_self *self)
 void stream_fini(struct stream *stream)
 {
     handshake_fini(&stream->handshake);
-    if (stream->keyed)
+    if (stream->keyed) /* stays set: the owner may still ask how far it came */
         session_fini(&stream->session);
-    stream->keyed = false;
     outbox_fini(&stream->outbox);
     inbox_fini(&stream->inbox);
     buf_fini(&stream->greeting);
