@@ -53,6 +53,7 @@ struct dealing_facts {
     bool deal_new_mk; /* FINAL waits for all */
     bool final;       /* deal_final names it */
     bool wanted;      /* a deal is wanted for another reason than a join */
+    unsigned threshold;
     unsigned voters_n;
     unsigned members_n;
     struct dealing_member members[NODES_MAX];
@@ -72,19 +73,21 @@ enum dealing_state {
 };
 
 enum dealing_event_kind {
-    DEALING_EV_FACTS, /* facts: something replicated or connected changed */
+    DEALING_EV_FACTS, /* something replicated or connected changed */
     DEALING_EV_TICK,
     DEALING_EV_PART, /* node, attempt: its D and P are kept by the hub */
     DEALING_EV_ACK,  /* node, deal_id */
-    DEALING_EV_DONE, /* err: outcome of ADD, BEGIN (attempt), PROPOSE, FINAL, PROMOTE, MARK */
+    DEALING_EV_DONE, /* ticket, err: outcome of ADD, BEGIN, PROPOSE, FINAL, PROMOTE or MARK */
     DEALING_EVENTS_N
 };
 
+/* Every event brings the facts as they are now. */
 struct dealing_event {
     enum dealing_event_kind kind;
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t deal_id[DEAL_ID_BYTES];
     uint64_t attempt;
+    uint32_t ticket;
     enum qk_err err;
     const struct dealing_facts *facts;
 };
@@ -103,6 +106,7 @@ enum dealing_effect_kind {
 
 struct dealing_effect {
     enum dealing_effect_kind kind;
+    uint32_t ticket; /* of what ends with DEALING_EV_DONE */
     uint8_t node_id[NODE_ID_BYTES];
     uint64_t raft_id;
     uint64_t attempt;
@@ -116,15 +120,17 @@ struct dealing_effects {
 
 struct dealing {
     enum dealing_state state;
-    struct dealing_facts facts;
-    uint64_t attempt;               /* of COLLECT and PROPOSE */
-    uint8_t subject[NODE_ID_BYTES]; /* of ADD, PROMOTE, MARK */
-    bool parts[NODES_MAX];          /* by place in facts.members */
-    uint8_t acked_deal[DEAL_ID_BYTES];
-    unsigned acked_n;
-    uint8_t acked[NODES_MAX][NODE_ID_BYTES]; /* of acked_deal */
-    uint64_t began_ms;
-    uint64_t next_ms;
+    struct dealing_facts facts; /* of the newest event */
+    uint32_t ticket;            /* of the operation that is out */
+    uint64_t attempt;           /* of COLLECT and PROPOSE */
+    unsigned parts_n;
+    uint8_t parts[NODES_MAX][NODE_ID_BYTES]; /* who has given, for `attempt` */
+    uint8_t deal_id[DEAL_ID_BYTES];          /* of ACKS */
+    unsigned acks_n;
+    uint8_t acks[NODES_MAX][NODE_ID_BYTES]; /* who has acked `deal_id` */
+    unsigned first;    /* where the search for work begins: moves on after a failure */
+    uint64_t began_ms; /* of COLLECT and ACKS */
+    uint64_t next_ms;  /* when to ask again, or to look for work again */
     uint32_t wait_ms;
 };
 
@@ -133,7 +139,7 @@ void dealing_init(struct dealing *dealing);
 void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing_event *event,
                   struct dealing_effects *effects);
 /* When TICK is next due; UINT64_MAX: not before another event. */
-uint64_t dealing_deadline(const struct dealing *dealing);
+uint64_t dealing_deadline(const struct dealing *dealing, uint64_t now_ms);
 const char *dealing_state_text(enum dealing_state state);
 
 /* --- The member's side: decisions on the generations in node.sec ------------------------------ */

@@ -20,9 +20,10 @@
 
 #define SEAL_RETRY_MS_MIN 50u
 #define SEAL_RETRY_MS_MAX 1000u
-#define SEAL_HELLO_MS 5000u   /* a new nonce for each live peer */
-#define SEAL_FRESH_MS 15000u  /* an echo older than this does not count as live */
-#define SEAL_CLONE_MS 600000u /* both are denied this long after both were last seen */
+#define SEAL_HELLO_MS 5000u     /* a new nonce for each live peer */
+#define SEAL_FRESH_MS 15000u    /* an echo older than this does not count as live */
+#define SEAL_CLONE_MS 600000u   /* both are denied this long after both were last seen */
+#define SEAL_CANDIDATE_MS 3000u /* for the release that proves a record */
 #define SEAL_EFFECTS_MAX 512
 #define SEAL_RANDOM_BYTES 32
 
@@ -97,7 +98,8 @@ enum seal_event_kind {
 struct seal_event {
     enum seal_event_kind kind;
     uint8_t node_id[NODE_ID_BYTES];
-    bool known;
+    bool known;     /* LINK_UP: the key is a member's */
+    bool by_record; /* messages: they came by LINK_RECORD */
     bool ok;
     uint32_t x;
     uint64_t term;
@@ -166,10 +168,12 @@ struct seal_peer {
     bool known;
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t nonce[PEER_NONCE_BYTES]; /* mine to it */
-    uint64_t nonce_ms;               /* when it was made */
-    bool echoed;                     /* it has answered that or an earlier nonce of this session */
-    uint64_t echoed_ms;              /* when it last did */
-    bool greeted;                    /* `hello` is of this session */
+    bool answered;                   /* it has been echoed */
+    uint64_t hello_next_ms;
+    uint32_t hello_wait_ms;
+    bool echoed;        /* it has answered that or an earlier nonce of this session */
+    uint64_t echoed_ms; /* when it last did */
+    bool greeted;       /* `hello` is of this session */
     struct peer_hello hello;
     bool seen;
     uint64_t seen_ms; /* last HELLO of any session */
@@ -179,12 +183,20 @@ struct seal_peer {
     uint8_t old_boot_id[BOOT_ID_BYTES];
     uint64_t clone_until_ms; /* 0: none */
     struct release_rate rate;
-    bool wants_share; /* asked for the own share before it was open */
-    bool has_share;   /* its share of the current deal is kept */
-    bool bad_share;   /* it was bad: not asked for again in this deal */
+    bool by_record;   /* it listens to LINK_RECORD only: one of us does not know the other */
+    bool wants_share; /* `want` asked for the own share before it was open */
+    struct peer_want want;
+    bool has_share;  /* its share of the current deal is kept */
+    bool bad_share;  /* it was bad: not asked for again in this deal */
+    bool bad_slot;   /* its release did not open the own slot: likewise */
+    bool bad_record; /* the record it sent was not proven in time: none is asked of it again */
+    uint64_t record_next_ms;
+    uint32_t record_wait_ms;
     uint64_t want_next_ms;
     uint32_t want_wait_ms;
-    enum release_rule denied; /* its last DENY, for status */
+    enum release_rule denied;  /* its last DENY, for status */
+    enum release_rule audited; /* the last denial of ours that was audited */
+    uint64_t audited_ms;
 };
 
 struct seal_machine {
@@ -205,7 +217,9 @@ struct seal_machine {
     uint32_t mk_version;        /* of the MK in memory; 0: none */
     struct seal_deal candidate; /* a newer record from candidate_from, not yet proven */
     uint8_t candidate_from[NODE_ID_BYTES];
-    uint32_t candidate_x; /* the sender's */
+    uint32_t candidate_x;        /* the sender's */
+    uint64_t candidate_until_ms; /* given up then, so that a false one cannot stay */
+    uint64_t combine_next_ms;    /* not before, after one that failed */
     struct seal_peer peers[NODES_MAX];
 };
 

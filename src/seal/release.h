@@ -18,11 +18,11 @@
     X(RELEASE_CLOSED, "this node was sealed by an operator")                                       \
     X(RELEASE_HOLD, "the cluster is on hold")                                                      \
     X(RELEASE_MEMBER, "not a member in the newest configuration")                                  \
+    X(RELEASE_NEWER, "another member knows a newer deal")                                          \
     X(RELEASE_RECORD, "not a member in the newest deal")                                           \
     X(RELEASE_SUSPENDED, "suspended by an operator")                                               \
-    X(RELEASE_FRESH, "no fresh answer from it")                                                    \
     X(RELEASE_ONE_BOOT, "two live instances of one node: a clone")                                 \
-    X(RELEASE_NEWER, "another member knows a newer deal")                                          \
+    X(RELEASE_FRESH, "no fresh answer from it")                                                    \
     X(RELEASE_DEAL, "its deal is another")                                                         \
     X(RELEASE_GENERATION, "its generation is another")                                             \
     X(RELEASE_QUORUM, "fewer live members than the unseal quorum")                                 \
@@ -62,7 +62,7 @@ struct release_facts {
 /* Releases to one member: the times of the last ones, and the delay that the limit brings. */
 struct release_rate {
     uint64_t times_ms[RELEASE_LIMIT_MAX];
-    unsigned count; /* ever, modulo nothing */
+    unsigned count; /* ever */
     uint32_t delay_ms;
     uint64_t next_ms; /* no release before */
 };

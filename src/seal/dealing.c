@@ -1,0 +1,381 @@
+#include "seal/dealing.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const state_texts[DEALING_STATES_N] = {
+    [DEALING_IDLE] = "idle",
+    [DEALING_ADD] = "adding a standby",
+    [DEALING_BEGIN] = "beginning a deal",
+    [DEALING_COLLECT] = "collecting new generations",
+    [DEALING_PROPOSE] = "proposing the deal",
+    [DEALING_ACKS] = "waiting for the members to check the deal",
+    [DEALING_FINAL] = "finishing the deal",
+    [DEALING_PROMOTE] = "waiting for the new member to catch up",
+    [DEALING_MARK] = "recording the new member",
+};
+
+const char *dealing_state_text(enum dealing_state state)
+{
+    return (unsigned)state < DEALING_STATES_N ? state_texts[state] : "unknown";
+}
+
+void dealing_init(struct dealing *dealing)
+{
+    memset(dealing, 0, sizeof(*dealing));
+    dealing->wait_ms = DEALING_RETRY_MS_MIN;
+}
+
+struct ctx {
+    struct dealing *d;
+    uint64_t now_ms;
+    struct dealing_effects *out;
+};
+
+static struct dealing_effect *emit(struct ctx *ctx, enum dealing_effect_kind kind)
+{
+    struct dealing_effect *effect;
+
+    assert(ctx->out->n < DEALING_EFFECTS_MAX);
+    effect = &ctx->out->list[ctx->out->n++];
+    memset(effect, 0, sizeof(*effect));
+    effect->kind = kind;
+    effect->attempt = ctx->d->attempt;
+    memcpy(effect->deal_id, ctx->d->facts.deal_id, DEAL_ID_BYTES);
+    return effect;
+}
+
+/* An operation that ends with DONE of this ticket; one of an earlier ticket is ignored. */
+static struct dealing_effect *start(struct ctx *ctx, enum dealing_state state,
+                                    enum dealing_effect_kind kind)
+{
+    struct dealing_effect *effect = emit(ctx, kind);
+
+    ctx->d->state = state;
+    effect->ticket = ++ctx->d->ticket;
+    return effect;
+}
+
+static bool listed(const uint8_t (*list)[NODE_ID_BYTES], unsigned n, const uint8_t *node_id)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (memcmp(list[i], node_id, NODE_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void list_add(uint8_t (*list)[NODE_ID_BYTES], unsigned *n, const uint8_t *node_id)
+{
+    if (*n < NODES_MAX && !listed((const uint8_t(*)[NODE_ID_BYTES])list, *n, node_id))
+        memcpy(list[(*n)++], node_id, NODE_ID_BYTES);
+}
+
+static bool has_part(const struct dealing *d, const struct dealing_member *member)
+{
+    return listed((const uint8_t(*)[NODE_ID_BYTES])d->parts, d->parts_n, member->node_id);
+}
+
+static bool has_acked(const struct dealing *d, const struct dealing_member *member)
+{
+    return listed((const uint8_t(*)[NODE_ID_BYTES])d->acks, d->acks_n, member->node_id);
+}
+
+static void back_off(struct ctx *ctx)
+{
+    ctx->d->next_ms = ctx->now_ms + ctx->d->wait_ms;
+    ctx->d->wait_ms *= 2;
+    if (ctx->d->wait_ms > DEALING_RETRY_MS_MAX)
+        ctx->d->wait_ms = DEALING_RETRY_MS_MAX;
+}
+
+/* --- collecting ------------------------------------------------------------------------------ */
+
+static void parts_drop(struct ctx *ctx)
+{
+    ctx->d->parts_n = 0;
+    emit(ctx, DEALING_DO_DROP);
+}
+
+static bool may_be_party(const struct dealing_member *member)
+{
+    return member->role != DEALING_LEAVING && (member->role == DEALING_MEMBER || member->in_raft);
+}
+
+static void collect_ask(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    for (unsigned i = 0; i < d->facts.members_n; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+
+        if (may_be_party(member) && (member->online || member->self) && !has_part(d, member))
+            memcpy(emit(ctx, DEALING_DO_COLLECT)->node_id, member->node_id, NODE_ID_BYTES);
+    }
+    back_off(ctx);
+}
+
+static bool collect_complete(const struct dealing *d)
+{
+    for (unsigned i = 0; i < d->facts.members_n; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+
+        if (may_be_party(member) && (member->online || member->self) && !has_part(d, member))
+            return false;
+    }
+    return true;
+}
+
+/* Enough has come to be worth a deal: this node's part, somebody else's, and a reason. */
+static bool collect_useful(const struct dealing *d)
+{
+    bool self = false, reason = d->facts.wanted;
+
+    for (unsigned i = 0; i < d->facts.members_n; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+
+        if (!has_part(d, member))
+            continue;
+        self = self || member->self;
+        reason = reason || (member->role == DEALING_JOINING && !member->in_deal);
+    }
+    return self && reason && d->parts_n >= 2;
+}
+
+static void collect_begin(struct ctx *ctx)
+{
+    ctx->d->state = DEALING_COLLECT;
+    ctx->d->attempt = ctx->d->facts.begin_attempt;
+    ctx->d->began_ms = ctx->now_ms;
+    ctx->d->wait_ms = DEALING_RETRY_MS_MIN;
+    collect_ask(ctx);
+}
+
+static void collect_go_on(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+    bool late = ctx->now_ms - d->began_ms >= DEALING_COLLECT_MS;
+
+    if (d->facts.begin_attempt != d->attempt || (late && !collect_useful(d))) {
+        parts_drop(ctx);
+        d->state = DEALING_IDLE;
+        back_off(ctx);
+        return;
+    }
+    if ((late || collect_complete(d)) && collect_useful(d)) {
+        start(ctx, DEALING_PROPOSE, DEALING_DO_PROPOSE);
+        return;
+    }
+    if (ctx->now_ms >= d->next_ms)
+        collect_ask(ctx);
+}
+
+/* --- acks ------------------------------------------------------------------------------------ */
+
+static void acks_ask(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    for (unsigned i = 0; i < d->facts.members_n; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+
+        if (member->in_deal && (member->online || member->self) && !has_acked(d, member))
+            memcpy(emit(ctx, DEALING_DO_CHECK)->node_id, member->node_id, NODE_ID_BYTES);
+    }
+    back_off(ctx);
+}
+
+/* All who gave a new generation have said that their slots open; those who went away since then
+ * are waived after a time. A threshold of acks is always required: fewer could not open it. */
+static bool acks_complete(const struct ctx *ctx)
+{
+    const struct dealing *d = ctx->d;
+    bool waive = ctx->now_ms - d->began_ms >= DEALING_WAIVE_MS && !d->facts.deal_new_mk;
+
+    if (d->acks_n < d->facts.threshold)
+        return false;
+    for (unsigned i = 0; i < d->facts.members_n; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+
+        if (!member->in_deal || !(member->part || d->facts.deal_new_mk) || has_acked(d, member))
+            continue;
+        if (!waive || member->online || member->self)
+            return false;
+    }
+    return true;
+}
+
+static void acks_begin(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    if (memcmp(d->deal_id, d->facts.deal_id, DEAL_ID_BYTES) != 0) {
+        memcpy(d->deal_id, d->facts.deal_id, DEAL_ID_BYTES);
+        d->acks_n = 0;
+    }
+    d->state = DEALING_ACKS;
+    d->began_ms = ctx->now_ms;
+    d->wait_ms = DEALING_RETRY_MS_MIN;
+    acks_ask(ctx);
+}
+
+static void acks_go_on(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    if (!d->facts.dealt || d->facts.final ||
+        memcmp(d->deal_id, d->facts.deal_id, DEAL_ID_BYTES) != 0) {
+        d->state = DEALING_IDLE;
+        d->wait_ms = DEALING_RETRY_MS_MIN;
+        return;
+    }
+    if (acks_complete(ctx))
+        start(ctx, DEALING_FINAL, DEALING_DO_FINAL);
+    else if (ctx->now_ms >= d->next_ms)
+        acks_ask(ctx);
+}
+
+/* --- looking for work ------------------------------------------------------------------------ */
+
+static bool full_of_voters(const struct dealing_facts *facts)
+{
+    return facts->voters_n >= VOTERS_MAX;
+}
+
+/* The one thing to do for this joining member now, if any. */
+static bool work_for(struct ctx *ctx, const struct dealing_member *member)
+{
+    const struct dealing_facts *facts = &ctx->d->facts;
+    struct dealing_effect *effect;
+
+    if (member->role != DEALING_JOINING)
+        return false;
+    if (!member->in_raft && !facts->changing)
+        effect = start(ctx, DEALING_ADD, DEALING_DO_ADD);
+    else if (!member->in_raft)
+        return false;
+    else if (!member->in_deal) {
+        if (!member->online)
+            return false;
+        effect = start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+    } else if (member->voter || full_of_voters(facts))
+        effect = start(ctx, DEALING_MARK, DEALING_DO_MARK);
+    else if (member->online && !facts->changing)
+        effect = start(ctx, DEALING_PROMOTE, DEALING_DO_PROMOTE);
+    else
+        return false;
+    memcpy(effect->node_id, member->node_id, NODE_ID_BYTES);
+    effect->raft_id = member->raft_id;
+    return true;
+}
+
+static bool look_for_work(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+    const struct dealing_facts *facts = &d->facts;
+
+    if (facts->dealt && !facts->final) {
+        acks_begin(ctx);
+        return true;
+    }
+    for (unsigned i = 0; i < facts->members_n; i++)
+        if (work_for(ctx, &facts->members[(d->first + i) % facts->members_n]))
+            return true;
+    if (facts->wanted) {
+        start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+        return true;
+    }
+    return false;
+}
+
+/* --- the step -------------------------------------------------------------------------------- */
+
+static void on_done(struct ctx *ctx, const struct dealing_event *event)
+{
+    struct dealing *d = ctx->d;
+    enum dealing_state was = d->state;
+
+    if (event->ticket != d->ticket || was == DEALING_IDLE || was == DEALING_COLLECT ||
+        was == DEALING_ACKS)
+        return;
+    d->state = DEALING_IDLE;
+    if (was == DEALING_PROPOSE)
+        parts_drop(ctx);
+    if (event->err != QK_OK) {
+        d->first++;
+        back_off(ctx);
+        return;
+    }
+    d->next_ms = ctx->now_ms;
+    d->wait_ms = DEALING_RETRY_MS_MIN;
+    if (was == DEALING_BEGIN)
+        collect_begin(ctx);
+}
+
+static void on_event(struct ctx *ctx, const struct dealing_event *event)
+{
+    struct dealing *d = ctx->d;
+
+    switch (event->kind) {
+    case DEALING_EV_PART:
+        if (d->state == DEALING_COLLECT && event->attempt == d->attempt)
+            list_add(d->parts, &d->parts_n, event->node_id);
+        break;
+    case DEALING_EV_ACK:
+        if (d->state == DEALING_ACKS && memcmp(event->deal_id, d->deal_id, DEAL_ID_BYTES) == 0)
+            list_add(d->acks, &d->acks_n, event->node_id);
+        break;
+    case DEALING_EV_DONE:
+        on_done(ctx, event);
+        break;
+    case DEALING_EV_FACTS:
+    case DEALING_EV_TICK:
+    case DEALING_EVENTS_N:
+        break;
+    }
+}
+
+static void go_on(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    if (d->state == DEALING_COLLECT)
+        collect_go_on(ctx);
+    else if (d->state == DEALING_ACKS)
+        acks_go_on(ctx);
+    if (d->state == DEALING_IDLE && ctx->now_ms >= d->next_ms && !look_for_work(ctx))
+        d->wait_ms = DEALING_RETRY_MS_MIN;
+}
+
+void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing_event *event,
+                  struct dealing_effects *effects)
+{
+    struct ctx ctx = {dealing, now_ms, effects};
+
+    assert(dealing != NULL && effects != NULL);
+    assert(event != NULL && event->facts != NULL && event->facts->members_n <= NODES_MAX);
+
+    effects->n = 0;
+    dealing->facts = *event->facts;
+    if (!dealing->facts.leader || !dealing->facts.unsealed) {
+        if (dealing->state != DEALING_IDLE) {
+            dealing->state = DEALING_IDLE;
+            dealing->ticket++;
+            parts_drop(&ctx);
+        }
+        dealing->next_ms = now_ms;
+        return;
+    }
+    on_event(&ctx, event);
+    go_on(&ctx);
+}
+
+uint64_t dealing_deadline(const struct dealing *dealing, uint64_t now_ms)
+{
+    if (!dealing->facts.leader || !dealing->facts.unsealed)
+        return UINT64_MAX;
+    if (dealing->state == DEALING_COLLECT || dealing->state == DEALING_ACKS)
+        return dealing->next_ms;
+    if (dealing->state == DEALING_IDLE && dealing->next_ms > now_ms)
+        return dealing->next_ms;
+    return UINT64_MAX;
+}

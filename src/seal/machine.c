@@ -1,0 +1,458 @@
+#include "seal/machine.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "seal/machine_step.h"
+
+static const char *const state_texts[SEAL_STATES_N] = {
+    [SEAL_UNINITIALISED] = "uninitialised",
+    [SEAL_SEALED] = "sealed",
+    [SEAL_UNSEALING] = "unsealing",
+    [SEAL_UNSEALED] = "unsealed",
+    [SEAL_SEALING] = "sealing",
+    [SEAL_HELD] = "held",
+};
+
+const char *seal_state_text(enum seal_state state)
+{
+    return (unsigned)state < SEAL_STATES_N ? state_texts[state] : "unknown";
+}
+
+void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_ID_BYTES],
+               const uint8_t boot_id[static BOOT_ID_BYTES], uint64_t boot_counter, uint64_t raft_id)
+{
+    assert(machine != NULL);
+
+    memset(machine, 0, sizeof(*machine));
+    memcpy(machine->node_id, node_id, NODE_ID_BYTES);
+    memcpy(machine->boot_id, boot_id, BOOT_ID_BYTES);
+    machine->boot_counter = boot_counter;
+    machine->raft_id = raft_id;
+    machine->config.unseal_quorum = 2;
+    machine->config.release_limit = RELEASE_LIMIT_DEFAULT;
+}
+
+/* --- what the files of the machine share --------------------------------------------------- */
+
+struct seal_effect *step_emit(struct seal_step_ctx *ctx, enum seal_effect_kind kind)
+{
+    struct seal_effect *effect;
+
+    assert(ctx->out->n < SEAL_EFFECTS_MAX);
+    effect = &ctx->out->list[ctx->out->n++];
+    memset(effect, 0, sizeof(*effect));
+    effect->kind = kind;
+    return effect;
+}
+
+struct seal_effect *step_send(struct seal_step_ctx *ctx, const struct seal_peer *peer,
+                              enum peer_kind kind)
+{
+    struct seal_effect *effect = step_emit(ctx, SEAL_DO_SEND);
+
+    memcpy(effect->node_id, peer->node_id, NODE_ID_BYTES);
+    effect->message_kind = kind;
+    effect->by_record = peer->by_record;
+    return effect;
+}
+
+void step_audit(struct seal_step_ctx *ctx, enum seal_audit audit, const uint8_t *node_id,
+                enum release_rule rule)
+{
+    struct seal_effect *effect = step_emit(ctx, SEAL_DO_AUDIT);
+
+    effect->audit = audit;
+    effect->rule = rule;
+    memcpy(effect->deal_id, ctx->m->deal.id, DEAL_ID_BYTES);
+    if (node_id != NULL)
+        memcpy(effect->node_id, node_id, NODE_ID_BYTES);
+}
+
+const struct seal_deal_member *step_deal_member(const struct seal_deal *deal,
+                                                const uint8_t *node_id)
+{
+    for (unsigned i = 0; i < deal->members_n; i++)
+        if (memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
+            return &deal->members[i];
+    return NULL;
+}
+
+/* --- moves ----------------------------------------------------------------------------------- */
+
+/* The only moves there are; anything else is a fault of this file. */
+static const bool may_move[SEAL_STATES_N][SEAL_STATES_N] = {
+    [SEAL_UNINITIALISED] = {[SEAL_SEALED] = true, [SEAL_UNSEALED] = true},
+    [SEAL_SEALED] = {[SEAL_UNSEALING] = true, [SEAL_UNSEALED] = true, [SEAL_SEALING] = true},
+    [SEAL_UNSEALING] = {[SEAL_SEALED] = true, [SEAL_UNSEALED] = true, [SEAL_SEALING] = true},
+    [SEAL_UNSEALED] = {[SEAL_SEALING] = true},
+    [SEAL_SEALING] = {[SEAL_SEALED] = true, [SEAL_HELD] = true},
+    [SEAL_HELD] = {[SEAL_SEALED] = true},
+};
+
+static void move(struct seal_step_ctx *ctx, enum seal_state state)
+{
+    assert(may_move[ctx->m->state][state]);
+
+    ctx->m->state = state;
+    step_emit(ctx, SEAL_DO_STATE)->state = state;
+}
+
+static void shares_forget(struct seal_step_ctx *ctx)
+{
+    struct seal_machine *m = ctx->m;
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_deal_member *member;
+        struct seal_peer *peer = &m->peers[i];
+
+        if (!peer->used || !peer->has_share)
+            continue;
+        peer->has_share = false;
+        member = step_deal_member(&m->deal, peer->node_id);
+        if (member != NULL)
+            step_emit(ctx, SEAL_DO_DROP_SHARE)->x = member->x;
+    }
+}
+
+static void deal_set(struct seal_step_ctx *ctx, const struct seal_deal *deal)
+{
+    struct seal_machine *m = ctx->m;
+
+    shares_forget(ctx);
+    m->deal = *deal;
+    m->own_share = false;
+    m->opening = false;
+    m->combining = false;
+    m->combine_next_ms = 0;
+    m->founder_waits = false;
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        m->peers[i].bad_share = false;
+        m->peers[i].bad_slot = false;
+        m->peers[i].wants_share = false;
+    }
+    if (m->candidate.epoch <= m->deal.epoch)
+        memset(&m->candidate, 0, sizeof(m->candidate));
+    ask_reset(ctx);
+}
+
+static void wipe(struct seal_step_ctx *ctx)
+{
+    struct seal_machine *m = ctx->m;
+
+    move(ctx, SEAL_SEALING);
+    m->own_share = false;
+    m->opening = false;
+    m->combining = false;
+    m->mk_version = 0;
+    memset(&m->candidate, 0, sizeof(m->candidate));
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        m->peers[i].has_share = false;
+        m->peers[i].wants_share = false;
+    }
+    step_emit(ctx, SEAL_DO_WIPE);
+}
+
+static bool has_secrets(enum seal_state state)
+{
+    return state == SEAL_SEALED || state == SEAL_UNSEALING || state == SEAL_UNSEALED;
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void on_started(struct seal_step_ctx *ctx)
+{
+    if (ctx->m->state == SEAL_UNINITIALISED)
+        move(ctx, SEAL_SEALED);
+}
+
+static void on_created(struct seal_step_ctx *ctx)
+{
+    if (ctx->m->state != SEAL_UNINITIALISED)
+        return;
+    ctx->m->founder_waits = true;
+    ctx->m->mk_version = 1;
+    move(ctx, SEAL_UNSEALED);
+}
+
+static void on_config(struct seal_step_ctx *ctx, const struct seal_config *config)
+{
+    struct seal_machine *m = ctx->m;
+
+    assert(config != NULL && config->members_n <= NODES_MAX);
+    m->config = *config;
+    if (config->hold == RELEASE_FAIL && has_secrets(m->state))
+        wipe(ctx);
+    else if (config->hold != RELEASE_FAIL && m->state == SEAL_HELD)
+        move(ctx, SEAL_SEALED);
+    ask_reset(ctx);
+}
+
+/* A record of the own committed log. Epochs only rise. */
+static void on_deal(struct seal_step_ctx *ctx, const struct seal_deal *deal)
+{
+    struct seal_machine *m = ctx->m;
+
+    assert(deal != NULL && deal->members_n <= NODES_MAX);
+    if (deal->epoch <= m->deal.epoch)
+        return;
+    deal_set(ctx, deal);
+    if (m->state == SEAL_UNSEALING)
+        move(ctx, SEAL_SEALED);
+    session_announce(ctx);
+}
+
+static void on_adopted(struct seal_step_ctx *ctx, const uint8_t *from)
+{
+    struct seal_deal deal = ctx->m->candidate;
+    struct seal_effect *effect;
+
+    deal_set(ctx, &deal);
+    memset(&ctx->m->candidate, 0, sizeof(ctx->m->candidate));
+    effect = step_emit(ctx, SEAL_DO_ADOPT);
+    memcpy(effect->deal_id, deal.id, DEAL_ID_BYTES);
+    memcpy(effect->node_id, from, NODE_ID_BYTES);
+}
+
+static void slot_bad(struct seal_step_ctx *ctx, const uint8_t *from, bool candidate)
+{
+    struct seal_peer *peer = session_find(ctx->m, from);
+
+    step_audit(ctx, SEAL_AUDIT_BAD_SLOT, from, RELEASE_ALLOWED);
+    if (peer != NULL && candidate)
+        peer->bad_record = true;
+    else if (peer != NULL)
+        peer->bad_slot = true;
+    if (candidate)
+        memset(&ctx->m->candidate, 0, sizeof(ctx->m->candidate));
+}
+
+/* The outcome of OPEN_SHARE. One for a deal that is no longer of interest changes nothing. */
+static void on_opened(struct seal_step_ctx *ctx, const struct seal_event *event)
+{
+    struct seal_machine *m = ctx->m;
+    bool candidate =
+        m->candidate.epoch > 0 && memcmp(event->deal_id, m->candidate.id, DEAL_ID_BYTES) == 0;
+
+    if (!m->opening || !has_secrets(m->state) || m->deal.epoch + m->candidate.epoch == 0)
+        return;
+    if (!candidate && memcmp(event->deal_id, m->deal.id, DEAL_ID_BYTES) != 0)
+        return;
+    m->opening = false;
+    if (!event->ok) {
+        slot_bad(ctx, event->node_id, candidate);
+        return;
+    }
+    if (candidate)
+        on_adopted(ctx, event->node_id);
+    m->own_share = true;
+    memcpy(step_emit(ctx, SEAL_DO_ACK)->deal_id, m->deal.id, DEAL_ID_BYTES);
+    if (m->state == SEAL_SEALED)
+        move(ctx, SEAL_UNSEALING);
+    answer_waiting(ctx);
+    session_announce(ctx);
+}
+
+static void share_bad(struct seal_step_ctx *ctx, uint32_t x)
+{
+    struct seal_machine *m = ctx->m;
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_deal_member *member;
+        struct seal_peer *peer = &m->peers[i];
+
+        if (!peer->used || !peer->has_share)
+            continue;
+        member = step_deal_member(&m->deal, peer->node_id);
+        if (member == NULL || member->x != x)
+            continue;
+        peer->has_share = false;
+        peer->bad_share = true;
+        step_emit(ctx, SEAL_DO_DROP_SHARE)->x = x;
+        step_audit(ctx, SEAL_AUDIT_BAD_SHARE, peer->node_id, RELEASE_ALLOWED);
+    }
+}
+
+static void on_combined(struct seal_step_ctx *ctx, const struct seal_event *event)
+{
+    struct seal_machine *m = ctx->m;
+
+    if (!m->combining || !has_secrets(m->state))
+        return;
+    m->combining = false;
+    if (!event->ok) {
+        if (event->x != 0)
+            share_bad(ctx, event->x);
+        else
+            m->combine_next_ms = ctx->now_ms + SEAL_RETRY_MS_MAX;
+        return;
+    }
+    shares_forget(ctx);
+    m->mk_version = m->deal.mk_version;
+    if (m->state != SEAL_UNSEALED)
+        move(ctx, SEAL_UNSEALED);
+    session_announce(ctx);
+}
+
+static void on_seal(struct seal_step_ctx *ctx)
+{
+    struct seal_machine *m = ctx->m;
+
+    if (m->state == SEAL_UNINITIALISED || m->founder_waits)
+        return;
+    m->closed = true;
+    if (has_secrets(m->state))
+        wipe(ctx);
+}
+
+static void on_unseal(struct seal_step_ctx *ctx)
+{
+    ctx->m->closed = false;
+    ask_reset(ctx);
+}
+
+static void on_wiped(struct seal_step_ctx *ctx)
+{
+    if (ctx->m->state != SEAL_SEALING)
+        return;
+    move(ctx, ctx->m->config.hold == RELEASE_FAIL ? SEAL_HELD : SEAL_SEALED);
+    session_announce(ctx);
+}
+
+/* --- the step -------------------------------------------------------------------------------- */
+
+static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
+{
+    switch (event->kind) {
+    case SEAL_EV_STARTED:
+        on_started(ctx);
+        break;
+    case SEAL_EV_CREATED:
+        on_created(ctx);
+        break;
+    case SEAL_EV_CONFIG:
+        on_config(ctx, event->config);
+        break;
+    case SEAL_EV_DEAL:
+        on_deal(ctx, event->deal);
+        break;
+    case SEAL_EV_POSITION:
+        ctx->m->term = event->term;
+        ctx->m->index = event->index;
+        break;
+    case SEAL_EV_LINK_UP:
+        session_up(ctx, event);
+        break;
+    case SEAL_EV_LINK_DOWN:
+        session_down(ctx, event);
+        break;
+    case SEAL_EV_CLONE:
+        session_clone(ctx, event);
+        break;
+    case SEAL_EV_HELLO:
+        session_hello(ctx, event);
+        break;
+    case SEAL_EV_WANT:
+        answer_want(ctx, event);
+        break;
+    case SEAL_EV_RELEASE:
+        ask_release(ctx, event);
+        break;
+    case SEAL_EV_SHARE:
+        ask_share(ctx, event);
+        break;
+    case SEAL_EV_DENY:
+        ask_deny(ctx, event);
+        break;
+    case SEAL_EV_RECORD_WANT:
+        answer_record_want(ctx, event);
+        break;
+    case SEAL_EV_RECORD:
+        ask_record(ctx, event);
+        break;
+    case SEAL_EV_OPENED:
+        on_opened(ctx, event);
+        break;
+    case SEAL_EV_COMBINED:
+        on_combined(ctx, event);
+        break;
+    case SEAL_EV_SEAL:
+        on_seal(ctx);
+        break;
+    case SEAL_EV_UNSEAL:
+        on_unseal(ctx);
+        break;
+    case SEAL_EV_WIPED:
+        on_wiped(ctx);
+        break;
+    case SEAL_EV_TICK:
+    case SEAL_EVENTS_N:
+        break;
+    }
+}
+
+static bool may_combine(const struct seal_machine *m)
+{
+    return !m->combining && step_needs_shares(m) && m->deal.threshold > 0 &&
+           step_shares_have(m) >= m->deal.threshold;
+}
+
+void seal_step(struct seal_machine *machine, uint64_t now_ms,
+               const uint8_t random[static SEAL_RANDOM_BYTES], const struct seal_event *event,
+               struct seal_effects *effects)
+{
+    struct seal_step_ctx ctx = {machine, now_ms, random, 0, effects};
+
+    assert(machine != NULL && event != NULL && effects != NULL);
+    assert(event->kind < SEAL_EVENTS_N);
+
+    effects->n = 0;
+    dispatch(&ctx, event);
+    if (may_combine(machine) && machine->combine_next_ms <= now_ms) {
+        machine->combining = true;
+        step_emit(&ctx, SEAL_DO_COMBINE);
+    }
+    session_drive(&ctx);
+    ask_drive(&ctx);
+}
+
+uint64_t seal_deadline(const struct seal_machine *machine, uint64_t now_ms)
+{
+    uint64_t at = UINT64_MAX;
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &machine->peers[i];
+        uint64_t hello_at, ask_at;
+
+        if (!peer->used)
+            continue;
+        hello_at = session_deadline(peer);
+        ask_at = ask_deadline(machine, peer);
+        at = hello_at < at ? hello_at : at;
+        at = ask_at < at ? ask_at : at;
+    }
+    if (may_combine(machine) && machine->combine_next_ms < at)
+        at = machine->combine_next_ms;
+    if (machine->candidate.epoch > 0 && machine->candidate_until_ms < at)
+        at = machine->candidate_until_ms;
+    return at < now_ms ? now_ms : at;
+}
+
+unsigned seal_shares_missing(const struct seal_machine *machine)
+{
+    unsigned live = 1;
+
+    if (machine->state == SEAL_UNINITIALISED ||
+        (machine->state == SEAL_UNSEALED && !machine->founder_waits))
+        return 0;
+    if (machine->deal.epoch == 0)
+        return 1;
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &machine->peers[i];
+
+        if (peer->used && peer->connected && peer->known && peer->greeted &&
+            step_deal_member(&machine->deal, peer->node_id) != NULL)
+            live++;
+    }
+    return live >= machine->deal.threshold ? 0 : machine->deal.threshold - live;
+}
