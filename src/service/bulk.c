@@ -1,0 +1,295 @@
+/* _bulk_docs: every document is a batch of its own, so one that conflicts does not hinder the
+ * others; all go in one command, or in several of SUBMIT_COMMAND_BYTES when they are large. What is
+ * wrong with the request as such (no JSON, an illegal id) refuses it whole, as CouchDB does. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doc/id.h"
+#include "secret/crypto.h"
+#include "service/handlers.h"
+#include "service/params.h"
+#include "service/put.h"
+#include "service/read.h"
+#include "service/submit.h"
+#include "service/write.h"
+
+#define BULK_DOCS_MAX WIRE_BATCHES_MAX
+
+struct bulk_item {
+    struct document document; /* owned */
+    struct write write;
+};
+
+struct bulk {
+    struct service *service;
+    struct exchange *exchange;
+    struct bulk_item *items;
+    size_t items_n;
+    size_t *proposed; /* batch -> item, of the command under way */
+    size_t proposed_n;
+};
+
+static void bulk_free(struct bulk *bulk)
+{
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++)
+        document_fini(&bulk->items[i].document);
+    free(bulk->items);
+    free(bulk->proposed);
+    free(bulk);
+}
+
+/* --- parsing --- */
+
+static enum qk_err item_parse(struct bulk_item *item, json_t *json, struct doc_problem *problem)
+{
+    char text[DOC_ID_GENERATED_BYTES + 1];
+    uint8_t random[16];
+    enum qk_err err;
+
+    err = document_from_json(json, &item->document, problem);
+    if (err == QK_ERR_TOO_BIG)
+        return doc_problem_set(problem, 413, "document_too_large", "%.*s",
+                               (int)item->document.id.len, (const char *)item->document.id.data);
+    if (err != QK_OK)
+        return err;
+    if (item->document.id.len == 0) {
+        random_fill(random, sizeof(random));
+        doc_id_generate(random, text);
+        buf_put_str(&item->document.id, text);
+    }
+    item->write.id = buf_bytes(&item->document.id);
+    item->write.document = &item->document;
+    return doc_id_check(item->write.id, problem);
+}
+
+static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, struct doc_problem *problem)
+{
+    const json_t *new_edits = json_object_get(body, "new_edits");
+
+    if (!json_is_object(body))
+        return doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
+    *ret_docs = json_object_get(body, "docs");
+    if (*ret_docs == NULL)
+        return doc_problem_set(problem, 400, "bad_request",
+                               "POST body must include `docs` parameter.");
+    if (!json_is_array(*ret_docs))
+        return doc_problem_set(problem, 400, "bad_request", "`docs` parameter must be an array.");
+    if (new_edits != NULL && !json_is_true(new_edits))
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep has no new_edits=false");
+    if (json_array_size(*ret_docs) > BULK_DOCS_MAX)
+        return doc_problem_set(problem, 413, "too_large",
+                               "at most %d documents fit one _bulk_docs request", BULK_DOCS_MAX);
+    return QK_OK;
+}
+
+static enum qk_err bulk_parse(struct bulk *bulk, struct doc_problem *problem)
+{
+    const struct request *request = &bulk->exchange->request;
+    json_t *body = NULL, *docs = NULL;
+    enum qk_err err;
+    size_t n;
+
+    /* An array in an object around each document: two levels more. */
+    err = json_parse(request->body, JSON_DEPTH_MAX + 2, problem, &body);
+    if (err == QK_OK)
+        err = bulk_check(body, &docs, problem);
+    if (err != QK_OK)
+        goto out;
+    n = json_array_size(docs);
+    bulk->items = calloc(n + 1, sizeof(*bulk->items));
+    bulk->proposed = calloc(n + 1, sizeof(*bulk->proposed));
+    err = bulk->items == NULL || bulk->proposed == NULL ? QK_ERR_NOMEM : QK_OK;
+    while (err == QK_OK && bulk->items_n < n) {
+        struct bulk_item *item = &bulk->items[bulk->items_n];
+
+        err = item_parse(item, json_array_get(docs, bulk->items_n++), problem);
+        item->write.database_name = request->segments[0];
+    }
+
+out:
+    json_decref(body);
+    return err;
+}
+
+/* --- two of one id --- */
+
+static int item_order(const void *a, const void *b)
+{
+    const struct bulk_item *x = *(const struct bulk_item *const *)a;
+    const struct bulk_item *y = *(const struct bulk_item *const *)b;
+    int order = bytes_compare(x->write.id, y->write.id);
+
+    return order != 0 ? order : x < y ? -1 : 1;
+}
+
+/* The first of several with one id is written, the others conflict with it. */
+static enum qk_err bulk_mark_doubles(struct bulk *bulk)
+{
+    struct bulk_item **order = calloc(bulk->items_n + 1, sizeof(struct bulk_item *));
+    size_t i;
+
+    if (order == NULL)
+        return QK_ERR_NOMEM;
+    for (i = 0; i < bulk->items_n; i++)
+        order[i] = &bulk->items[i];
+    qsort(order, bulk->items_n, sizeof(struct bulk_item *), item_order);
+    for (i = 1; i < bulk->items_n; i++)
+        order[i]->write.same_id_earlier = bytes_equal(order[i - 1]->write.id, order[i]->write.id);
+    free(order);
+    return QK_OK;
+}
+
+/* --- writing --- */
+
+static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
+{
+    struct bulk *bulk = arg;
+    enum qk_err err = QK_OK;
+    size_t i;
+
+    bulk->proposed_n = 0;
+    for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
+        if (bulk->items[i].write.state != WRITE_OPEN)
+            continue;
+        if (wire_command_size(command) >= SUBMIT_COMMAND_BYTES)
+            break;
+        err = write_evaluate(bulk->service, &bulk->items[i].write, command);
+        if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN)
+            bulk->proposed[bulk->proposed_n++] = i;
+    }
+    return err;
+}
+
+static void bulk_result(void *arg, size_t at, const struct wire_result *result)
+{
+    struct bulk *bulk = arg;
+
+    if (at < bulk->proposed_n && result->ok)
+        bulk->items[bulk->proposed[at]].write.state = WRITE_DONE;
+}
+
+static json_t *item_error(const struct write *write, const char *error, const char *reason)
+{
+    return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len, "error",
+                     error, "reason", reason);
+}
+
+static json_t *item_json(const struct write *write)
+{
+    switch (write->state) {
+    case WRITE_DONE:
+        return write_result_json(write);
+    case WRITE_CONFLICT:
+        return item_error(write, "conflict", "Document update conflict.");
+    case WRITE_NO_KEY:
+        return item_error(write, "bad_request", "there is no data key of that name");
+    case WRITE_NO_DATABASE:
+        return item_error(write, "not_found", "Database does not exist.");
+    case WRITE_OPEN:
+    case WRITE_FAILED:
+        break;
+    }
+    return item_error(write, "internal_error", qk_err_text(write->err));
+}
+
+static void bulk_reply(struct bulk *bulk)
+{
+    json_t *results = json_array();
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++) {
+        if (results == NULL || json_array_append_new(results, item_json(&bulk->items[i].write))) {
+            json_decref(results);
+            exchange_reply_err(bulk->exchange, QK_ERR_UNKNOWN_OUTCOME); /* written, not told */
+            return;
+        }
+    }
+    exchange_reply_json(bulk->exchange, 201, results);
+}
+
+static void bulk_done(void *arg, enum qk_err err)
+{
+    struct bulk *bulk = arg;
+
+    if (err != QK_OK)
+        submit_reply_err(bulk->service, bulk->exchange, err);
+    else
+        bulk_reply(bulk);
+    bulk_free(bulk);
+}
+
+static const struct submit_ops bulk_ops = {bulk_evaluate, bulk_result, bulk_done};
+
+static enum qk_err bulk_start(struct bulk *bulk, const struct catalog_database *database)
+{
+    struct record_key *keys = calloc(bulk->items_n + 1, sizeof(*keys));
+    struct bytes *views = calloc(bulk->items_n + 1, sizeof(*views));
+    enum qk_err err = QK_ERR_NOMEM;
+    size_t i;
+
+    if (keys == NULL || views == NULL)
+        goto out;
+    for (i = 0; i < bulk->items_n; i++) {
+        keys[i] = record_document(database->id, bulk->items[i].write.id);
+        views[i] = record_key_bytes(&keys[i]);
+    }
+    err = bulk_mark_doubles(bulk);
+    if (err == QK_OK)
+        err = submit_start(bulk->service, views, bulk->items_n, &bulk_ops, bulk);
+
+out:
+    free(keys);
+    free(views);
+    return err;
+}
+
+static enum qk_err bulk_begin(struct service *service, struct exchange *exchange,
+                              struct doc_problem *problem)
+{
+    struct bulk *bulk = calloc(1, sizeof(*bulk));
+    const struct catalog_database *database;
+    enum qk_err err;
+
+    if (bulk == NULL)
+        return QK_ERR_NOMEM;
+    bulk->service = service;
+    bulk->exchange = exchange;
+    database = catalog_database_find(service->catalog, exchange->request.segments[0]);
+    err = bulk_parse(bulk, problem);
+    if (err == QK_OK && database == NULL)
+        err = doc_problem_set(problem, 404, "not_found", "Database does not exist.");
+    if (err == QK_OK)
+        err = bulk_start(bulk, database);
+    if (err != QK_OK)
+        bulk_free(bulk);
+    return err;
+}
+
+void handle_bulk_docs(struct service *service, struct exchange *exchange)
+{
+    struct doc_problem problem = {0};
+    enum qk_err err;
+
+    if (request_wants_json(exchange) != QK_OK)
+        return;
+    if (!service_is_open(service)) {
+        submit_reply_err(service, exchange, QK_ERR_SEALED);
+        return;
+    }
+    err = bulk_begin(service, exchange, &problem);
+    if (err != QK_OK)
+        exchange_reply_problem_or(exchange, &problem, err);
+}
+
+void handle_ensure_full_commit(struct service *service, struct exchange *exchange)
+{
+    if (!service_is_open(service))
+        submit_reply_err(service, exchange, QK_ERR_SEALED);
+    else if (read_database(service, exchange) != NULL)
+        exchange_reply_json(exchange, 201,
+                            json_pack("{s:b, s:s}", "ok", 1, "instance_start_time", "0"));
+}

@@ -1,0 +1,399 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "doc/id.h"
+#include "doc/json.h"
+#include "secret/crypto.h"
+#include "service/handlers.h"
+#include "service/params.h"
+#include "service/read.h"
+#include "service/seq.h"
+#include "service/submit.h"
+#include "store/store.h"
+
+#define REVS_LIMIT_DEFAULT DOC_RECORD_PATH_MAX
+#define UUIDS_MAX 1000
+
+/* --- GET, HEAD /{db} --- */
+
+static void db_get_ready(struct service *service, struct exchange *exchange)
+{
+    const struct catalog_database *database = read_database(service, exchange);
+    char seq[SEQ_TEXT_BYTES_MAX + 1], purge_seq[SEQ_TEXT_BYTES_MAX + 1];
+    struct store_stats stats;
+
+    if (database == NULL)
+        return;
+    store_database_stats(service->store, database->id, &stats);
+    seq_format(database->id, stats.seq, seq);
+    seq_format(database->id, 0, purge_seq);
+    exchange_reply_json(
+        exchange, 200,
+        json_pack("{s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:{}, s:I, s:I, s:i, s:b, s:{s:i, s:i, "
+                  "s:i, s:i}}",
+                  "instance_start_time", "0", "db_name", database->name, "purge_seq", purge_seq,
+                  "update_seq", seq, "sizes", "file", (json_int_t)stats.bytes, "external",
+                  (json_int_t)stats.bytes, "active", (json_int_t)stats.bytes, "props",
+                  "doc_del_count", (json_int_t)stats.del_count, "doc_count",
+                  (json_int_t)stats.doc_count, "disk_format_version", 8, "compact_running", 0,
+                  "cluster", "q", 1, "n", 1, "w", 1, "r", 1));
+}
+
+void handle_db_get(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, db_get_ready);
+}
+
+/* --- GET /_all_dbs --- */
+
+struct all_dbs {
+    struct buf start, end;
+    bool has_start, has_end, descending;
+    uint64_t limit, skip;
+    json_t *names; /* ascending */
+    bool failed;
+};
+
+static bool all_dbs_each(void *arg, const struct catalog_database *database)
+{
+    struct all_dbs *all = arg;
+    struct bytes name = bytes_str(database->name);
+    /* Descending, startkey is the greater end. */
+    const struct buf *low = all->descending ? &all->end : &all->start;
+    const struct buf *high = all->descending ? &all->start : &all->end;
+    bool has_low = all->descending ? all->has_end : all->has_start;
+    bool has_high = all->descending ? all->has_start : all->has_end;
+
+    if (has_low && bytes_compare(name, buf_bytes(low)) < 0)
+        return true;
+    if (has_high && bytes_compare(name, buf_bytes(high)) > 0)
+        return false;
+    all->failed = json_array_append_new(all->names, json_string(database->name)) != 0;
+    return !all->failed;
+}
+
+static enum qk_err all_dbs_params(const struct request *request, struct all_dbs *all,
+                                  struct doc_problem *problem)
+{
+    static const char *const start[] = {"startkey", "start_key"};
+    static const char *const end[] = {"endkey", "end_key"};
+    enum qk_err err;
+
+    err = param_json_string(request, start, 2, &all->start, &all->has_start, problem);
+    if (err == QK_OK)
+        err = param_json_string(request, end, 2, &all->end, &all->has_end, problem);
+    if (err == QK_OK)
+        err = param_bool(request, "descending", &all->descending, problem);
+    if (err == QK_OK)
+        err = param_u64(request, "limit", &all->limit, problem);
+    if (err == QK_OK)
+        err = param_u64(request, "skip", &all->skip, problem);
+    return err;
+}
+
+/* The page of `names` that was asked for; NULL without memory. */
+static json_t *all_dbs_page(const struct all_dbs *all)
+{
+    size_t n = json_array_size(all->names);
+    json_t *page = json_array();
+    size_t i;
+
+    for (i = all->skip < n ? (size_t)all->skip : n; i < n; i++) {
+        size_t at = all->descending ? n - 1 - i : i;
+
+        if (i - all->skip >= all->limit)
+            break;
+        if (json_array_append(page, json_array_get(all->names, at)) != 0) {
+            json_decref(page);
+            return NULL;
+        }
+    }
+    return page;
+}
+
+static void all_dbs_ready(struct service *service, struct exchange *exchange)
+{
+    struct all_dbs all = {.start = BUF_SECRET_INIT(HTTP_URI_BYTES_MAX),
+                          .end = BUF_SECRET_INIT(HTTP_URI_BYTES_MAX),
+                          .limit = UINT64_MAX,
+                          .names = json_array()};
+    struct doc_problem problem = {0};
+    json_t *page = NULL;
+    enum qk_err err;
+
+    err = all_dbs_params(&exchange->request, &all, &problem);
+    if (err == QK_OK) {
+        catalog_databases_each(service->catalog, all_dbs_each, &all);
+        page = all.failed ? NULL : all_dbs_page(&all);
+        err = page == NULL ? QK_ERR_NOMEM : QK_OK;
+    }
+    if (err == QK_OK)
+        exchange_reply_json(exchange, 200, page);
+    else
+        exchange_reply_problem_or(exchange, &problem, err);
+    json_decref(all.names);
+    buf_fini(&all.start);
+    buf_fini(&all.end);
+}
+
+void handle_all_dbs(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, all_dbs_ready);
+}
+
+/* --- PUT and DELETE /{db} --- */
+
+struct db_write {
+    struct service *service;
+    struct exchange *exchange;
+    struct catalog_database database; /* PUT: the new one */
+    bool refused;                     /* PUT: it exists already; DELETE: no batch has removed it */
+    bool too_many;
+};
+
+static struct bytes db_name(const struct db_write *write)
+{
+    return write->exchange->request.segments[0];
+}
+
+static enum qk_err db_create_put(struct service *service, const struct catalog_database *database,
+                                 struct wire_command *command)
+{
+    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX),
+               name_value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    uint8_t key[CATALOG_KEY_BYTES], name_key[CATALOG_KEY_BYTES];
+    enum qk_err err;
+
+    err = catalog_database_key(service, database->id, key);
+    if (err == QK_OK)
+        err = catalog_name_key(service, bytes_str(database->name), name_key);
+    if (err == QK_OK)
+        err = catalog_database_seal(service, database, 1, &value);
+    if (err == QK_OK)
+        err = catalog_name_seal(service, database, 1, &name_value);
+    if (err == QK_OK) {
+        wire_command_batch(command);
+        wire_command_put(command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
+        wire_command_put(command, bytes_of(name_key, sizeof(name_key)), 1, 0,
+                         buf_bytes(&name_value));
+    }
+    buf_fini(&value);
+    buf_fini(&name_value);
+    return err;
+}
+
+static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
+{
+    struct db_write *write = arg;
+    struct catalog *catalog = write->service->catalog;
+    const struct catalog_database *there = catalog_database_find(catalog, db_name(write));
+
+    if (there != NULL) {
+        write->refused = memcmp(there->id, write->database.id, DATABASE_ID_BYTES) != 0;
+        return QK_OK; /* ours: the round before made it */
+    }
+    write->too_many = catalog_databases_n(catalog) >= DATABASES_MAX;
+    if (write->too_many)
+        return QK_OK;
+    return db_create_put(write->service, &write->database, command);
+}
+
+static void db_result(void *arg, size_t at, const struct wire_result *result)
+{
+    (void)arg; /* the catalog, kept by apply, tells the next round what became of it */
+    (void)at;
+    (void)result;
+}
+
+static void db_create_done(void *arg, enum qk_err err)
+{
+    struct db_write *write = arg;
+    struct exchange *exchange = write->exchange;
+    struct bytes host = exchange->request.host;
+
+    if (err != QK_OK) {
+        submit_reply_err(write->service, exchange, err);
+    } else if (write->too_many) {
+        exchange_reply_error(exchange, 403, "forbidden", "there are %d databases: no more fit",
+                             DATABASES_MAX);
+    } else if (write->refused) {
+        exchange_reply_error(exchange, 412, "file_exists",
+                             "The database could not be created, the file already exists.");
+    } else {
+        if (host.len > 0)
+            exchange_field(exchange, "Location", "http://%.*s/%s", (int)host.len,
+                           (const char *)host.data, write->database.name);
+        exchange_reply_json(exchange, 201, json_pack("{s:b}", "ok", 1));
+    }
+    secret_wipe(write, sizeof(*write));
+    free(write);
+}
+
+static const struct submit_ops db_create_ops = {db_create_evaluate, db_result, db_create_done};
+
+static uint64_t unix_ms(void)
+{
+    struct timespec now;
+
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void db_describe(struct bytes name, struct catalog_database *ret_database)
+{
+    assert(name.len <= DATABASE_NAME_BYTES_MAX);
+
+    memset(ret_database, 0, sizeof(*ret_database));
+    do {
+        random_fill(ret_database->id, DATABASE_ID_BYTES);
+    } while (ret_database->id[0] == 0); /* zero begins the system spaces */
+    memcpy(ret_database->name, name.data, name.len);
+    ret_database->revs_limit = REVS_LIMIT_DEFAULT;
+    ret_database->created_ms = unix_ms();
+}
+
+/* In line per name; the keyed hash that names the record is at hand while the node is open. */
+static enum qk_err db_start(struct service *service, struct exchange *exchange,
+                            const struct submit_ops *ops, struct db_write *write)
+{
+    uint8_t key[CATALOG_KEY_BYTES];
+    struct bytes view = bytes_of(key, sizeof(key));
+    enum qk_err err;
+
+    if (!service_is_open(service))
+        return QK_ERR_SEALED;
+    err = catalog_name_key(service, exchange->request.segments[0], key);
+    return err != QK_OK ? err : submit_start(service, &view, 1, ops, write);
+}
+
+void handle_db_put(struct service *service, struct exchange *exchange)
+{
+    struct bytes name = exchange->request.segments[0];
+    struct doc_problem problem = {0};
+    struct db_write *write;
+    enum qk_err err;
+
+    err = database_name_check(name, &problem);
+    if (err != QK_OK) {
+        exchange_reply_problem_or(exchange, &problem, err);
+        return;
+    }
+    write = calloc(1, sizeof(*write));
+    if (write == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    write->service = service;
+    write->exchange = exchange;
+    db_describe(name, &write->database);
+    err = db_start(service, exchange, &db_create_ops, write);
+    if (err != QK_OK)
+        db_create_done(write, err);
+}
+
+static enum qk_err db_delete_evaluate(void *arg, struct wire_command *command)
+{
+    struct db_write *write = arg;
+    struct service *service = write->service;
+    const struct catalog_database *there = catalog_database_find(service->catalog, db_name(write));
+    uint8_t name_key[CATALOG_KEY_BYTES];
+    enum qk_err err;
+
+    if (there == NULL || !write->refused)
+        return QK_OK; /* none, or done (and maybe another one of that name made since) */
+    err = catalog_name_key(service, db_name(write), name_key);
+    if (err != QK_OK)
+        return err;
+    wire_command_batch(command);
+    wire_command_cond(command, bytes_of(there->key, CATALOG_KEY_BYTES), there->record_version);
+    wire_command_delete(command, bytes_of(there->key, CATALOG_KEY_BYTES));
+    wire_command_delete(command, bytes_of(name_key, sizeof(name_key)));
+    wire_command_delete_range(command, bytes_of(there->id, DATABASE_ID_BYTES));
+    return QK_OK;
+}
+
+static void db_delete_result(void *arg, size_t at, const struct wire_result *result)
+{
+    struct db_write *write = arg;
+
+    (void)at;
+    if (result->ok)
+        write->refused = false;
+}
+
+static void db_delete_done(void *arg, enum qk_err err)
+{
+    struct db_write *write = arg;
+    struct exchange *exchange = write->exchange;
+
+    if (err != QK_OK)
+        submit_reply_err(write->service, exchange, err);
+    else if (write->refused)
+        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
+    else
+        exchange_reply_json(exchange, 200, json_pack("{s:b}", "ok", 1));
+    free(write);
+}
+
+static const struct submit_ops db_delete_ops = {db_delete_evaluate, db_delete_result,
+                                                db_delete_done};
+
+void handle_db_delete(struct service *service, struct exchange *exchange)
+{
+    struct db_write *write = calloc(1, sizeof(*write));
+    struct bytes ignored;
+    enum qk_err err;
+
+    if (write == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    write->service = service;
+    write->exchange = exchange;
+    write->refused = true; /* until a batch has done it */
+    if (request_param(&exchange->request, "rev", &ignored)) {
+        /* CouchDB's guard against DELETE /db/docid?rev= with an empty docid. */
+        free(write);
+        exchange_reply_error(exchange, 400, "bad_request",
+                             "You tried to DELETE a database with a ?=rev parameter. Did you mean "
+                             "to DELETE a document instead?");
+        return;
+    }
+    err = db_start(service, exchange, &db_delete_ops, write);
+    if (err != QK_OK)
+        db_delete_done(write, err);
+}
+
+/* --- GET /_uuids --- */
+
+void handle_uuids(struct service *service, struct exchange *exchange)
+{
+    struct doc_problem problem = {0};
+    json_t *uuids = json_array();
+    uint64_t count = 1;
+    enum qk_err err;
+
+    (void)service;
+    err = param_u64(&exchange->request, "count", &count, &problem);
+    if (err == QK_OK && count > UUIDS_MAX)
+        err = doc_problem_set(&problem, 400, "bad_request", "count parameter too large");
+    if (err != QK_OK) {
+        json_decref(uuids);
+        exchange_reply_problem_or(exchange, &problem, err);
+        return;
+    }
+    while (count-- > 0) {
+        char text[DOC_ID_GENERATED_BYTES + 1];
+        uint8_t random[16];
+
+        random_fill(random, sizeof(random));
+        doc_id_generate(random, text);
+        json_array_append_new(uuids, json_string(text));
+    }
+    exchange_field(exchange, "Cache-Control", "must-revalidate, no-cache");
+    exchange_reply_json(exchange, 200, json_pack("{s:o}", "uuids", uuids));
+}

@@ -1,0 +1,20 @@
+/* What PUT, POST, DELETE and bulk share about requests. */
+#ifndef SERVICE_PUT_H
+#define SERVICE_PUT_H
+
+#include "doc/document.h"
+#include "service/exchange.h"
+
+/* The document id of the path, appended to `out`: segments[1], or both segments of _design/name. */
+void request_doc_id(const struct request *request, struct buf *out);
+/* Sets the revision that ?rev= or If-Match give, which must agree with each other and with the
+ * document's own. QK_ERR_INVALID with the problem. */
+MUST_USE enum qk_err request_revision(const struct request *request, struct document *document,
+                                      struct doc_problem *ret_problem);
+/* ?key_id= , which must agree with the document's own. */
+MUST_USE enum qk_err request_key(const struct request *request, struct document *document,
+                                 struct doc_problem *ret_problem);
+/* QK_OK if the request says application/json; otherwise it was answered with 415. */
+MUST_USE enum qk_err request_wants_json(struct exchange *exchange);
+
+#endif

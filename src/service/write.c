@@ -1,0 +1,371 @@
+#include "service/write.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keys/envelope.h"
+#include "keys/keyring.h"
+#include "service/read.h"
+#include "service/submit.h"
+
+/* --- the decision --- */
+
+/* CouchDB's rule for interactive edits: a given revision must be a leaf; none is needed for a new
+ * document or to bring back a deleted one. `ret_parent` is NULL for a new document. */
+static bool write_parent(const struct write *write, const struct doc_record *record,
+                         struct doc_leaf **ret_parent)
+{
+    const struct document *document = write->document;
+
+    *ret_parent = NULL;
+    if (document->revision_is_foreign)
+        return false;
+    if (document->has_revision) {
+        *ret_parent = doc_record_find(record, &document->revision);
+        return *ret_parent != NULL;
+    }
+    if (record->leaves_n == 0)
+        return true;
+    *ret_parent = &record->leaves[0];
+    return record->leaves[0].deleted && !document->deleted;
+}
+
+/* A key that the document names, else the default. */
+static enum qk_err write_key(struct service *service, struct write *write, struct doc_leaf *leaf)
+{
+    const struct keyring *keyring = service->keyring;
+    struct bytes wanted = buf_bytes(&write->document->key_name);
+    struct bytes name;
+    enum qk_err err;
+
+    if (wanted.len == 0)
+        err = keyring_default(keyring, leaf->key_id, &leaf->key_version);
+    else
+        err = keyring_find(keyring, wanted, leaf->key_id, &leaf->key_version);
+    if (err != QK_OK)
+        return err;
+    name = bytes_slice(keyring_name(keyring, leaf->key_id), 0, sizeof(write->key_name) - 1);
+    memcpy(write->key_name, name.data, name.len);
+    write->key_name[name.len] = '\0';
+    write->key_version = leaf->key_version;
+    return QK_OK;
+}
+
+static enum qk_err write_seal(struct service *service, const struct catalog_database *database,
+                              const struct write *write, struct doc_leaf *leaf,
+                              struct buf *envelope)
+{
+    const struct secret *key = keyring_data_key(service->keyring, leaf->key_id, leaf->key_version);
+    uint8_t revision[REVISION_BYTES];
+    struct envelope_aad aad = {.document_id = write->id,
+                               .revision = bytes_of(revision, sizeof(revision)),
+                               .record_version = leaf->sealed_at,
+                               .deleted = leaf->deleted,
+                               .record_kind = ENVELOPE_DOCUMENT};
+    enum qk_err err;
+
+    if (key == NULL)
+        return QK_ERR_NOT_FOUND;
+    revision_encode(&leaf->revision, revision);
+    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(aad.database, database->id, DATABASE_ID_BYTES);
+    err = envelope_seal(key, leaf->key_id, leaf->key_version, &aad,
+                        buf_bytes(&write->document->plain), envelope);
+    leaf->envelope = buf_bytes(envelope);
+    leaf->body_bytes = (uint32_t)write->document->plain.len;
+    return err;
+}
+
+static enum qk_err write_revision(struct service *service, const struct catalog_database *database,
+                                  const struct write *write, const struct doc_leaf *parent,
+                                  struct doc_leaf *leaf)
+{
+    struct revision_input input = {.database = database->id,
+                                   .document_id = write->id,
+                                   .parent = parent == NULL ? REVISION_NONE : parent->revision,
+                                   .deleted = write->document->deleted,
+                                   .content = buf_bytes(&write->document->plain)};
+
+    return revision_compute(keyring_index_key(service->keyring), &input, &leaf->revision);
+}
+
+/* The record with `leaf` in its parent's place, or added. */
+static enum qk_err write_encode(struct service *service, const struct catalog_database *database,
+                                const struct write *write, struct stored *stored,
+                                struct doc_leaf *parent, const struct doc_leaf *leaf,
+                                struct buf *out)
+{
+    struct doc_place place = {service->cluster_id, database->id, write->id, stored->version + 1};
+    struct doc_record first = {NULL, 1};
+    struct doc_leaf only = *leaf;
+
+    if (parent != NULL) {
+        *parent = *leaf;
+        return doc_record_encode(keyring_integrity_key(service->keyring), &place, &stored->record,
+                                 out);
+    }
+    assert(stored->record.leaves_n == 0);
+    first.leaves = &only;
+    return doc_record_encode(keyring_integrity_key(service->keyring), &place, &first, out);
+}
+
+static bool write_is_deleted(const struct stored *stored, const struct doc_leaf *leaf)
+{
+    return stored->record.leaves_n > 0 ? stored->record.leaves[0].deleted : leaf->deleted;
+}
+
+/* Makes the new record and appends its batch. */
+static enum qk_err write_propose(struct service *service, const struct catalog_database *database,
+                                 struct write *write, struct stored *stored,
+                                 struct doc_leaf *parent, struct wire_command *command)
+{
+    struct record_key key = record_document(database->id, write->id);
+    struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    struct buf path = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES);
+    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
+    uint8_t flags = WIRE_DOC;
+    enum qk_err err;
+
+    err = write_key(service, write, &leaf);
+    if (err == QK_OK)
+        err = write_revision(service, database, write, parent, &leaf);
+    if (err == QK_OK)
+        err = write_seal(service, database, write, &leaf, &envelope);
+    if (err != QK_OK)
+        goto out;
+    if (parent != NULL)
+        doc_record_child_path(parent, database->revs_limit, &path);
+    leaf.path = buf_bytes(&path);
+    err = buf_error(&path);
+    if (err == QK_OK)
+        err = write_encode(service, database, write, stored, parent, &leaf, &value);
+    if (err != QK_OK)
+        goto out;
+    if (write_is_deleted(stored, &leaf))
+        flags |= WIRE_DELETED;
+    write->revision = leaf.revision;
+    wire_command_batch(command);
+    wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
+                      database->record_version);
+    wire_command_put(command, record_key_bytes(&key), stored->version + 1, flags,
+                     buf_bytes(&value));
+
+out:
+    buf_fini(&envelope);
+    buf_fini(&path);
+    buf_fini(&value);
+    return err;
+}
+
+enum qk_err write_evaluate(struct service *service, struct write *write,
+                           struct wire_command *command)
+{
+    const struct catalog_database *database;
+    struct doc_leaf *parent;
+    struct stored stored;
+    enum qk_err err;
+
+    assert(write->state == WRITE_OPEN);
+
+    database = catalog_database_find(service->catalog, write->database_name);
+    if (database == NULL) {
+        write->state = WRITE_NO_DATABASE;
+        return QK_OK;
+    }
+    err = stored_get(service, database->id, write->id, &stored);
+    if (err == QK_OK && (write->same_id_earlier || !write_parent(write, &stored.record, &parent)))
+        write->state = WRITE_CONFLICT;
+    else if (err == QK_OK)
+        err = write_propose(service, database, write, &stored, parent, command);
+    stored_fini(&stored);
+    if (err == QK_ERR_NOT_FOUND) {
+        write->state = WRITE_NO_KEY;
+    } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
+        write->state = WRITE_FAILED; /* this document's own trouble */
+        write->err = err;
+    } else {
+        return err;
+    }
+    return QK_OK;
+}
+
+/* --- the reply --- */
+
+json_t *write_result_json(const struct write *write)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    assert(write->state == WRITE_DONE);
+
+    revision_format(&write->revision, revision);
+    return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
+                     "rev", revision);
+}
+
+static bool is_url_safe(uint8_t byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL);
+}
+
+static void put_percent(struct bytes text, struct buf *out)
+{
+    size_t i;
+
+    for (i = 0; i < text.len; i++) {
+        if (is_url_safe(text.data[i]))
+            buf_put_u8(out, text.data[i]);
+        else
+            buf_printf(out, "%%%02X", text.data[i]);
+    }
+}
+
+static void reply_location(struct exchange *exchange, const struct write *write)
+{
+    struct buf path = BUF_INIT(sizeof(exchange->fields[0].value));
+    struct bytes host = exchange->request.host;
+
+    if (host.len == 0)
+        return;
+    put_percent(write->database_name, &path);
+    buf_put_u8(&path, '/');
+    put_percent(write->id, &path);
+    if (buf_error(&path) == QK_OK)
+        exchange_field(exchange, "Location", "http://%.*s/%.*s", (int)host.len,
+                       (const char *)host.data, (int)path.len, (const char *)path.data);
+    buf_fini(&path);
+}
+
+static void reply_done(struct exchange *exchange, const struct write *write, int status)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    revision_format(&write->revision, revision);
+    exchange_field(exchange, "ETag", "\"%s\"", revision);
+    exchange_field(exchange, "X-Quorumkeep-Key", "%s/%u", write->key_name, write->key_version);
+    reply_location(exchange, write);
+    exchange_reply_json(exchange, status, write_result_json(write));
+}
+
+void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
+                 int status_ok, enum qk_err err)
+{
+    if (err == QK_OK && write->state == WRITE_FAILED)
+        err = write->err;
+    if (err == QK_ERR_TOO_BIG) {
+        exchange_reply_error(exchange, 413, "document_too_large", "%.*s", (int)write->id.len,
+                             (const char *)write->id.data);
+        return;
+    }
+    if (err != QK_OK) {
+        submit_reply_err(service, exchange, err);
+        return;
+    }
+    switch (write->state) {
+    case WRITE_DONE:
+        reply_done(exchange, write, status_ok);
+        break;
+    case WRITE_CONFLICT:
+        exchange_reply_err(exchange, QK_ERR_CONFLICT);
+        break;
+    case WRITE_NO_DATABASE:
+        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
+        break;
+    case WRITE_NO_KEY:
+        exchange_reply_error(exchange, 400, "bad_request", "there is no data key of that name");
+        break;
+    case WRITE_OPEN:
+    case WRITE_FAILED:
+        exchange_reply_error(exchange, 500, "internal_error", "the write ended undecided");
+        break;
+    }
+}
+
+/* --- one write of a request --- */
+
+struct one_write {
+    struct service *service;
+    struct exchange *exchange;
+    struct document document; /* owned */
+    struct buf id;
+    struct write write;
+    int status_ok;
+};
+
+static enum qk_err one_evaluate(void *arg, struct wire_command *command)
+{
+    struct one_write *one = arg;
+
+    return one->write.state == WRITE_OPEN ? write_evaluate(one->service, &one->write, command)
+                                          : QK_OK;
+}
+
+static void one_result(void *arg, size_t at, const struct wire_result *result)
+{
+    struct one_write *one = arg;
+
+    (void)at;
+    if (result->ok)
+        one->write.state = WRITE_DONE;
+}
+
+static void one_done(void *arg, enum qk_err err)
+{
+    struct one_write *one = arg;
+
+    write_reply(one->service, one->exchange, &one->write, one->status_ok, err);
+    document_fini(&one->document);
+    buf_fini(&one->id);
+    free(one);
+}
+
+static const struct submit_ops one_ops = {one_evaluate, one_result, one_done};
+
+static enum qk_err one_start(struct one_write *one)
+{
+    const struct catalog_database *database;
+    struct record_key key;
+    struct bytes key_bytes;
+
+    if (!service_is_open(one->service))
+        return QK_ERR_SEALED;
+    database = catalog_database_find(one->service->catalog, one->write.database_name);
+    if (database == NULL) {
+        one->write.state = WRITE_NO_DATABASE;
+        return QK_ERR_NOT_FOUND;
+    }
+    key = record_document(database->id, one->write.id);
+    key_bytes = record_key_bytes(&key);
+    return submit_start(one->service, &key_bytes, 1, &one_ops, one);
+}
+
+void write_one(struct service *service, struct exchange *exchange, struct bytes id,
+               struct document *document, int status_ok)
+{
+    struct one_write *one = calloc(1, sizeof(*one));
+    enum qk_err err;
+
+    assert(exchange->request.segments_n > 0);
+
+    if (one == NULL) {
+        document_fini(document);
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    *one = (struct one_write){.service = service,
+                              .exchange = exchange,
+                              .document = *document,
+                              .id = BUF_INIT(DOC_ID_BYTES_MAX),
+                              .status_ok = status_ok};
+    buf_put_bytes(&one->id, id);
+    one->write.database_name = exchange->request.segments[0];
+    one->write.id = buf_bytes(&one->id);
+    one->write.document = &one->document;
+    err = buf_error(&one->id);
+    if (err == QK_OK)
+        err = one_start(one);
+    if (err != QK_OK)
+        one_done(one, one->write.state == WRITE_NO_DATABASE ? QK_OK : err);
+}

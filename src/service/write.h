@@ -1,0 +1,46 @@
+/* Writing one document: the decision and the sealing, shared by PUT, POST, DELETE and bulk. */
+#ifndef SERVICE_WRITE_H
+#define SERVICE_WRITE_H
+
+#include "doc/document.h"
+#include "service/catalog.h"
+#include "service/exchange.h"
+#include "wire/command.h"
+
+enum write_state {
+    WRITE_OPEN,     /* to be decided, or proposed and not yet known */
+    WRITE_DONE,     /* applied: `revision` is the new one */
+    WRITE_CONFLICT, /* the given revision is not a leaf, or one was needed */
+    WRITE_NO_DATABASE,
+    WRITE_NO_KEY, /* `_key_id` names no data key */
+    WRITE_FAILED, /* `err` */
+};
+
+struct write {
+    struct bytes database_name; /* borrowed */
+    struct bytes id;            /* borrowed */
+    const struct document *document;
+    enum write_state state;
+    enum qk_err err;
+    struct revision revision;
+    char key_name[128]; /* of the data key used: for X-Quorumkeep-Key */
+    uint32_t key_version;
+    bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
+};
+
+/* Evaluates against the store as it is now. Decides `write->state`, or leaves it open and appends
+ * one batch to `command`. Not QK_OK only for what ends the whole request (sealed, out of memory).
+ */
+MUST_USE enum qk_err write_evaluate(struct service *service, struct write *write,
+                                    struct wire_command *command);
+/* {"ok":true,"id":...,"rev":...} of a write that is done; NULL without memory. */
+json_t *write_result_json(const struct write *write);
+/* The reply to the one write of a request, whatever became of it. */
+void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
+                 int status_ok, enum qk_err err);
+
+/* PUT, POST and DELETE: one write from `exchange`, which is answered. Takes over `document`. */
+void write_one(struct service *service, struct exchange *exchange, struct bytes id,
+               struct document *document, int status_ok);
+
+#endif
