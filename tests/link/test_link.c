@@ -8,8 +8,27 @@
 
 TestSuite(link, .init = harness_open, .fini = harness_close, .timeout = 60);
 
+/* Ciphertext under way beside the queue. */
+#define CONN_SLACK_BYTES (512 * KIB)
+
 static struct node a, b, c;
 static struct node *const three[] = {&a, &b, &c};
+
+/* Until each has one connection and none is half-open: dials from both sides may have crossed. */
+static void two_settle(void)
+{
+    struct link_stats of_a, of_b;
+
+    do {
+        RUN_UNTIL(node_is_up(&a, &b) && node_is_up(&b, &a));
+        (void)uv_run(&harness_loop, UV_RUN_ONCE);
+        link_stats_get(a.link, &of_a);
+        link_stats_get(b.link, &of_b);
+    } while (of_a.connections != 1 || of_b.connections != 1 || of_a.half_open != 0 ||
+             of_b.half_open != 0 || a.ups != a.downs + 1 || b.ups != b.downs + 1);
+    a.ups = b.ups = 1;
+    a.downs = b.downs = 0;
+}
 
 static void two_open(void)
 {
@@ -19,7 +38,7 @@ static void two_open(void)
     node_start(&b);
     node_peers(&a, three, 2);
     node_peers(&b, three, 2);
-    RUN_UNTIL(node_is_up(&a, &b) && node_is_up(&b, &a));
+    two_settle();
 }
 
 static void two_close(void)
@@ -69,4 +88,380 @@ Test(link, three_members_form_a_full_mesh)
     }
     for (size_t i = 0; i < 3; i++)
         node_fini(three[i]);
+}
+
+/* `len` bytes that depend on `seed`; the caller frees. */
+static uint8_t *pattern_new(size_t len, uint8_t seed)
+{
+    uint8_t *data = malloc(len);
+
+    cr_assert_not_null(data);
+    for (size_t i = 0; i < len; i++)
+        data[i] = (uint8_t)(i * 31 + i / 251 + seed);
+    return data;
+}
+
+static void send_and_check(size_t len)
+{
+    uint8_t *data = pattern_new(len, 7);
+    const struct bytes parts[] = {bytes_of(data, len / 3), bytes_of(data + len / 3, len - len / 3)};
+    unsigned before = b.messages;
+
+    cr_assert_eq(link_send(a.link, b.config.node_id, LINK_FORWARD, parts, 2), QK_OK);
+    RUN_UNTIL(b.messages == before + 1);
+    cr_assert(bytes_equal(buf_bytes(&b.last), bytes_of(data, len)), "%zu bytes", len);
+    free(data);
+}
+
+Test(link, messages_of_every_size_up_to_the_limit_arrive_whole)
+{
+    static const size_t edges[] = {1, 65512, 65513, 65514, 65515, 65516, 65535, 65536, 131072};
+
+    two_open();
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++)
+        send_and_check(edges[i]);
+    send_and_check(LINK_MESSAGE_BYTES_MAX);
+    two_close();
+}
+
+Test(link, a_message_past_the_limit_is_refused)
+{
+    static const uint8_t byte;
+    uint8_t *data = pattern_new(LINK_MESSAGE_BYTES_MAX, 0);
+    const struct bytes parts[] = {bytes_of(data, LINK_MESSAGE_BYTES_MAX), bytes_of(&byte, 1)};
+
+    two_open();
+    cr_assert_eq(link_send(a.link, b.config.node_id, LINK_RAFT, parts, 2), QK_ERR_TOO_BIG);
+    free(data);
+    two_close();
+}
+
+Test(link, a_full_queue_says_busy_and_later_that_it_drained)
+{
+    uint8_t *data = pattern_new(MIB, 1);
+    const struct bytes part = bytes_of(data, MIB);
+    unsigned sent = 0, bulk = 0;
+
+    two_open();
+    while (link_send(a.link, b.config.node_id, LINK_SNAPSHOT, &part, 1) == QK_OK)
+        cr_assert_leq(++bulk, 16);
+    cr_assert_geq(bulk, 2);
+    while (link_send(a.link, b.config.node_id, LINK_FORWARD, &part, 1) == QK_OK)
+        cr_assert_leq(++sent, 128);
+    cr_assert_geq(sent, 32);
+    cr_assert_leq(link_queued_bytes(a.link, b.config.node_id),
+                  LINK_QUEUE_BYTES_MAX + CONN_SLACK_BYTES);
+    RUN_UNTIL(a.drains == 1);
+    cr_assert_lt(link_queued_bytes(a.link, b.config.node_id), LINK_DRAIN_BYTES);
+    RUN_UNTIL(b.messages == sent + bulk);
+    cr_assert_eq(a.drains, 1);
+    free(data);
+    two_close();
+}
+
+Test(link, raft_does_not_wait_behind_a_snapshot)
+{
+    uint8_t *data = pattern_new(3 * MIB, 's');
+    const struct bytes part = bytes_of(data, 3 * MIB);
+
+    two_open();
+    data[0] = 's';
+    cr_assert_eq(link_send(a.link, b.config.node_id, LINK_SNAPSHOT, &part, 1), QK_OK);
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(node_send(&a, &b, LINK_RAFT, "r"), QK_OK);
+    RUN_UNTIL(b.messages == 11);
+    cr_assert(bytes_equal(buf_bytes(&b.log), bytes_str("rrrrrrrrrrs")));
+    free(data);
+    two_close();
+}
+
+Test(link, messages_of_a_channel_keep_their_order)
+{
+    two_open();
+    for (unsigned i = 0; i < 2000; i++) {
+        const uint8_t byte = (uint8_t)i;
+        const struct bytes part = bytes_of(&byte, 1);
+
+        cr_assert_eq(link_send(a.link, b.config.node_id, LINK_RAFT, &part, 1), QK_OK);
+    }
+    RUN_UNTIL(b.messages == 2000);
+    for (unsigned i = 0; i < 2000; i++)
+        cr_assert_eq(b.log.data[i], (uint8_t)i);
+    two_close();
+}
+
+Test(link, a_dropped_connection_comes_back)
+{
+    two_open();
+    for (unsigned i = 1; i <= 5; i++) {
+        link_drop(a.link, b.config.node_id);
+        cr_assert(!node_is_up(&a, &b));
+        cr_assert_eq(node_send(&a, &b, LINK_RAFT, "x"), QK_ERR_CLOSED);
+        RUN_UNTIL(a.downs >= 1 && b.downs >= 1);
+        two_settle();
+        cr_assert_eq(node_send(&a, &b, LINK_RAFT, "x"), QK_OK);
+        RUN_UNTIL(b.messages == i);
+    }
+    two_close();
+}
+
+Test(link, a_peer_that_restarts_comes_back_with_another_boot_id)
+{
+    two_open();
+    node_stop(&b);
+    RUN_UNTIL(a.downs == 1);
+    cr_assert(!node_is_up(&a, &b));
+    b.ups = b.downs = 0;
+    node_start(&b); /* on the same port */
+    node_peers(&b, three, 2);
+    two_settle();
+    cr_assert_eq(a.clones, 0);
+    cr_assert_lt(link_seen_ms(a.link, b.config.node_id), 5000);
+    two_close();
+}
+
+Test(link, dials_from_both_sides_at_once_end_in_one_connection)
+{
+    two_open();
+    for (unsigned i = 0; i < 10; i++) {
+        node_peers(&a, NULL, 0);
+        node_peers(&b, NULL, 0);
+        RUN_UNTIL(!node_is_up(&a, &b) && !node_is_up(&b, &a) && a.ups == a.downs &&
+                  b.ups == b.downs);
+        node_peers(&a, three, 2);
+        node_peers(&b, three, 2);
+        two_settle();
+        cr_assert_eq(node_send(&a, &b, LINK_SEAL, "1"), QK_OK);
+        cr_assert_eq(node_send(&b, &a, LINK_SEAL, "2"), QK_OK);
+        RUN_UNTIL(a.messages == i + 1 && b.messages == i + 1);
+    }
+    two_close();
+}
+
+/* A peer whose loop nobody turns: its sockets stay open and answer nothing. */
+static uv_loop_t still_loop;
+
+static void still_peer_open(void)
+{
+    cr_assert_eq(uv_loop_init(&still_loop), 0);
+    node_init(&a, 1);
+    node_init(&b, 2);
+    b.config.loop = &still_loop;
+}
+
+static void still_peer_start(void)
+{
+    node_start(&a);
+    node_start(&b);
+    node_peers(&a, three, 2);
+    deadline_begin(HARNESS_DEADLINE_MS);
+    while (!harness_expired && !(node_is_up(&a, &b) && node_is_up(&b, &a))) {
+        (void)uv_run(&still_loop, UV_RUN_NOWAIT);
+        (void)uv_run(&harness_loop, UV_RUN_NOWAIT);
+    }
+    deadline_end();
+    cr_assert(node_is_up(&a, &b));
+}
+
+static void still_peer_close(void)
+{
+    link_close(b.link, NULL, NULL);
+    b.link = NULL;
+    (void)uv_run(&still_loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&still_loop), 0);
+    two_close();
+}
+
+Test(link, a_peer_that_goes_silent_is_noticed)
+{
+    uint64_t start_ms;
+
+    still_peer_open();
+    still_peer_start();
+    start_ms = uv_now(&harness_loop);
+    RUN_UNTIL(a.downs == 1);
+    cr_assert_lt(uv_now(&harness_loop) - start_ms, 2000); /* three pings of 200 ms */
+    still_peer_close();
+}
+
+/* `c` is a second process with the key and the id of `b`. */
+static void clone_open(void)
+{
+    node_init(&c, 2);
+    secret_free(c.identity);
+    cr_assert_eq(secret_new_clone(b.identity, &c.identity), QK_OK);
+    c.config.identity = c.identity;
+    memcpy(c.config.pk, b.config.pk, LINK_PK_BYTES);
+    c.config.keepalive_ms = 1000; /* it is held unanswered for up to two seconds */
+    node_start(&c);
+    node_peers(&c, three, 1);
+}
+
+Test(link, a_clone_of_a_live_member_raises_the_alarm_and_is_closed)
+{
+    two_open();
+    clone_open();
+    RUN_UNTIL(a.clones >= 1 && c.downs >= 1);
+    cr_assert_eq(a.ups, 1);
+    cr_assert_eq(a.downs, 0);
+    cr_assert_eq(node_send(&c, &a, LINK_SEAL, "from the clone"), QK_ERR_CLOSED);
+    cr_assert_eq(node_send(&a, &b, LINK_SEAL, "to the first"), QK_OK);
+    RUN_UNTIL(b.messages == 1);
+    cr_assert_eq(a.messages, 0);
+    node_fini(&c);
+    two_close();
+}
+
+Test(link, a_second_boot_takes_over_when_the_first_does_not_answer)
+{
+    still_peer_open();
+    a.config.keepalive_ms = 5000; /* so that it is the challenge which ends the first */
+    still_peer_start();
+    clone_open();
+    RUN_UNTIL(a.downs == 1 && a.ups == 2 && node_is_up(&c, &a));
+    cr_assert_eq(a.clones, 0);
+    cr_assert_eq(node_send(&c, &a, LINK_SEAL, "again"), QK_OK);
+    RUN_UNTIL(a.messages == 1);
+    node_fini(&c);
+    still_peer_close();
+}
+
+Test(link, another_psk_never_comes_up)
+{
+    struct secret *other;
+
+    node_init(&a, 1);
+    node_init(&b, 2);
+    cr_assert_eq(secret_new_random(32, &other), QK_OK);
+    b.config.psk = other;
+    node_start(&a);
+    node_start(&b);
+    node_peers(&a, three, 2);
+    node_peers(&b, three, 2);
+    RUN_WITHOUT(a.ups > 0 || b.ups > 0, 300);
+    two_close();
+    secret_free(other);
+}
+
+Test(link, another_cluster_is_refused)
+{
+    node_init(&a, 1);
+    node_init(&b, 2);
+    memset(b.config.cluster_id, 0xdd, CLUSTER_ID_BYTES);
+    node_start(&a);
+    node_start(&b);
+    node_peers(&b, three, 2);
+    RUN_UNTIL(a.refused > 0);
+    cr_assert_eq(a.refused_err, QK_ERR_CORRUPT);
+    cr_assert_eq(a.ups + b.ups, 0);
+    two_close();
+}
+
+Test(link, whoever_does_not_know_our_key_is_refused_by_mac1)
+{
+    struct link_peer_info wrong = {.address = ""};
+    struct link_stats stats;
+
+    node_init(&a, 1);
+    node_init(&b, 2);
+    node_start(&a);
+    node_start(&b);
+    memcpy(wrong.node_id, a.config.node_id, NODE_ID_BYTES);
+    memcpy(wrong.pk, b.config.pk, LINK_PK_BYTES);
+    wrong.pk[0] ^= 1;
+    memcpy(wrong.address, a.address, sizeof a.address);
+    cr_assert_eq(link_set_peers(b.link, &wrong, 1), QK_OK);
+    RUN_UNTIL(a.refused > 0);
+    link_stats_get(b.link, &stats);
+    cr_assert_eq(a.ups + b.ups, 0);
+    two_close();
+}
+
+Test(link, a_key_that_is_no_member_may_use_the_record_channel_only)
+{
+    uint8_t id[NODE_ID_BYTES];
+    const struct bytes part = bytes_str("record");
+
+    node_init(&a, 1);
+    node_init(&b, 2);
+    node_start(&a);
+    node_start(&b);
+    node_peers(&b, three, 2); /* a does not know b */
+    RUN_UNTIL(a.ups == 1 && node_is_up(&b, &a));
+    cr_assert(!a.known && b.known);
+    link_stranger_id(b.config.pk, id);
+    cr_assert_eq(memcmp(id, a.last_id, NODE_ID_BYTES), 0);
+    cr_assert_eq(node_send(&b, &a, LINK_SEAL, "seal"), QK_OK);
+    cr_assert_eq(node_send(&b, &a, LINK_RAFT, "raft"), QK_OK);
+    cr_assert_eq(node_send(&b, &a, LINK_RECORD, "record"), QK_OK);
+    RUN_UNTIL(a.messages == 1);
+    RUN_WITHOUT(a.messages > 1, 50);
+    cr_assert_eq(a.last_channel, LINK_RECORD);
+    cr_assert_eq(link_send(a.link, id, LINK_SEAL, &part, 1), QK_ERR_DENIED);
+    cr_assert_eq(link_send(a.link, id, LINK_RECORD, &part, 1), QK_OK);
+    RUN_UNTIL(b.messages == 1);
+    node_peers(&a, three, 2); /* now it does: the connection is made anew, as a member's */
+    RUN_UNTIL(a.downs == 1 && a.ups == 2 && a.known && node_is_up(&a, &b) && node_is_up(&b, &a));
+    two_close();
+}
+
+Test(link, a_member_that_is_removed_becomes_a_stranger)
+{
+    two_open();
+    node_peers(&a, NULL, 0);
+    RUN_UNTIL(a.downs >= 1 && a.ups == a.downs + 1 && !a.known);
+    cr_assert(!node_is_up(&a, &b));
+    two_close();
+}
+
+Test(link, a_member_may_not_claim_another_members_id)
+{
+    struct link_peer_info info = {.address = ""};
+
+    node_init(&a, 1);
+    node_init(&b, 9);
+    node_start(&a);
+    node_start(&b);
+    memset(info.node_id, 2, NODE_ID_BYTES);
+    memcpy(info.pk, b.config.pk, LINK_PK_BYTES);
+    cr_assert_eq(link_set_peers(a.link, &info, 1), QK_OK);
+    node_peers(&b, three, 1);
+    RUN_UNTIL(a.refused > 0);
+    cr_assert_eq(a.refused_err, QK_ERR_DENIED);
+    cr_assert_eq(a.ups, 0);
+    two_close();
+}
+
+Test(link, equal_ids_or_keys_in_a_list_are_refused)
+{
+    struct link_peer_info infos[2] = {0};
+
+    two_open();
+    memset(infos[0].pk, 1, LINK_PK_BYTES);
+    cr_assert_eq(link_set_peers(a.link, infos, 2), QK_ERR_INVALID);
+    memset(infos[0].node_id, 1, NODE_ID_BYTES);
+    memset(infos[1].pk, 1, LINK_PK_BYTES);
+    cr_assert_eq(link_set_peers(a.link, infos, 2), QK_ERR_INVALID);
+    cr_assert(node_is_up(&a, &b));
+    two_close();
+}
+
+Test(link, an_address_in_use_or_malformed_is_an_error)
+{
+    static const char *const bad[] = {"",           "127.0.0.1",       ":1",
+                                      "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x",
+                                      "::1:80",     "[::1]",           "name.invalid:80"};
+    struct link *link = NULL;
+    struct link_config config;
+
+    two_open();
+    config = a.config;
+    config.listen = b.address;
+    cr_assert_eq(link_open(&config, &link), QK_ERR_EXISTS);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        config.listen = bad[i];
+        cr_assert_eq(link_open(&config, &link), QK_ERR_INVALID, "%s", bad[i]);
+    }
+    cr_assert_null(link);
+    two_close();
 }
