@@ -8,6 +8,14 @@
 
 #define MEMORY_SEARCH_HITS_MAX 16
 
+/* AddressSanitizer's shadow maps terabytes and its quarantine keeps what was freed: the search is
+ * for builds without it, which is what runs in production. */
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_SEARCH_POSSIBLE false
+#else
+#define MEMORY_SEARCH_POSSIBLE true
+#endif
+
 /* One place where the needle was found. */
 struct memory_hit {
     uintptr_t at;

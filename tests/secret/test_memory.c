@@ -61,6 +61,8 @@ Test(memory, a_used_key_is_only_in_the_arena_and_nowhere_after_wipe)
     uint8_t inverted[32];
     struct secret *key;
 
+    if (!MEMORY_SEARCH_POSSIBLE)
+        cr_skip_test("not under AddressSanitizer");
     cr_assert_eq(secret_arena_init(SECRET_ARENA_MLOCK, 256 * KIB), QK_OK);
     cr_assert_eq(secret_new_random(32, &key), QK_OK);
     invert(key, inverted);
@@ -84,6 +86,8 @@ Test(memory, wipe_all_leaves_nothing)
     uint8_t inverted[32];
     struct secret *key, *out;
 
+    if (!MEMORY_SEARCH_POSSIBLE)
+        cr_skip_test("not under AddressSanitizer");
     cr_assert_eq(secret_arena_init(SECRET_ARENA_MLOCK, 256 * KIB), QK_OK);
     cr_assert_eq(secret_new_random(32, &key), QK_OK);
     invert(key, inverted);
@@ -101,6 +105,8 @@ Test(memory, memfd_secret_is_invisible_at_any_time)
     uint8_t inverted[32];
     struct secret *key;
 
+    if (!MEMORY_SEARCH_POSSIBLE)
+        cr_skip_test("not under AddressSanitizer");
     if (secret_arena_init(SECRET_ARENA_MEMFD, 256 * KIB) == QK_ERR_UNSUPPORTED)
         cr_skip_test("this kernel has no memfd_secret");
     cr_assert_eq(secret_new_random(32, &key), QK_OK);
