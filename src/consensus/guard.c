@@ -189,3 +189,16 @@ size_t guard_unstored_change(const struct guards *guards, const struct raft *raf
     }
     return n;
 }
+
+uint64_t guard_second_change(const struct guards *guards, const struct raft *raft,
+                             const struct entry_log *log, const struct raft_append_entries *append)
+{
+    uint64_t first = raft->configuration_uncommitted_index;
+
+    if (!guard_on(guards, GUARD_SECOND_CHANGE) || first == 0 || append->n_entries == 0 ||
+        append->entries[0].type != RAFT_CHANGE || append->prev_log_index < first ||
+        entry_log_term(log, append->prev_log_index) != append->prev_log_term ||
+        entry_log_term(log, append->prev_log_index + 1) == append->entries[0].term)
+        return 0;
+    return first;
+}

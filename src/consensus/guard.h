@@ -21,7 +21,8 @@ enum guard {
     GUARD_FORGET_LEADER = 12,
     GUARD_LEADER_STAYS = 13,
     GUARD_UNSTORED_CHANGE = 14,
-    GUARD_MAX = 14,
+    GUARD_SECOND_CHANGE = 15,
+    GUARD_MAX = 15,
 };
 
 struct guards {
@@ -68,5 +69,11 @@ bool guard_leader_stays(const struct guards *guards, const struct members *membe
 /* 14. How many of the `n` entries from `first` on may leave. */
 size_t guard_unstored_change(const struct guards *guards, const struct raft *raft,
                              const struct entry_log *log, uint64_t first, size_t n);
+/* 15. A follower that gets a second configuration before it knows that the first is committed never
+ * notes the first: rolling the second back, it goes back too far. The leader had committed the
+ * first before it made the second, so if `append` starts with a configuration and will be accepted,
+ * the index of the one that is thereby known to be committed is returned, else 0. */
+uint64_t guard_second_change(const struct guards *guards, const struct raft *raft,
+                             const struct entry_log *log, const struct raft_append_entries *append);
 
 #endif

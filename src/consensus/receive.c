@@ -43,6 +43,23 @@ static enum qk_err feed_append(struct engine *e, uint64_t peer,
     return err;
 }
 
+/* Tells the core what guard 15 found out. */
+static enum qk_err note_committed(struct engine *e, uint64_t index)
+{
+    struct raft_event event = {.type = RAFT_CONFIGURATION, .configuration = {.index = index}};
+    struct members members;
+    int rv = 0;
+    enum qk_err err;
+
+    if (index == 0)
+        return QK_OK;
+    engine_members(e, &members); /* the newest one is the one at `index` */
+    err = members_to_raft(&members, &event.configuration.conf);
+    if (err == QK_OK)
+        err = engine_step(e, &event, false, &rv);
+    return err;
+}
+
 static enum qk_err receive_append(struct engine *e, uint64_t peer, struct message *message)
 {
     struct raft_append_entries rest = message->append;
@@ -61,7 +78,11 @@ static enum qk_err receive_append(struct engine *e, uint64_t peer, struct messag
         piece.n_entries = guard_change_first(&e->guards, rest.entries, rest.n_entries);
         end = piece.prev_log_index + piece.n_entries;
         guard_commit_back(&e->guards, &e->raft, &piece);
-        err = feed_append(e, peer, &piece, stale);
+        err = QK_OK;
+        if (!stale)
+            err = note_committed(e, guard_second_change(&e->guards, &e->raft, &e->log, &piece));
+        if (err == QK_OK)
+            err = feed_append(e, peer, &piece, stale);
         if (err != QK_OK || stale || piece.n_entries == rest.n_entries ||
             entry_log_term(&e->log, end) != rest.entries[piece.n_entries - 1].term)
             return err; /* done, or refused: what follows would be refused too */

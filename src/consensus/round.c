@@ -93,8 +93,11 @@ static enum qk_err tick_leader(struct engine *e)
     struct read_index *reads = &e->reads;
     enum qk_err err;
 
-    if (reads->active.n > 0)
+    if (reads->active.n > 0) {
+        if (has_majority(e)) /* the voter whose answer was missing may have been removed */
+            return confirm(e, reads->round_index);
         return e->now >= round_deadline(e) ? probe(e) : QK_OK;
+    }
     if (reads->queued.n == 0 || !engine_has_own_commit(e))
         return QK_OK;
     read_index_begin(reads, e->now);
