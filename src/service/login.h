@@ -7,11 +7,9 @@
 #include "base/bytes.h"
 #include "service/service.h"
 
-/* QK_OK with the principal; QK_ERR_UNAUTHENTICATED; QK_ERR_BUSY with `retry_after_s` when there
- * were too many failures (429) or too many logins wait; QK_ERR_SEALED; QK_ERR_CLOSED when
- * `login_fini` came first. `who` is valid during the call only. */
-typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who,
-                         unsigned retry_after_s);
+/* QK_OK with the principal, valid during the call only; QK_ERR_UNAUTHENTICATED; QK_ERR_SEALED;
+ * QK_ERR_CLOSED when login_free came first. */
+typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who);
 
 struct login;
 
@@ -21,9 +19,12 @@ MUST_USE enum qk_err login_new(struct service *service, struct login **ret_login
  * NULL is fine. */
 void login_free(struct login *login);
 /* Checks a name and password, both copied (the copy is wiped). `address` is the client's, without
- * the port. `cb` fires from the loop, never inside this call, and only if QK_OK is returned. */
+ * the port. `cb` fires from the loop, never inside this call, and only if QK_OK is returned.
+ * QK_ERR_BUSY: too many wrong passwords for this account or from this address, or too many logins
+ * wait: 429, and Retry-After is login_retry_after_s. */
 MUST_USE enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
                                  const char *address, login_cb cb, void *arg);
+unsigned login_retry_after_s(const struct login *login, struct bytes name, const char *address);
 /* Splits the value of `Authorization: Basic ...` into name and password in `out` (secret);
  * QK_ERR_INVALID if it is anything else. */
 MUST_USE enum qk_err login_parse_basic(struct bytes authorization, struct buf *out,

@@ -1,0 +1,443 @@
+/* _all_docs: read point -> flush -> (count the rows before the first one, for "offset") -> rows
+ * from a cursor, or one look-up a key with `keys`. Rows come from the clear, authenticated part of
+ * each record; bodies are opened only for include_docs. */
+#include "service/all_docs.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keys/keyring.h"
+#include "service/handlers.h"
+#include "service/params.h"
+#include "service/read.h"
+#include "service/seq.h"
+#include "service/stream.h"
+#include "service/submit.h"
+#include "store/store.h"
+
+/* Exact up to here, null beyond, as CouchDB's is when it does not know: a page far inside a large
+ * database must not cost a walk over all that lies before it. */
+#define OFFSET_ROWS_MAX 100000
+
+enum phase { PHASE_COUNT, PHASE_HEAD, PHASE_ROWS, PHASE_KEYS, PHASE_TAIL };
+
+struct all_docs {
+    struct stream stream;
+    struct service *service;
+    uint8_t database[DATABASE_ID_BYTES];
+    struct all_docs_wish wish;
+    struct store_cursor *cursor;
+    struct store_stats stats;
+    enum phase phase;
+    uint64_t counted; /* rows before the start */
+    uint64_t walked;  /* records looked at for that */
+    bool offset_known;
+    uint64_t rows_n; /* written */
+    uint64_t skip;   /* still to be skipped */
+    size_t key_at;   /* next of wish.keys */
+};
+
+static void all_docs_free(struct all_docs *all)
+{
+    store_cursor_close(all->cursor);
+    all_docs_wish_fini(&all->wish);
+    stream_fini(&all->stream);
+    free(all);
+}
+
+static void all_docs_ended(void *arg)
+{
+    all_docs_free(arg);
+}
+
+/* --- where the range begins and ends --- */
+
+/* The smallest record key that is greater than every document with an id <= `id`. */
+static struct record_key key_above(const struct all_docs *all, struct bytes id)
+{
+    struct record_key key = record_document(all->database, bytes_slice(id, 0, DOC_ID_BYTES_MAX));
+
+    if (id.len < DOC_ID_BYTES_MAX)
+        key.data[key.len++] = 0;
+    else if (key.data[key.len - 1] < 0xff) /* never 0xff in UTF-8; cut text may end anywhere */
+        key.data[key.len - 1]++;
+    return key;
+}
+
+static struct record_key key_at_or_below(const struct all_docs *all, struct bytes id)
+{
+    return record_document(all->database, bytes_slice(id, 0, DOC_ID_BYTES_MAX));
+}
+
+/* The first key after the whole database. */
+static struct record_key key_after_all(const struct all_docs *all)
+{
+    struct record_key key = record_document(all->database, BYTES_NONE);
+    size_t at = key.len;
+
+    while (at > 0 && ++key.data[--at] == 0)
+        continue;
+    return key;
+}
+
+/* From the start of the order to the end; the rows are compared again, so the ends may lie a little
+ * too far out. */
+static enum qk_err open_rows(struct all_docs *all)
+{
+    const struct all_docs_wish *wish = &all->wish;
+    const struct buf *low = wish->descending ? &wish->end : &wish->start;
+    const struct buf *high = wish->descending ? &wish->start : &wish->end;
+    bool has_low = wish->descending ? wish->has_end : wish->has_start;
+    bool has_high = wish->descending ? wish->has_start : wish->has_end;
+    struct record_key from = key_at_or_below(all, has_low ? buf_bytes(low) : BYTES_NONE);
+    struct record_key to = has_high ? key_above(all, buf_bytes(high)) : key_after_all(all);
+
+    return store_cursor_open(all->service->store, record_key_bytes(&from), record_key_bytes(&to),
+                             wish->descending, &all->cursor);
+}
+
+/* What lies before the start. */
+static enum qk_err open_count(struct all_docs *all)
+{
+    const struct all_docs_wish *wish = &all->wish;
+    struct record_key start = wish->descending ? key_above(all, buf_bytes(&wish->start))
+                                               : key_at_or_below(all, buf_bytes(&wish->start));
+    struct record_key from = key_at_or_below(all, BYTES_NONE);
+    struct record_key to = key_after_all(all);
+
+    if (wish->descending)
+        from = start;
+    else
+        to = start;
+    return store_cursor_open(all->service->store, record_key_bytes(&from), record_key_bytes(&to),
+                             wish->descending, &all->cursor);
+}
+
+/* <0: before the start, 0: in the range, >0: past the end. */
+static int range_compare(const struct all_docs_wish *wish, struct bytes id)
+{
+    int sign = wish->descending ? -1 : 1;
+    int order;
+
+    if (wish->has_start && sign * bytes_compare(id, buf_bytes(&wish->start)) < 0)
+        return -1;
+    if (!wish->has_end)
+        return 0;
+    order = sign * bytes_compare(id, buf_bytes(&wish->end));
+    return order > 0 || (order == 0 && !wish->inclusive_end) ? 1 : 0;
+}
+
+/* --- rows --- */
+
+static void row_begin(struct all_docs *all, struct bytes id)
+{
+    struct buf *out = &all->stream.out;
+
+    buf_put_str(out, all->rows_n++ == 0 ? "\n{\"id\":" : ",\n{\"id\":");
+    json_write_string(id, out);
+    buf_put_str(out, ",\"key\":");
+    json_write_string(id, out);
+}
+
+static void row_value(struct all_docs *all, const struct doc_leaf *leaf)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    revision_format(&leaf->revision, revision);
+    buf_printf(&all->stream.out, ",\"value\":{\"rev\":\"%s\"%s}", revision,
+               leaf->deleted ? ",\"deleted\":true" : "");
+}
+
+/* A damaged record does not hide the others: its row says so, in the shape that CouchDB has for
+ * keys it cannot serve. */
+static void row_damaged(struct all_docs *all, struct bytes id)
+{
+    row_begin(all, id);
+    buf_put_str(&all->stream.out,
+                ",\"error\":\"corrupt\",\"reason\":\"the stored record does not authenticate\"}");
+}
+
+static enum qk_err row_doc(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
+{
+    static const struct document_options plain_options = {0};
+    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
+    struct buf *out = &all->stream.out;
+    struct bytes body;
+    enum qk_err err = QK_OK;
+
+    if (leaf->deleted) {
+        row_begin(all, id);
+        row_value(all, leaf);
+        buf_put_str(out, ",\"doc\":null}");
+        return QK_OK;
+    }
+    err = stored_open(all->service, all->database, id, leaf, &plain, &body);
+    if (err == QK_OK) {
+        row_begin(all, id);
+        row_value(all, leaf);
+        buf_put_str(out, ",\"doc\":");
+        document_write(id, leaf, body, &plain_options, out);
+        buf_put_u8(out, '}');
+    }
+    buf_fini(&plain);
+    return err;
+}
+
+static enum qk_err row_put(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
+{
+    enum qk_err err = QK_OK;
+
+    if (all->wish.include_docs) {
+        err = row_doc(all, id, leaf);
+    } else {
+        row_begin(all, id);
+        row_value(all, leaf);
+        buf_put_u8(&all->stream.out, '}');
+    }
+    if (err == QK_ERR_CORRUPT) {
+        row_damaged(all, id);
+        err = QK_OK;
+    }
+    return err;
+}
+
+static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
+                            struct doc_leaf *ret_leaf)
+{
+    struct bytes id = record_key_name(row->key);
+    struct doc_place place = {all->service->cluster_id, all->database, id, row->record.version};
+    unsigned leaves_n;
+    enum qk_err err;
+
+    err = doc_record_decode_winner(keyring_integrity_key(all->service->keyring), &place,
+                                   row->record.value, ret_leaf, &leaves_n);
+    if (err == QK_ERR_CORRUPT)
+        stored_damaged(all->service, all->database, id);
+    return err;
+}
+
+/* True if the row is not wanted because of `skip`. */
+static bool row_skip(struct all_docs *all)
+{
+    if (all->skip == 0)
+        return false;
+    all->skip--;
+    return true;
+}
+
+static enum qk_err step_row(struct all_docs *all, bool *ret_last)
+{
+    struct store_row row;
+    struct doc_leaf leaf;
+    struct bytes id;
+    enum qk_err err;
+    int place;
+
+    *ret_last = all->rows_n >= all->wish.limit;
+    if (*ret_last)
+        return QK_OK;
+    err = store_cursor_next(all->cursor, &row);
+    *ret_last = err == QK_ERR_NOT_FOUND;
+    if (err != QK_OK)
+        return *ret_last ? QK_OK : err;
+    id = record_key_name(row.key);
+    place = range_compare(&all->wish, id);
+    *ret_last = place > 0;
+    if (place != 0)
+        return QK_OK;
+    err = row_leaf(all, &row, &leaf);
+    if (err == QK_ERR_CORRUPT) {
+        if (!row_skip(all))
+            row_damaged(all, id);
+        return QK_OK;
+    }
+    if (err != QK_OK || leaf.deleted || row_skip(all))
+        return err;
+    return row_put(all, id, &leaf);
+}
+
+/* --- rows of given keys --- */
+
+static void key_missing(struct all_docs *all, struct bytes key)
+{
+    struct buf *out = &all->stream.out;
+
+    buf_put_str(out, all->rows_n++ == 0 ? "\n{\"key\":" : ",\n{\"key\":");
+    json_write_string(key, out);
+    buf_put_str(out, ",\"error\":\"not_found\"}");
+}
+
+static enum qk_err key_put(struct all_docs *all, struct bytes key)
+{
+    struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    enum qk_err err = QK_OK;
+
+    if (key.len > 0 && key.len <= DOC_ID_BYTES_MAX)
+        err = stored_get(all->service, all->database, key, &stored);
+    if (err == QK_ERR_CORRUPT) {
+        row_damaged(all, key);
+        err = QK_OK;
+    } else if (err == QK_OK && stored.record.leaves_n == 0) {
+        key_missing(all, key);
+    } else if (err == QK_OK) {
+        err = row_put(all, key, &stored.record.leaves[0]);
+    }
+    stored_fini(&stored);
+    return err;
+}
+
+static enum qk_err step_key(struct all_docs *all, bool *ret_last)
+{
+    size_t keys_n = json_array_size(all->wish.keys);
+    size_t at;
+
+    *ret_last = all->key_at >= keys_n || all->rows_n >= all->wish.limit;
+    if (*ret_last)
+        return QK_OK;
+    at = all->wish.descending ? keys_n - 1 - all->key_at : all->key_at;
+    all->key_at++;
+    if (row_skip(all))
+        return QK_OK;
+    return key_put(all, json_bytes(json_array_get(all->wish.keys, at)));
+}
+
+/* --- the phases --- */
+
+static enum qk_err step_count(struct all_docs *all, bool *ret_last)
+{
+    struct store_row row;
+    struct doc_leaf leaf;
+    enum qk_err err;
+
+    *ret_last = all->walked++ >= OFFSET_ROWS_MAX;
+    if (*ret_last) {
+        all->offset_known = false;
+        return QK_OK;
+    }
+    err = store_cursor_next(all->cursor, &row);
+    *ret_last = err == QK_ERR_NOT_FOUND;
+    if (err != QK_OK)
+        return *ret_last ? QK_OK : err;
+    err = row_leaf(all, &row, &leaf);
+    if (err == QK_ERR_CORRUPT || (err == QK_OK && !leaf.deleted))
+        all->counted++;
+    return err == QK_ERR_CORRUPT ? QK_OK : err;
+}
+
+static void put_head(struct all_docs *all)
+{
+    struct buf *out = &all->stream.out;
+    uint64_t offset = all->counted + (all->wish.skip < UINT64_MAX / 2 ? all->wish.skip : 0);
+    char seq[SEQ_TEXT_BYTES_MAX + 1];
+
+    if (offset > all->stats.doc_count)
+        offset = all->stats.doc_count;
+    buf_printf(out, "{\"total_rows\":%" PRIu64, all->stats.doc_count);
+    if (all->wish.update_seq) {
+        seq_format(all->database, all->stats.seq, seq);
+        buf_printf(out, ",\"update_seq\":\"%s\"", seq);
+    }
+    if (all->offset_known)
+        buf_printf(out, ",\"offset\":%" PRIu64 ",\"rows\":[", offset);
+    else
+        buf_put_str(out, ",\"offset\":null,\"rows\":[");
+}
+
+static enum qk_err all_docs_step(void *arg, bool *ret_end)
+{
+    struct all_docs *all = arg;
+    enum qk_err err = QK_OK;
+    bool last = false;
+
+    switch (all->phase) {
+    case PHASE_COUNT:
+        err = step_count(all, &last);
+        if (err != QK_OK || !last)
+            return err;
+        store_cursor_close(all->cursor);
+        all->cursor = NULL;
+        all->phase = PHASE_HEAD;
+        return open_rows(all);
+    case PHASE_HEAD:
+        put_head(all);
+        all->phase = all->wish.keys != NULL ? PHASE_KEYS : PHASE_ROWS;
+        return QK_OK;
+    case PHASE_ROWS:
+        err = step_row(all, &last);
+        break;
+    case PHASE_KEYS:
+        err = step_key(all, &last);
+        break;
+    case PHASE_TAIL:
+        buf_put_str(&all->stream.out, "\n]}\n");
+        *ret_end = true;
+        return QK_OK;
+    }
+    if (err == QK_OK && last)
+        all->phase = PHASE_TAIL;
+    return err;
+}
+
+static enum qk_err all_docs_open(struct all_docs *all)
+{
+    all->skip = all->wish.skip;
+    all->phase = PHASE_HEAD;
+    all->offset_known = all->wish.keys == NULL;
+    if (all->wish.keys != NULL)
+        return QK_OK;
+    if (!all->wish.has_start)
+        return open_rows(all);
+    all->phase = PHASE_COUNT;
+    return open_count(all);
+}
+
+static void all_docs_flushed(void *arg, enum qk_err err)
+{
+    struct all_docs *all = arg;
+    struct exchange *exchange = all->stream.exchange;
+
+    if (err == QK_OK && !service_is_open(all->service))
+        err = QK_ERR_SEALED;
+    if (err == QK_OK)
+        err = all_docs_open(all);
+    if (err == QK_OK) {
+        stream_start(&all->stream);
+        return;
+    }
+    submit_reply_err(all->service, exchange, err);
+    all_docs_free(all);
+}
+
+static void all_docs_ready(struct service *service, struct exchange *exchange)
+{
+    const struct catalog_database *database = read_database(service, exchange);
+    struct doc_problem problem = {0};
+    struct all_docs *all;
+    enum qk_err err;
+
+    if (database == NULL)
+        return;
+    all = calloc(1, sizeof(*all));
+    if (all == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    all->service = service;
+    memcpy(all->database, database->id, DATABASE_ID_BYTES);
+    stream_init(&all->stream, service, exchange, all_docs_step, all_docs_ended, all);
+    err = all_docs_wish_parse(&exchange->request, &all->wish, &problem);
+    if (err != QK_OK) {
+        exchange_reply_problem_or(exchange, &problem, err);
+        all_docs_free(all);
+        return;
+    }
+    store_database_stats(service->store, all->database, &all->stats);
+    store_flush(service->store, all_docs_flushed, all);
+}
+
+void handle_all_docs(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, all_docs_ready);
+}

@@ -1,0 +1,24 @@
+/* What a request to _all_docs asks for: query parameters, and for POST the members of the body,
+ * which have the same names and values. */
+#ifndef SERVICE_ALL_DOCS_H
+#define SERVICE_ALL_DOCS_H
+
+#include "doc/json.h"
+#include "service/exchange.h"
+
+struct all_docs_wish {
+    struct buf start, end; /* ids; `key` is both */
+    bool has_start, has_end;
+    bool inclusive_end; /* default true */
+    bool descending, include_docs, update_seq;
+    uint64_t limit, skip;
+    json_t *keys; /* an array of strings, or NULL */
+};
+
+/* The caller ends with all_docs_wish_fini, on errors too. QK_ERR_INVALID with the problem. */
+MUST_USE enum qk_err all_docs_wish_parse(const struct request *request,
+                                         struct all_docs_wish *ret_wish,
+                                         struct doc_problem *ret_problem);
+void all_docs_wish_fini(struct all_docs_wish *wish);
+
+#endif

@@ -1,0 +1,204 @@
+#include <assert.h>
+#include <string.h>
+
+#include "service/all_docs.h"
+
+#define WISH_KEY_BYTES_MAX (64 * KIB)
+
+static enum qk_err wish_problem(struct doc_problem *problem, const char *name, const char *what)
+{
+    return doc_problem_set(problem, 400, "query_parse_error", "Invalid value for %s: it must be %s",
+                           name, what);
+}
+
+static enum qk_err take_string(const char *name, const json_t *value, struct buf *out,
+                               bool *ret_has, struct doc_problem *problem)
+{
+    if (!json_is_string(value))
+        return wish_problem(problem, name, "a JSON string");
+    buf_reset(out);
+    buf_put_bytes(out, json_bytes(value));
+    *ret_has = true;
+    return buf_error(out) == QK_OK ? QK_OK : wish_problem(problem, name, "shorter");
+}
+
+static enum qk_err take_start(struct all_docs_wish *wish, const char *name, json_t *value,
+                              struct doc_problem *problem)
+{
+    return take_string(name, value, &wish->start, &wish->has_start, problem);
+}
+
+static enum qk_err take_end(struct all_docs_wish *wish, const char *name, json_t *value,
+                            struct doc_problem *problem)
+{
+    return take_string(name, value, &wish->end, &wish->has_end, problem);
+}
+
+static enum qk_err take_key(struct all_docs_wish *wish, const char *name, json_t *value,
+                            struct doc_problem *problem)
+{
+    enum qk_err err = take_start(wish, name, value, problem);
+
+    return err != QK_OK ? err : take_end(wish, name, value, problem);
+}
+
+static enum qk_err take_keys(struct all_docs_wish *wish, const char *name, json_t *value,
+                             struct doc_problem *problem)
+{
+    size_t i;
+
+    if (!json_is_array(value))
+        return doc_problem_set(problem, 400, "bad_request", "`keys` member must be an array.");
+    for (i = 0; i < json_array_size(value); i++) {
+        if (!json_is_string(json_array_get(value, i)))
+            return wish_problem(problem, name, "an array of JSON strings");
+    }
+    json_decref(wish->keys);
+    wish->keys = json_incref(value);
+    return QK_OK;
+}
+
+static enum qk_err take_flag(bool *ret_flag, const char *name, const json_t *value,
+                             struct doc_problem *problem)
+{
+    if (!json_is_boolean(value))
+        return wish_problem(problem, name, "true or false");
+    *ret_flag = json_is_true(value);
+    return QK_OK;
+}
+
+static enum qk_err take_inclusive_end(struct all_docs_wish *wish, const char *name, json_t *value,
+                                      struct doc_problem *problem)
+{
+    return take_flag(&wish->inclusive_end, name, value, problem);
+}
+
+static enum qk_err take_descending(struct all_docs_wish *wish, const char *name, json_t *value,
+                                   struct doc_problem *problem)
+{
+    return take_flag(&wish->descending, name, value, problem);
+}
+
+static enum qk_err take_include_docs(struct all_docs_wish *wish, const char *name, json_t *value,
+                                     struct doc_problem *problem)
+{
+    return take_flag(&wish->include_docs, name, value, problem);
+}
+
+static enum qk_err take_update_seq(struct all_docs_wish *wish, const char *name, json_t *value,
+                                   struct doc_problem *problem)
+{
+    return take_flag(&wish->update_seq, name, value, problem);
+}
+
+static enum qk_err take_count(uint64_t *ret_count, const char *name, const json_t *value,
+                              struct doc_problem *problem)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return wish_problem(problem, name, "a positive integer");
+    *ret_count = (uint64_t)json_integer_value(value);
+    return QK_OK;
+}
+
+static enum qk_err take_limit(struct all_docs_wish *wish, const char *name, json_t *value,
+                              struct doc_problem *problem)
+{
+    return take_count(&wish->limit, name, value, problem);
+}
+
+static enum qk_err take_skip(struct all_docs_wish *wish, const char *name, json_t *value,
+                             struct doc_problem *problem)
+{
+    return take_count(&wish->skip, name, value, problem);
+}
+
+static const struct {
+    const char *name;
+    enum qk_err (*take)(struct all_docs_wish *wish, const char *name, json_t *value,
+                        struct doc_problem *problem);
+} wishes[] = {
+    {"startkey", take_start},
+    {"start_key", take_start},
+    {"endkey", take_end},
+    {"end_key", take_end},
+    {"key", take_key},
+    {"keys", take_keys},
+    {"inclusive_end", take_inclusive_end},
+    {"descending", take_descending},
+    {"include_docs", take_include_docs},
+    {"update_seq", take_update_seq},
+    {"limit", take_limit},
+    {"skip", take_skip},
+};
+#define WISHES_N (sizeof(wishes) / sizeof(wishes[0]))
+
+/* The values of the query are JSON texts: "a", 10, true. */
+static enum qk_err wish_query(const struct request *request, struct all_docs_wish *wish,
+                              struct doc_problem *problem)
+{
+    struct bytes text;
+    enum qk_err err = QK_OK;
+    size_t i;
+
+    for (i = 0; err == QK_OK && i < WISHES_N; i++) {
+        json_t *value = NULL;
+
+        if (!request_param(request, wishes[i].name, &text))
+            continue;
+        err = json_parse(text, JSON_DEPTH_MAX, problem, &value);
+        if (err == QK_ERR_INVALID && strstr(wishes[i].name, "key") == NULL)
+            err = wish_problem(problem, wishes[i].name, "JSON");
+        if (err == QK_OK)
+            err = wishes[i].take(wish, wishes[i].name, value, problem);
+        json_decref(value);
+    }
+    return err;
+}
+
+static enum qk_err wish_body(const struct request *request, struct all_docs_wish *wish,
+                             struct doc_problem *problem)
+{
+    json_t *body = NULL;
+    enum qk_err err;
+    size_t i;
+
+    err = json_parse(request->body, JSON_DEPTH_MAX, problem, &body);
+    if (err == QK_OK && !json_is_object(body))
+        err = doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
+    for (i = 0; err == QK_OK && i < WISHES_N; i++) {
+        json_t *value = json_object_get(body, wishes[i].name);
+
+        if (value != NULL)
+            err = wishes[i].take(wish, wishes[i].name, value, problem);
+    }
+    json_decref(body);
+    return err;
+}
+
+enum qk_err all_docs_wish_parse(const struct request *request, struct all_docs_wish *ret_wish,
+                                struct doc_problem *ret_problem)
+{
+    enum qk_err err;
+
+    assert(ret_wish != NULL && ret_problem != NULL);
+
+    *ret_wish = (struct all_docs_wish){.start = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
+                                       .end = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
+                                       .inclusive_end = true,
+                                       .limit = UINT64_MAX};
+    err = wish_query(request, ret_wish, ret_problem);
+    if (err == QK_OK && request->method == METHOD_POST && request->body.len > 0)
+        err = wish_body(request, ret_wish, ret_problem);
+    if (err == QK_OK && ret_wish->keys != NULL && (ret_wish->has_start || ret_wish->has_end))
+        err = doc_problem_set(ret_problem, 400, "query_parse_error",
+                              "`keys` is incompatible with `key`, `start_key` and `end_key`");
+    return err;
+}
+
+void all_docs_wish_fini(struct all_docs_wish *wish)
+{
+    buf_fini(&wish->start);
+    buf_fini(&wish->end);
+    json_decref(wish->keys);
+    wish->keys = NULL;
+}

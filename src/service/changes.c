@@ -1,0 +1,309 @@
+/* _changes, feed normal: read point -> flush -> rows from the cursor by sequence, each document
+ * once at its newest. Revisions come from the authenticated clear part of the records. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/handlers.h"
+#include "service/params.h"
+#include "service/read.h"
+#include "service/seq.h"
+#include "service/stream.h"
+#include "service/submit.h"
+#include "store/store.h"
+
+/* `pending` is counted up to here and estimated from the sequences beyond. */
+#define PENDING_ROWS_MAX 10000
+
+enum phase { PHASE_HEAD, PHASE_ROWS, PHASE_PENDING, PHASE_TAIL };
+
+struct changes {
+    struct stream stream;
+    struct service *service;
+    uint8_t database[DATABASE_ID_BYTES];
+    struct store_cursor *cursor;
+    struct store_stats stats; /* as of the read point */
+    enum phase phase;
+    uint64_t since, limit;
+    bool since_now, descending, include_docs, all_leaves;
+    uint64_t rows_n;
+    uint64_t last_seq;
+    uint64_t pending;
+};
+
+static void changes_free(struct changes *changes)
+{
+    store_cursor_close(changes->cursor);
+    stream_fini(&changes->stream);
+    free(changes);
+}
+
+static void changes_ended(void *arg)
+{
+    changes_free(arg);
+}
+
+/* --- rows --- */
+
+static void put_seq(struct changes *changes, uint64_t seq)
+{
+    char text[SEQ_TEXT_BYTES_MAX + 1];
+
+    seq_format(changes->database, seq, text);
+    buf_printf(&changes->stream.out, "\"%s\"", text);
+}
+
+static void put_revisions(struct changes *changes, const struct doc_record *record)
+{
+    unsigned n = changes->all_leaves ? record->leaves_n : 1;
+    char text[REVISION_TEXT_BYTES_MAX + 1];
+    unsigned i;
+
+    buf_put_str(&changes->stream.out, ",\"changes\":[");
+    for (i = 0; i < n; i++) {
+        revision_format(&record->leaves[i].revision, text);
+        buf_printf(&changes->stream.out, "%s{\"rev\":\"%s\"}", i == 0 ? "" : ",", text);
+    }
+    buf_put_u8(&changes->stream.out, ']');
+}
+
+static enum qk_err put_doc(struct changes *changes, struct bytes id, const struct doc_leaf *leaf)
+{
+    static const struct document_options plain_options = {0};
+    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
+    struct bytes body;
+    enum qk_err err;
+
+    err = stored_open(changes->service, changes->database, id, leaf, &plain, &body);
+    if (err == QK_OK) {
+        buf_put_str(&changes->stream.out, ",\"doc\":");
+        document_write(id, leaf, body, &plain_options, &changes->stream.out);
+    }
+    buf_fini(&plain);
+    return err;
+}
+
+static enum qk_err put_row(struct changes *changes, struct bytes id, uint64_t seq,
+                           const struct doc_record *record)
+{
+    struct buf *out = &changes->stream.out;
+    enum qk_err err = QK_OK;
+
+    buf_put_str(out, changes->rows_n++ == 0 ? "\n{\"seq\":" : ",\n{\"seq\":");
+    put_seq(changes, seq);
+    buf_put_str(out, ",\"id\":");
+    json_write_string(id, out);
+    put_revisions(changes, record);
+    if (record->leaves[0].deleted)
+        buf_put_str(out, ",\"deleted\":true");
+    if (changes->include_docs)
+        err = put_doc(changes, id, &record->leaves[0]);
+    buf_put_u8(out, '}');
+    return err;
+}
+
+/* A feed that leaves a change out would make its reader miss it for ever: a damaged record ends the
+ * reply with an error. */
+static enum qk_err step_row(struct changes *changes, bool *ret_last)
+{
+    struct doc_record record;
+    struct store_row row;
+    struct bytes id;
+    enum qk_err err;
+
+    *ret_last = changes->rows_n >= changes->limit;
+    if (*ret_last)
+        return QK_OK;
+    err = store_cursor_next(changes->cursor, &row);
+    *ret_last = err == QK_ERR_NOT_FOUND;
+    if (err != QK_OK)
+        return *ret_last ? QK_OK : err;
+    id = record_key_name(row.key);
+    err = stored_decode(changes->service, changes->database, id, row.record.version,
+                        row.record.value, &record);
+    if (err != QK_OK)
+        return err;
+    changes->last_seq = row.record.seq;
+    err = put_row(changes, id, row.record.seq, &record);
+    doc_record_fini(&record);
+    return err;
+}
+
+/* --- pending --- */
+
+static enum qk_err step_pending(struct changes *changes, bool *ret_last)
+{
+    uint64_t left =
+        changes->stats.seq > changes->last_seq ? changes->stats.seq - changes->last_seq : 0;
+    struct store_row row;
+    enum qk_err err;
+
+    /* Documents behind the last row are at most as many as the sequences there. */
+    *ret_last = left > PENDING_ROWS_MAX || changes->descending;
+    if (*ret_last) {
+        changes->pending = changes->descending ? 0 : left;
+        return QK_OK;
+    }
+    err = store_cursor_next(changes->cursor, &row);
+    *ret_last = err == QK_ERR_NOT_FOUND;
+    if (err != QK_OK)
+        return *ret_last ? QK_OK : err;
+    changes->pending++;
+    return QK_OK;
+}
+
+static void put_tail(struct changes *changes)
+{
+    struct buf *out = &changes->stream.out;
+
+    buf_put_str(out, "\n],\n\"last_seq\":");
+    put_seq(changes, changes->last_seq);
+    buf_printf(out, ",\"pending\":%" PRIu64 "}\n", changes->pending);
+}
+
+/* --- the phases --- */
+
+static enum phase phase_after_rows(struct changes *changes)
+{
+    if (changes->rows_n >= changes->limit)
+        return PHASE_PENDING;
+    /* All was read: what was committed at the read point is covered, shown or superseded. */
+    if (!changes->descending && changes->last_seq < changes->stats.seq)
+        changes->last_seq = changes->stats.seq;
+    return PHASE_TAIL;
+}
+
+static enum qk_err changes_step(void *arg, bool *ret_end)
+{
+    struct changes *changes = arg;
+    enum qk_err err = QK_OK;
+    bool last = false;
+
+    switch (changes->phase) {
+    case PHASE_HEAD:
+        buf_put_str(&changes->stream.out, "{\"results\":[");
+        changes->phase = PHASE_ROWS;
+        break;
+    case PHASE_ROWS:
+        err = step_row(changes, &last);
+        if (err == QK_OK && last)
+            changes->phase = phase_after_rows(changes);
+        break;
+    case PHASE_PENDING:
+        err = step_pending(changes, &last);
+        if (err == QK_OK && last)
+            changes->phase = PHASE_TAIL;
+        break;
+    case PHASE_TAIL:
+        put_tail(changes);
+        *ret_end = true;
+        break;
+    }
+    return err;
+}
+
+static void changes_flushed(void *arg, enum qk_err err)
+{
+    struct changes *changes = arg;
+
+    if (err == QK_OK && !service_is_open(changes->service))
+        err = QK_ERR_SEALED;
+    if (err == QK_OK)
+        err = store_changes_open(changes->service->store, changes->database, changes->since,
+                                 changes->descending, &changes->cursor);
+    if (err == QK_OK) {
+        stream_start(&changes->stream);
+        return;
+    }
+    submit_reply_err(changes->service, changes->stream.exchange, err);
+    changes_free(changes);
+}
+
+/* --- the request --- */
+
+static enum qk_err changes_since(const struct request *request, struct changes *changes,
+                                 struct doc_problem *problem)
+{
+    struct bytes text;
+
+    if (!request_param(request, "since", &text))
+        return QK_OK;
+    changes->since_now = bytes_equal(text, bytes_str("now"));
+    if (changes->since_now || seq_parse(changes->database, text, &changes->since) == QK_OK)
+        return QK_OK;
+    return doc_problem_set(problem, 400, "bad_request",
+                           "Malformed sequence supplied in 'since' parameter.");
+}
+
+/* What this version does not do must not be ignored: a client would take the rows for filtered. */
+static enum qk_err changes_feed(const struct request *request, struct doc_problem *problem)
+{
+    struct bytes text;
+
+    if (request_param(request, "feed", &text) && !bytes_equal(text, bytes_str("normal")))
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep has the normal feed only");
+    if (request_param(request, "filter", &text))
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep has no filters of feeds");
+    return QK_OK;
+}
+
+static enum qk_err changes_params(const struct request *request, struct changes *changes,
+                                  struct doc_problem *problem)
+{
+    struct bytes style;
+    enum qk_err err;
+
+    changes->limit = UINT64_MAX;
+    err = changes_feed(request, problem);
+    if (err == QK_OK)
+        err = changes_since(request, changes, problem);
+    if (err == QK_OK)
+        err = param_u64(request, "limit", &changes->limit, problem);
+    if (err == QK_OK)
+        err = param_bool(request, "descending", &changes->descending, problem);
+    if (err == QK_OK)
+        err = param_bool(request, "include_docs", &changes->include_docs, problem);
+    if (changes->limit == 0)
+        changes->limit = 1; /* as CouchDB has it */
+    changes->all_leaves =
+        request_param(request, "style", &style) && bytes_equal(style, bytes_str("all_docs"));
+    return err;
+}
+
+static void changes_ready(struct service *service, struct exchange *exchange)
+{
+    const struct catalog_database *database = read_database(service, exchange);
+    struct doc_problem problem = {0};
+    struct changes *changes;
+    enum qk_err err;
+
+    if (database == NULL)
+        return;
+    changes = calloc(1, sizeof(*changes));
+    if (changes == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    changes->service = service;
+    memcpy(changes->database, database->id, DATABASE_ID_BYTES);
+    stream_init(&changes->stream, service, exchange, changes_step, changes_ended, changes);
+    err = changes_params(&exchange->request, changes, &problem);
+    if (err != QK_OK) {
+        exchange_reply_problem_or(exchange, &problem, err);
+        changes_free(changes);
+        return;
+    }
+    store_database_stats(service->store, changes->database, &changes->stats);
+    if (changes->since_now)
+        changes->since = changes->stats.seq;
+    changes->last_seq = changes->since;
+    store_flush(service->store, changes_flushed, changes);
+}
+
+void handle_changes(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, changes_ready);
+}

@@ -1,0 +1,89 @@
+#include "service/stream.h"
+
+#include <assert.h>
+
+#include "doc/json.h"
+
+/* One row is a document at most, and its head. */
+#define STREAM_OUT_BYTES_MAX (STREAM_PIECE_BYTES + DOC_BYTES_MAX + 1 * MIB)
+
+void stream_init(struct stream *stream, struct service *service, struct exchange *exchange,
+                 enum qk_err (*step)(void *arg, bool *ret_end), void (*ended)(void *arg), void *arg)
+{
+    *stream = (struct stream){.service = service,
+                              .exchange = exchange,
+                              .out = BUF_SECRET_INIT(STREAM_OUT_BYTES_MAX),
+                              .step = step,
+                              .ended = ended,
+                              .arg = arg};
+}
+
+void stream_fini(struct stream *stream)
+{
+    buf_fini(&stream->out);
+}
+
+static void stream_hand_on(struct stream *stream)
+{
+    stream->turn_bytes += stream->out.len;
+    exchange_write(stream->exchange, buf_bytes(&stream->out));
+    /* A large row's buffer is not kept for the small ones after it. */
+    if (stream->out.cap > 4 * STREAM_PIECE_BYTES)
+        buf_fini(&stream->out);
+    else
+        buf_reset(&stream->out);
+}
+
+/* The status is sent already: the reason goes where CouchDB puts it, after the rows. */
+static void stream_break(struct stream *stream, enum qk_err err)
+{
+    buf_reset(&stream->out);
+    buf_put_str(&stream->out, "\n],\"error\":");
+    json_write_string(bytes_str(err == QK_ERR_SEALED ? "sealed" : "internal_error"), &stream->out);
+    buf_put_str(&stream->out, ",\"reason\":");
+    json_write_string(bytes_str(qk_err_text(err)), &stream->out);
+    buf_put_str(&stream->out, "}\n");
+    stream_hand_on(stream);
+}
+
+static void stream_finish(struct stream *stream)
+{
+    exchange_end(stream->exchange);
+    stream->ended(stream->arg);
+}
+
+static void stream_run(void *arg)
+{
+    struct stream *stream = arg;
+    enum qk_err err = QK_OK;
+    bool end = false;
+
+    stream->turn_bytes = 0;
+    stream->turn_steps = 0;
+    while (!end && !stream->exchange->closed && err == QK_OK) {
+        if (stream->turn_bytes >= STREAM_TURN_BYTES || stream->turn_steps >= STREAM_TURN_STEPS) {
+            exchange_on_drain(stream->exchange, stream_run, stream);
+            return;
+        }
+        stream->turn_steps++;
+        err = service_is_open(stream->service) ? stream->step(stream->arg, &end) : QK_ERR_SEALED;
+        if (err == QK_OK)
+            err = buf_error(&stream->out);
+        if (err == QK_OK && (end || stream->out.len >= STREAM_PIECE_BYTES))
+            stream_hand_on(stream);
+    }
+    if (err != QK_OK && !stream->exchange->closed)
+        stream_break(stream, err);
+    stream_finish(stream);
+}
+
+void stream_start(struct stream *stream)
+{
+    assert(stream->step != NULL && stream->ended != NULL);
+
+    exchange_start(stream->exchange, 200, "application/json");
+    if (stream->exchange->request.method == METHOD_HEAD)
+        stream_finish(stream);
+    else
+        stream_run(stream);
+}

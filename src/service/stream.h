@@ -1,0 +1,34 @@
+/* A long reply made row by row in bounded memory: rows are gathered in a secret buffer and handed
+ * on in pieces; after each STREAM_TURN_* it waits until the client has taken what it got, which
+ * also lets the loop serve others. */
+#ifndef SERVICE_STREAM_H
+#define SERVICE_STREAM_H
+
+#include "base/bytes.h"
+#include "service/exchange.h"
+#include "service/service.h"
+
+#define STREAM_PIECE_BYTES (32 * KIB)
+#define STREAM_TURN_BYTES (128 * KIB)
+#define STREAM_TURN_STEPS 512
+
+struct stream {
+    struct service *service;
+    struct exchange *exchange;
+    struct buf out; /* secret: what is not yet handed on */
+    size_t turn_bytes;
+    unsigned turn_steps;
+    /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply with its name. */
+    enum qk_err (*step)(void *arg, bool *ret_end);
+    void (*ended)(void *arg); /* frees; the exchange is gone */
+    void *arg;
+};
+
+void stream_init(struct stream *stream, struct service *service, struct exchange *exchange,
+                 enum qk_err (*step)(void *arg, bool *ret_end), void (*ended)(void *arg),
+                 void *arg);
+/* Starts the reply (200, JSON) and runs to its end. `ended` may fire inside. */
+void stream_start(struct stream *stream);
+void stream_fini(struct stream *stream);
+
+#endif
