@@ -419,6 +419,16 @@ static enum qk_err restart(struct engine *e)
 
     if (err == QK_OK)
         err = run_start(e, term, 0);
+    /* A start takes the newest configuration for uncommitted; what was applied is not applied
+     * again, so it is told now. */
+    if (err == QK_OK && e->raft.configuration_uncommitted_index != 0 &&
+        e->raft.configuration_uncommitted_index == e->applied_members_index) {
+        struct raft_event event = {.type = RAFT_CONFIGURATION};
+        event.configuration.index = e->applied_members_index;
+        err = members_to_raft(&e->applied_members, &event.configuration.conf);
+        if (err == QK_OK)
+            err = step(e, &event);
+    }
     return err;
 }
 
@@ -444,8 +454,10 @@ enum qk_err engine_tick(struct engine *e, uint64_t now)
         bool settled = e->raft.last_stored == entry_log_last(&e->log) && !engine_installing(e);
         if (e->raft.state == RAFT_FOLLOWER && settled && guard_self_election(&e->guards, &e->raft))
             err = restart(e);
-        else
+        else {
+            guard_disruptive_candidate(&e->guards, &e->raft);
             err = step(e, &event);
+        }
     }
     return engine_finish(e, err);
 }

@@ -202,3 +202,12 @@ uint64_t guard_second_change(const struct guards *guards, const struct raft *raf
         return 0;
     return first;
 }
+
+void guard_disruptive_candidate(const struct guards *guards, struct raft *raft)
+{
+    if (!guard_on(guards, GUARD_DISRUPTIVE_CANDIDATE) || raft->state != RAFT_CANDIDATE ||
+        !raft->candidate_state.disrupt_leader)
+        return;
+    raft->candidate_state.disrupt_leader = false;
+    raft->candidate_state.in_pre_vote = raft->pre_vote;
+}

@@ -22,7 +22,8 @@ enum guard {
     GUARD_LEADER_STAYS = 13,
     GUARD_UNSTORED_CHANGE = 14,
     GUARD_SECOND_CHANGE = 15,
-    GUARD_MAX = 15,
+    GUARD_DISRUPTIVE_CANDIDATE = 16,
+    GUARD_MAX = 16,
 };
 
 struct guards {
@@ -75,5 +76,8 @@ size_t guard_unstored_change(const struct guards *guards, const struct raft *raf
  * the index of the one that is thereby known to be committed is returned, else 0. */
 uint64_t guard_second_change(const struct guards *guards, const struct raft *raft,
                              const struct entry_log *log, const struct raft_append_entries *append);
+/* 16. A candidate made by TimeoutNow keeps its permission to disrupt, and skips the pre-vote, in
+ * every later round: once removed, it deposes leaders for ever. Call before each TIMEOUT. */
+void guard_disruptive_candidate(const struct guards *guards, struct raft *raft);
 
 #endif
