@@ -4,8 +4,8 @@
  * the store's own commits batches to LMDB (every 50 ms or 8 MiB) with a full sync, the applied
  * index in the same transaction. A restart replays the log from store_applied().
  *
- * Borrowed values (store_get, cursors) live until the callback that asked for them returns to the
- * loop; a cursor's row also only until the next call on that cursor.
+ * Borrowed values (store_get, store_local_get, cursors) live until the callback that asked for them
+ * returns to the loop; a cursor's row also only until the next call on that cursor.
  *
  * Two stores that applied the same commands are equal, whenever each of them wrote to disk: apply
  * reads no clock, no randomness, no key and no local setting.
@@ -42,10 +42,12 @@ struct store_callbacks {
 /* --- start and end ------------------------------------------------------------------------- */
 
 /* Before store_open, before any thread exists: after an unclean end walks the whole file in a child
- * process. QK_OK: clean, new, or walked and sound. QK_ERR_CORRUPT: it was damaged; it has been set
- * aside as <path>.damaged-<now_s>, which is written to `ret_aside` (size bytes), and store_open
- * will start an empty one (store_applied() 0) that needs a snapshot from a peer. */
-MUST_USE enum qk_err store_recover(const char *path, uint64_t now_s, char *ret_aside, size_t size);
+ * process. QK_OK: clean, new, or walked and sound. QK_ERR_CORRUPT: it was damaged, `ret_what` says
+ * where, for people; it has been set aside as <path>.damaged-<now_s>, which is written to
+ * `ret_aside`, and store_open will start an empty one (store_applied() 0) that needs a snapshot
+ * from a peer. QK_ERR_BUSY: another process has it open. */
+MUST_USE enum qk_err store_recover(const char *path, uint64_t now_s, char *ret_aside, size_t size,
+                                   char *ret_what, size_t what_size);
 /* The walk alone, in a child process; QK_ERR_CORRUPT and a line for people in `ret_what`. */
 MUST_USE enum qk_err store_check(const char *path, char *ret_what, size_t size);
 /* Renames a damaged file aside; used by store_recover and by whoever got QK_ERR_CORRUPT. */
@@ -71,10 +73,11 @@ size_t store_pending_bytes(const struct store *store);
 
 /* Applies one committed command; skipped if index <= store_applied(). Several commands may share an
  * index (consensus coalesces them into one entry, see its `apply`): `last` is true at the last of
- * an index, and only then does store_applied() move and may a commit to the file include them. An empty command only moves
- * the index. Appends one wire_result a batch to `result` (may be NULL). Malformed commands change
- * nothing and append nothing. Not-OK must stop the node: QK_ERR_UNSUPPORTED (kind or version not
- * known here), QK_ERR_NOMEM, QK_ERR_CORRUPT (a record it had to read). */
+ * an index, and only then does store_applied() move and may a commit to the file include them. An
+ * empty command only moves the index. Appends one wire_result a batch to `result` (may be NULL).
+ * Malformed commands change nothing and append nothing. Not-OK must stop the node:
+ * QK_ERR_UNSUPPORTED (kind or version not known here), QK_ERR_NOMEM, QK_ERR_CORRUPT (a record it
+ * had to read). */
 MUST_USE enum qk_err store_apply(struct store *store, uint64_t index, uint64_t term, bool last,
                                  struct bytes command, struct buf *result);
 
@@ -106,9 +109,10 @@ struct store_row {
     struct record record;
 };
 
-/* Cursors read the file, not what is pending: flush first. They renew their read transaction every
- * 10,000 records or 100 ms (store_cursor_next does it by itself), so a long scan sees later writes
- * of what it has not reached yet. At most 1,024 are open. */
+/* Cursors read the file, not what is pending: flush first. All that is read in one turn of the loop
+ * shares one read transaction, which ends with the turn, so that no reader pins the file; a cursor
+ * kept over turns goes on behind its last key and sees later writes of what it has not reached.
+ * Take some hundred rows a turn, not a million: the loop waits meanwhile. */
 
 /* Records with from <= key < to in key order; an empty `to` is no bound. Descending starts at the
  * last key below `to`. Both are copied. */
@@ -179,6 +183,8 @@ uint64_t store_snapshot_estimate(const struct store_snapshot *snapshot);
  * memory. Any one thread at a time. */
 MUST_USE enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len,
                                          struct buf *out);
+/* After QK_ERR_CORRUPT: which record of which file. "" before. */
+const char *store_snapshot_error(const struct store_snapshot *snapshot);
 void store_snapshot_close(struct store_snapshot *snapshot); /* takes NULL; the loop's thread */
 
 /* The receiving end: a new file beside the store's, filled from the stream in constant memory. Any

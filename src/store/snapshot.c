@@ -1,0 +1,264 @@
+/* The stream of a snapshot, all integers big-endian:
+ *
+ *     "QKSNAP01" index u64 term u64 stamp u64
+ *     row: table u8 (1 stats, 2 records, 3 changes)  key length u16  value length u32  key  value
+ *     end: 0 u8  rows u64  BLAKE2b-256 of all before
+ *
+ * Rows are the file's own, checksums included, each table in key order; what was dropped and is not
+ * yet freed is left out. So equal stores give equal streams. */
+#include "store/snapshot.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+#define SNAPSHOTS_MAX 4
+
+struct store_snapshot {
+    struct store *store;
+    struct spaces spaces; /* as of the transaction: which rows are dropped */
+    struct format_state state;
+    MDB_txn *txn;
+    MDB_cursor *cursor; /* NULL: the table is not begun */
+    unsigned table_at;  /* in snapshot_tables */
+    uint64_t rows_n;
+    bool ended;
+    crypto_generichash_state hash;
+    /* What is being handed out: a small head (with the row's key), then the value in the map. */
+    uint8_t head[SNAPSHOT_ROW_HEAD_BYTES + RECORD_KEY_BYTES_MAX + 64];
+    size_t head_len, head_at;
+    struct bytes value;
+    size_t value_at;
+    char error[STORE_ERROR_BYTES_MAX];
+};
+
+const enum format_table snapshot_tables[SNAPSHOT_TABLES_N] = {FORMAT_STATS, FORMAT_RECORDS,
+                                                              FORMAT_CHANGES};
+
+static void head_begin(struct store_snapshot *snapshot)
+{
+    memcpy(snapshot->head, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_BYTES);
+    put_u64(snapshot->head + 8, snapshot->state.index);
+    put_u64(snapshot->head + 16, snapshot->state.term);
+    put_u64(snapshot->head + 24, snapshot->state.stamp);
+    snapshot->head_len = SNAPSHOT_HEAD_BYTES;
+}
+
+static enum qk_err snapshot_begin(struct store_snapshot *snapshot)
+{
+    enum qk_err err = db_begin_read(&snapshot->store->db, &snapshot->txn);
+
+    if (err != QK_OK)
+        return err;
+    err = db_state(&snapshot->store->db, snapshot->txn, &snapshot->state);
+    if (err == QK_OK)
+        err = db_load_spaces(&snapshot->store->db, snapshot->txn, &snapshot->spaces);
+    if (err != QK_OK)
+        return err;
+    crypto_generichash_init(&snapshot->hash, NULL, 0, SNAPSHOT_HASH_BYTES);
+    head_begin(snapshot);
+    return QK_OK;
+}
+
+enum qk_err store_snapshot_open(struct store *store, struct store_snapshot **ret_snapshot)
+{
+    struct store_snapshot *snapshot;
+    enum qk_err err;
+
+    if (store->snapshots_n == SNAPSHOTS_MAX || store->swap.cb != NULL)
+        return QK_ERR_BUSY;
+    snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL)
+        return QK_ERR_NOMEM;
+    snapshot->store = store;
+    store->snapshots_n++;
+    err = snapshot_begin(snapshot);
+    if (err != QK_OK) {
+        store_snapshot_close(snapshot);
+        return err;
+    }
+    *ret_snapshot = snapshot;
+    return QK_OK;
+}
+
+void store_snapshot_close(struct store_snapshot *snapshot)
+{
+    if (snapshot == NULL)
+        return;
+    if (snapshot->cursor != NULL)
+        mdb_cursor_close(snapshot->cursor);
+    if (snapshot->txn != NULL)
+        mdb_txn_abort(snapshot->txn);
+    spaces_fini(&snapshot->spaces);
+    snapshot->store->snapshots_n--;
+    writer_wake(snapshot->store); /* the map may have waited for this to grow */
+    free(snapshot);
+}
+
+uint64_t store_snapshot_index(const struct store_snapshot *snapshot)
+{
+    return snapshot->state.index;
+}
+
+uint64_t store_snapshot_term(const struct store_snapshot *snapshot)
+{
+    return snapshot->state.term;
+}
+
+const char *store_snapshot_error(const struct store_snapshot *snapshot)
+{
+    return snapshot->error;
+}
+
+uint64_t store_snapshot_estimate(const struct store_snapshot *snapshot)
+{
+    uint64_t bytes = SNAPSHOT_HEAD_BYTES;
+
+    for (unsigned t = 0; t < SNAPSHOT_TABLES_N; t++) {
+        MDB_stat stat;
+
+        if (mdb_stat(snapshot->txn, snapshot->store->db.tables[snapshot_tables[t]], &stat) == 0)
+            bytes += (uint64_t)stat.ms_psize * (stat.ms_leaf_pages + stat.ms_overflow_pages);
+    }
+    return bytes;
+}
+
+static enum qk_err snapshot_damaged(struct store_snapshot *snapshot, enum format_table table,
+                                    struct bytes key)
+{
+    char text[1100];
+
+    format_key_text(key, text, sizeof text);
+    (void)snprintf(snapshot->error, sizeof snapshot->error,
+                   "%.200s: %s: record %s: checksum does not match", snapshot->store->path,
+                   format_table_name(table), text);
+    return QK_ERR_CORRUPT;
+}
+
+static uint64_t row_stamp(enum format_table table, struct bytes row)
+{
+    switch (table) {
+    case FORMAT_RECORDS:
+        return get_u64(row.data + 20);
+    case FORMAT_CHANGES:
+        return get_u64(row.data + 4);
+    case FORMAT_STATS:
+    case FORMAT_DROPS:
+    case FORMAT_META:
+    case FORMAT_LOCAL:
+    case FORMAT_TABLES_N:
+        break;
+    }
+    return UINT64_MAX; /* a dropped database has no statistics any more */
+}
+
+static enum qk_err snapshot_row(struct store_snapshot *snapshot, enum format_table table,
+                                struct bytes key, struct bytes row, bool *ret_taken)
+{
+    uint8_t *head = snapshot->head;
+
+    *ret_taken = false;
+    if (format_row_check(table, key, row) != QK_OK)
+        return snapshot_damaged(snapshot, table, key);
+    if (!spaces_visible(&snapshot->spaces, key, row_stamp(table, row)))
+        return QK_OK;
+    head[0] = (uint8_t)(snapshot->table_at + 1);
+    put_u16(head + 1, (uint16_t)key.len);
+    put_u32(head + 3, (uint32_t)row.len);
+    memcpy(head + SNAPSHOT_ROW_HEAD_BYTES, key.data, key.len);
+    snapshot->head_len = SNAPSHOT_ROW_HEAD_BYTES + key.len;
+    snapshot->head_at = 0;
+    snapshot->value = row;
+    snapshot->value_at = 0;
+    snapshot->rows_n++;
+    *ret_taken = true;
+    return QK_OK;
+}
+
+static void snapshot_end(struct store_snapshot *snapshot)
+{
+    uint8_t *head = snapshot->head;
+
+    head[0] = 0;
+    put_u64(head + 1, snapshot->rows_n);
+    crypto_generichash_update(&snapshot->hash, head, 9);
+    crypto_generichash_final(&snapshot->hash, head + 9, SNAPSHOT_HASH_BYTES);
+    snapshot->head_len = SNAPSHOT_END_BYTES;
+    snapshot->head_at = 0;
+    snapshot->value = BYTES_NONE;
+    snapshot->value_at = 0;
+    snapshot->ended = true;
+}
+
+/* The next row of the table at hand, QK_ERR_NOT_FOUND behind its last. */
+static enum qk_err table_next(struct store_snapshot *snapshot)
+{
+    enum format_table table = snapshot_tables[snapshot->table_at];
+    MDB_val key, row;
+    bool taken = false;
+    int rc = 0;
+
+    if (snapshot->cursor == NULL)
+        rc = mdb_cursor_open(snapshot->txn, snapshot->store->db.tables[table], &snapshot->cursor);
+    while (rc == 0 && !taken) {
+        enum qk_err err = QK_OK;
+
+        rc = mdb_cursor_get(snapshot->cursor, &key, &row, MDB_NEXT);
+        if (rc == 0)
+            err = snapshot_row(snapshot, table, db_bytes(key), db_bytes(row), &taken);
+        if (err != QK_OK)
+            return err;
+    }
+    return db_err(rc);
+}
+
+static enum qk_err snapshot_next(struct store_snapshot *snapshot)
+{
+    while (snapshot->table_at < SNAPSHOT_TABLES_N) {
+        enum qk_err err = table_next(snapshot);
+
+        if (err != QK_ERR_NOT_FOUND)
+            return err;
+        mdb_cursor_close(snapshot->cursor);
+        snapshot->cursor = NULL;
+        snapshot->table_at++;
+    }
+    snapshot_end(snapshot);
+    return QK_OK;
+}
+
+/* Appends of `from` behind *at what fits. */
+static void hand_out(struct store_snapshot *snapshot, struct bytes from, size_t *at, size_t *left,
+                     struct buf *out)
+{
+    struct bytes part = bytes_slice(from, *at, *left);
+
+    if (part.len == 0)
+        return;
+    buf_put_bytes(out, part);
+    if (!snapshot->ended)
+        crypto_generichash_update(&snapshot->hash, part.data, part.len);
+    *at += part.len;
+    *left -= part.len;
+}
+
+enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len, struct buf *out)
+{
+    size_t left = len;
+
+    for (;;) {
+        enum qk_err err;
+
+        hand_out(snapshot, bytes_of(snapshot->head, snapshot->head_len), &snapshot->head_at, &left,
+                 out);
+        hand_out(snapshot, snapshot->value, &snapshot->value_at, &left, out);
+        if (left == 0 || snapshot->ended)
+            return buf_error(out);
+        err = snapshot_next(snapshot);
+        if (err != QK_OK)
+            return err;
+    }
+}

@@ -1,0 +1,430 @@
+#include "store/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMIT_MS 50
+#define COMMIT_BYTES (8 * MIB)
+#define MAP_BYTES (16 * GIB)
+#define RESERVE_BYTES (64 * MIB)
+#define WATCHES_MAX 256
+
+enum qk_err store_turn(struct store *store, MDB_txn **ret_txn)
+{
+    int rc;
+
+    if (store->db.env == NULL) /* a swap failed: the process is about to end */
+        return QK_ERR_IO;
+    if (!store->turn_live) {
+        if (store->turn == NULL)
+            rc = mdb_txn_begin(store->db.env, NULL, MDB_RDONLY, &store->turn);
+        else
+            rc = mdb_txn_renew(store->turn);
+        if (rc != 0)
+            return db_err(rc);
+        store->turn_live = true;
+        store->turn_number++;
+        writer_turn_begun(store);
+    }
+    *ret_txn = store->turn;
+    return QK_OK;
+}
+
+void store_turn_end(struct store *store)
+{
+    if (store->turn_live)
+        mdb_txn_reset(store->turn);
+    store->turn_live = false;
+}
+
+enum qk_err store_load(struct store *store)
+{
+    struct db_mode mode = {.map_bytes = store->options.map_bytes,
+                           .no_sync = store->options.no_sync};
+    enum qk_err err = db_open(&store->db, store->path, &mode);
+    MDB_txn *txn;
+
+    if (err == QK_OK)
+        err = db_begin_read(&store->db, &txn);
+    if (err != QK_OK)
+        return err;
+    spaces_init(&store->spaces);
+    err = db_state(&store->db, txn, &store->applied);
+    if (err == QK_OK)
+        err = db_load_spaces(&store->db, txn, &store->spaces);
+    mdb_txn_abort(txn);
+    store->synced = store->applied.index;
+    return err;
+}
+
+void store_unload(struct store *store)
+{
+    store_turn_end(store);
+    if (store->turn != NULL)
+        mdb_txn_abort(store->turn);
+    store->turn = NULL;
+    spaces_fini(&store->spaces);
+    db_close(&store->db);
+}
+
+static void options_fill(struct store_options *options)
+{
+    if (options->commit_ms == 0)
+        options->commit_ms = COMMIT_MS;
+    if (options->commit_bytes == 0)
+        options->commit_bytes = COMMIT_BYTES;
+    if (options->map_bytes == 0)
+        options->map_bytes = MAP_BYTES;
+    if (options->reserve_bytes == 0)
+        options->reserve_bytes = RESERVE_BYTES;
+}
+
+static enum qk_err store_new(const char *path, const struct store_options *options,
+                             const struct store_callbacks *callbacks, struct store **ret_store)
+{
+    struct store *store = calloc(1, sizeof *store);
+
+    if (store == NULL)
+        return QK_ERR_NOMEM;
+    store->marker_fd = -1;
+    store->callbacks = *callbacks;
+    store->waiters_tail = &store->waiters;
+    store->open.number = 1;
+    if (options != NULL)
+        store->options = *options;
+    options_fill(&store->options);
+    (void)snprintf(store->path, sizeof store->path, "%s", path);
+    if (pending_init(&store->pending) != QK_OK) {
+        free(store);
+        return QK_ERR_NOMEM;
+    }
+    *ret_store = store;
+    return QK_OK;
+}
+
+static void open_failed_text(const char *path, enum qk_err err, char *ret_what, size_t size)
+{
+    const char *next = "check the disk and the rights of the folder";
+
+    if (ret_what == NULL)
+        return;
+    if (err == QK_ERR_CORRUPT)
+        next = "set the file aside and let the node take a snapshot from a peer";
+    if (err == QK_ERR_BUSY)
+        next = "another process has it open";
+    if (err == QK_ERR_UNSUPPORTED)
+        next = "it was written by a newer version of this program";
+    (void)snprintf(ret_what, size, "%s: %s: %s", path, qk_err_text(err), next);
+}
+
+enum qk_err store_open(struct uv_loop_s *loop, const char *path,
+                       const struct store_options *options, const struct store_callbacks *callbacks,
+                       struct store **ret_store, char *ret_what, size_t size)
+{
+    char staging[DB_PATH_BYTES_MAX + 16];
+    struct store *store = NULL;
+    enum qk_err err;
+    bool was_there;
+
+    assert(callbacks->fatal != NULL);
+    if (strlen(path) + 32 > DB_PATH_BYTES_MAX)
+        return QK_ERR_TOO_BIG;
+    err = store_new(path, options, callbacks, &store);
+    if (err != QK_OK)
+        return err;
+    err = marker_open(path, &store->marker_fd, &was_there);
+    if (err == QK_OK) {
+        staging_path_of(path, staging, sizeof staging); /* what a crash left half-received */
+        (void)unlink(staging);
+        err = store_load(store);
+    }
+    if (err == QK_OK)
+        err = writer_new(store, loop);
+    if (err != QK_OK) {
+        open_failed_text(path, err, ret_what, size);
+        store_unload(store);
+        marker_close(path, store->marker_fd, false);
+        pending_fini(&store->pending);
+        free(store);
+        return err;
+    }
+    *ret_store = store;
+    return QK_OK;
+}
+
+enum qk_err store_admit(const struct store *store)
+{
+    if (store->full)
+        return QK_ERR_FULL;
+    return store->pending.bytes > PENDING_BYTES_MAX ? QK_ERR_BUSY : QK_OK;
+}
+
+size_t store_pending_bytes(const struct store *store)
+{
+    return store->pending.bytes;
+}
+
+uint64_t store_applied(const struct store *store)
+{
+    return store->applied.index;
+}
+
+uint64_t store_applied_term(const struct store *store)
+{
+    return store->applied.term;
+}
+
+uint64_t store_synced(const struct store *store)
+{
+    return store->synced;
+}
+
+const char *store_error(const struct store *store)
+{
+    return store->error;
+}
+
+enum qk_err store_damaged(struct store *store, enum format_table table, struct bytes key)
+{
+    char text[1100];
+
+    format_key_text(key, text, sizeof text);
+    (void)snprintf(store->error, sizeof store->error,
+                   "%.200s: %s: record %s: checksum does not match", store->path,
+                   format_table_name(table), text);
+    return QK_ERR_CORRUPT;
+}
+
+static void record_of_entry(const struct pending_entry *entry, struct format_record *record)
+{
+    *record = (struct format_record){.version = entry->version,
+                                     .seq = entry->seq,
+                                     .stamp = entry->stamp,
+                                     .flags = entry->flags,
+                                     .value = pending_value(entry)};
+}
+
+static enum qk_err lookup_file(struct store *store, struct bytes key, struct format_record *record)
+{
+    struct bytes row;
+    MDB_txn *txn;
+    enum qk_err err = store_turn(store, &txn);
+
+    if (err == QK_OK)
+        err = db_get(&store->db, txn, FORMAT_RECORDS, key, &row);
+    if (err == QK_ERR_CORRUPT || (err == QK_OK && format_record_read(key, row, record) != QK_OK))
+        return store_damaged(store, FORMAT_RECORDS, key);
+    return err;
+}
+
+enum qk_err store_lookup(struct store *store, struct bytes key, struct format_record *ret_record)
+{
+    const struct pending_entry *entry = pending_find(&store->pending, key, false);
+    struct format_record record;
+    enum qk_err err = QK_OK;
+
+    if (entry != NULL && entry->type == PENDING_REMOVE)
+        return QK_ERR_NOT_FOUND;
+    if (entry != NULL)
+        record_of_entry(entry, &record);
+    else
+        err = lookup_file(store, key, &record);
+    if (err == QK_OK && !spaces_visible(&store->spaces, key, record.stamp))
+        err = QK_ERR_NOT_FOUND;
+    if (err == QK_OK)
+        *ret_record = record;
+    return err;
+}
+
+enum qk_err store_get(struct store *store, struct bytes key, struct record *ret_record)
+{
+    struct format_record record;
+    enum qk_err err;
+
+    if (key.len < DATABASE_ID_BYTES || key.len > RECORD_KEY_BYTES_MAX)
+        return QK_ERR_NOT_FOUND;
+    err = store_lookup(store, key, &record);
+    if (err == QK_OK)
+        *ret_record = (struct record){record.version, record.seq, record.flags, record.value};
+    return err;
+}
+
+void store_database_stats(const struct store *store,
+                          const uint8_t database[static DATABASE_ID_BYTES],
+                          struct store_stats *ret_stats)
+{
+    const struct space *space = spaces_find(&store->spaces, database);
+
+    *ret_stats = space == NULL ? (struct store_stats){0} : space->stats;
+}
+
+static size_t spaces_dirty(const struct spaces *spaces)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < spaces->slots_n; i++)
+        n += spaces->slots[i].used && spaces->slots[i].dirty;
+    return n;
+}
+
+enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
+{
+    size_t n = spaces_dirty(&store->spaces);
+
+    batch->state = store->applied;
+    batch->stats_n = 0;
+    if (n == 0)
+        return QK_OK;
+    batch->stats = calloc(n, sizeof *batch->stats);
+    if (batch->stats == NULL)
+        return QK_ERR_NOMEM;
+    for (size_t i = 0; i < store->spaces.slots_n; i++) {
+        struct space *space = &store->spaces.slots[i];
+        struct pending_stats *row;
+
+        if (!space->used || !space->dirty)
+            continue;
+        row = &batch->stats[batch->stats_n++];
+        memcpy(row->id, space->id, sizeof row->id);
+        row->stats = space->stats;
+        space->dirty = false;
+    }
+    return QK_OK;
+}
+
+enum qk_err store_watch(struct store *store, struct bytes prefix, store_watch_cb cb, void *arg)
+{
+    struct store_watch *watch;
+
+    assert(cb != NULL);
+    if (prefix.len > RECORD_KEY_BYTES_MAX || store->watches_n == WATCHES_MAX)
+        return QK_ERR_TOO_BIG;
+    if (store->watches_n == store->watches_cap) {
+        size_t cap = store->watches_cap == 0 ? 8 : store->watches_cap * 2;
+        struct store_watch *watches = reallocarray(store->watches, cap, sizeof *watches);
+
+        if (watches == NULL)
+            return QK_ERR_NOMEM;
+        store->watches = watches;
+        store->watches_cap = cap;
+    }
+    watch = &store->watches[store->watches_n++];
+    *watch = (struct store_watch){.cb = cb, .arg = arg, .prefix_len = prefix.len};
+    if (prefix.len > 0)
+        memcpy(watch->prefix, prefix.data, prefix.len);
+    return QK_OK;
+}
+
+static void watches_pack(struct store *store)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < store->watches_n; i++)
+        if (store->watches[i].cb != NULL)
+            store->watches[kept++] = store->watches[i];
+    store->watches_n = kept;
+    store->watches_holes = false;
+}
+
+void store_unwatch(struct store *store, store_watch_cb cb, void *arg)
+{
+    for (size_t i = 0; i < store->watches_n; i++)
+        if (store->watches[i].cb == cb && store->watches[i].arg == arg) {
+            store->watches[i].cb = NULL;
+            store->watches_holes = true;
+        }
+    if (store->notifying == 0 && store->watches_holes)
+        watches_pack(store);
+}
+
+/* A shorter key (a whole database, or everything) concerns those who watch anything under it. */
+static bool watch_concerns(const struct store_watch *watch, struct bytes key)
+{
+    struct bytes prefix = bytes_of(watch->prefix, watch->prefix_len);
+
+    return bytes_starts_with(key, prefix) ||
+           (key.len <= DATABASE_ID_BYTES && bytes_starts_with(prefix, key));
+}
+
+void store_notify(struct store *store, struct bytes key)
+{
+    store->notifying++;
+    for (size_t i = 0; i < store->watches_n; i++) {
+        struct store_watch watch = store->watches[i]; /* the callback may add watches */
+
+        if (watch.cb != NULL && watch_concerns(&watch, key))
+            watch.cb(watch.arg, key);
+    }
+    store->notifying--;
+    if (store->notifying == 0 && store->watches_holes)
+        watches_pack(store);
+}
+
+enum qk_err store_local_get(struct store *store, const char *name, struct bytes *ret_value)
+{
+    struct bytes key = bytes_str(name), row;
+    const struct pending_entry *entry = pending_find(&store->pending, key, true);
+    MDB_txn *txn;
+    enum qk_err err;
+
+    if (entry != NULL) {
+        if (entry->value_len == 0)
+            return QK_ERR_NOT_FOUND;
+        *ret_value = pending_value(entry);
+        return QK_OK;
+    }
+    err = store_turn(store, &txn);
+    if (err == QK_OK)
+        err = db_get(&store->db, txn, FORMAT_LOCAL, key, &row);
+    if (err == QK_OK && format_local_read(key, row, ret_value) != QK_OK)
+        err = QK_ERR_CORRUPT;
+    if (err == QK_ERR_CORRUPT)
+        return store_damaged(store, FORMAT_LOCAL, key);
+    return err;
+}
+
+enum qk_err store_local_put(struct store *store, const char *name, struct bytes value, store_cb cb,
+                            void *arg)
+{
+    struct pending_entry entry = {.type = PENDING_LOCAL};
+    struct bytes key = bytes_str(name);
+    enum qk_err err;
+
+    assert(key.len > 0);
+    if (key.len > STORE_LOCAL_NAME_BYTES_MAX || value.len > STORE_LOCAL_VALUE_BYTES_MAX)
+        return QK_ERR_TOO_BIG;
+    err = pending_add(&store->pending, &store->open, &entry, key, value);
+    if (err == QK_OK && cb != NULL)
+        err = store_wait(store, store->open.number, cb, arg);
+    if (err == QK_OK)
+        writer_hurry(store);
+    return err;
+}
+
+enum qk_err store_wait(struct store *store, uint64_t number, store_cb cb, void *arg)
+{
+    struct store_waiter *waiter = calloc(1, sizeof *waiter);
+
+    if (waiter == NULL)
+        return QK_ERR_NOMEM;
+    *waiter = (struct store_waiter){.number = number, .cb = cb, .arg = arg};
+    *store->waiters_tail = waiter;
+    store->waiters_tail = &waiter->next;
+    return QK_OK;
+}
+
+void store_figures(const struct store *store, struct store_figures *ret_figures)
+{
+    *ret_figures = (struct store_figures){
+        .file_bytes = db_file_bytes(&store->db),
+        .map_bytes = db_map_bytes(&store->db),
+        .pending_bytes = store->pending.bytes,
+        .commits = store->commits,
+        .commit_last_us = store->commit_last_us,
+        .ranges_freeing = store->spaces.dropping_n,
+        .full = store->full,
+    };
+}
