@@ -1,0 +1,80 @@
+/* What the verbs of `quorumkeep` share: where the node is, who asks, exit codes, and a request
+ * with its errors said. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <jansson.h>
+
+#include "cli/client.h"
+#include "cli/options.h"
+
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_ERROR = 1,
+    CLI_SEALED = 2,
+    CLI_USAGE = 3,
+    CLI_DENIED = 4,
+    CLI_NOT_FOUND = 5,
+    CLI_CONFLICT = 6
+};
+
+struct cli {
+    struct options options;
+    struct client_target target;
+    struct buf authorization; /* secret; empty: none is sent */
+};
+
+struct verb {
+    const char *group; /* NULL: none */
+    const char *name;
+    const char *args; /* "DB ID"; "[ID]" may be left out */
+    unsigned args_min, args_max;
+    const char *options; /* its own, "ttl wait" */
+    bool offline;        /* needs no node */
+    const char *about;
+    const char *example;
+    enum cli_exit (*run)(struct cli *cli);
+};
+
+/* The table; the last row has a NULL name. */
+extern const struct verb cli_verbs[];
+
+/* Finds target and credentials from options and environment; says what is wrong. */
+MUST_USE enum cli_exit cli_connect(struct cli *cli);
+void cli_fini(struct cli *cli);
+
+/* Says "quorumkeep: ..." on stderr and returns `code`. */
+enum cli_exit cli_fail(enum cli_exit code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One request. Takes over the reference of `body` (NULL: none). CLI_OK: `ret_reply` is the parsed
+ * reply, the caller's to decref; else the error was said (with --json: printed). */
+MUST_USE enum cli_exit cli_request(struct cli *cli, const char *method, const struct buf *target,
+                                   json_t *body, json_t **ret_reply);
+/* The same without a body, `target` as text. */
+MUST_USE enum cli_exit cli_get(struct cli *cli, const char *target, json_t **ret_reply);
+/* The exit code of a reply, whose error was said if it is not CLI_OK. */
+MUST_USE enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply);
+
+/* The verbs. */
+enum cli_exit cli_init(struct cli *cli);
+enum cli_exit cli_status(struct cli *cli);
+enum cli_exit cli_doctor(struct cli *cli);
+enum cli_exit cli_node_invite(struct cli *cli);
+enum cli_exit cli_node_join(struct cli *cli);
+enum cli_exit cli_node_list(struct cli *cli);
+enum cli_exit cli_seal(struct cli *cli);
+enum cli_exit cli_unseal(struct cli *cli);
+enum cli_exit cli_db_create(struct cli *cli);
+enum cli_exit cli_db_list(struct cli *cli);
+enum cli_exit cli_db_info(struct cli *cli);
+enum cli_exit cli_db_drop(struct cli *cli);
+enum cli_exit cli_doc_put(struct cli *cli);
+enum cli_exit cli_doc_get(struct cli *cli);
+enum cli_exit cli_doc_delete(struct cli *cli);
+enum cli_exit cli_doc_list(struct cli *cli);
+enum cli_exit cli_audit_show(struct cli *cli);
+enum cli_exit cli_audit_verify(struct cli *cli);
+enum cli_exit cli_completion(struct cli *cli);
+
+#endif

@@ -1,0 +1,376 @@
+#include "cli/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <http_parser.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_MS 5000
+#define READ_BYTES 65536
+
+static enum qk_err parse_host_port(const char *text, struct client_target *target)
+{
+    size_t len = strcspn(text, "/");
+    const char *colon = memrchr(text, ':', len);
+    const char *host = text;
+    size_t host_len, port_len;
+
+    if (colon == NULL || (text[len] == '/' && text[len + 1] != '\0'))
+        return QK_ERR_INVALID;
+    host_len = (size_t)(colon - text);
+    port_len = len - host_len - 1;
+    if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
+        host++;
+        host_len -= 2;
+    }
+    if (host_len == 0 || host_len > ADDRESS_BYTES_MAX || port_len == 0 ||
+        port_len >= sizeof(target->port) || strspn(colon + 1, "0123456789") < port_len)
+        return QK_ERR_INVALID;
+    memcpy(target->host, host, host_len);
+    memcpy(target->port, colon + 1, port_len);
+    return QK_OK;
+}
+
+enum qk_err client_target_parse(const char *text, struct client_target *ret_target,
+                                struct buf *message)
+{
+    struct client_target target = {0};
+    enum qk_err err = QK_OK;
+
+    if (strlen(text) >= sizeof(target.text)) {
+        buf_put_str(message, "the node's address is too long");
+        return QK_ERR_INVALID;
+    }
+    memcpy(target.text, text, strlen(text) + 1);
+    if (strncmp(text, "unix:", 5) == 0 || text[0] == '/') {
+        const char *path = text[0] == '/' ? text : text + 5;
+
+        target.local = true;
+        if (strlen(path) >= sizeof(target.path)) {
+            buf_printf(message,
+                       "the path of the control socket, %s, is longer than the %zu bytes "
+                       "that the kernel permits",
+                       path, sizeof(target.path) - 1);
+            return QK_ERR_INVALID;
+        }
+        memcpy(target.path, path, strlen(path) + 1);
+    } else if (strncmp(text, "https://", 8) == 0) {
+        buf_printf(message, "%s: this version has no TLS", text);
+        return QK_ERR_INVALID;
+    } else {
+        err = parse_host_port(strncmp(text, "http://", 7) == 0 ? text + 7 : text, &target);
+    }
+    if (err != QK_OK) {
+        buf_printf(message, "'%s' is not an address of a node: HOST:PORT or unix:PATH", text);
+        return err;
+    }
+    *ret_target = target;
+    return QK_OK;
+}
+
+bool client_target_is_private(const struct client_target *target)
+{
+    return target->local || strcmp(target->host, "localhost") == 0 ||
+           strcmp(target->host, "::1") == 0 ||
+           (strncmp(target->host, "127.", 4) == 0 &&
+            strspn(target->host, "0123456789.") == strlen(target->host));
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+static void put_encoded(struct buf *path, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (is_unreserved(*text))
+            buf_put(path, text, 1);
+        else
+            buf_printf(path, "%%%02X", (unsigned)(unsigned char)*text);
+    }
+}
+
+void client_path_put(struct buf *path, const char *segment)
+{
+    buf_put_u8(path, '/');
+    put_encoded(path, segment);
+}
+
+void client_query_put(struct buf *path, const char *name, const char *value)
+{
+    bool first = path->len == 0 || memchr(path->data, '?', path->len) == NULL;
+
+    buf_put_u8(path, first ? '?' : '&');
+    put_encoded(path, name);
+    buf_put_u8(path, '=');
+    put_encoded(path, value);
+}
+
+/* One connection and what the parser has found on it. */
+struct call {
+    const struct client_request *request;
+    struct client_reply *reply;
+    int fd;
+    bool complete;
+    enum qk_err err;
+};
+
+static int on_body(http_parser *parser, const char *at, size_t len)
+{
+    struct call *call = parser->data;
+
+    if (call->request->on_body != NULL && parser->status_code / 100 == 2) {
+        call->request->on_body(call->request->arg, bytes_of(at, len));
+        return 0;
+    }
+    buf_put(&call->reply->body, at, len);
+    call->err = buf_error(&call->reply->body);
+    return call->err == QK_OK ? 0 : 1;
+}
+
+static int on_complete(http_parser *parser)
+{
+    struct call *call = parser->data;
+
+    if (parser->status_code / 100 == 1)
+        return 0; /* an interim reply; the one asked for follows */
+    call->reply->status = (int)parser->status_code;
+    call->complete = true;
+    http_parser_pause(parser, 1);
+    return 0;
+}
+
+static int on_headers(http_parser *parser)
+{
+    struct call *call = parser->data;
+
+    return strcmp(call->request->method, "HEAD") == 0 ? 1 : 0;
+}
+
+/* Waits for `fd`; false after `timeout_ms` or on an error. */
+static bool wait_for(int fd, short events, unsigned timeout_ms)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = events};
+    int rc;
+
+    do {
+        rc = poll(&poll_fd, 1, (int)timeout_ms);
+    } while (rc < 0 && errno == EINTR);
+    return rc == 1;
+}
+
+static int connect_to(const struct sockaddr *address, socklen_t len, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int problem = 0;
+    socklen_t problem_len = sizeof(problem);
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, address, len) == 0)
+        return fd;
+    if (errno != EINPROGRESS)
+        problem = errno;
+    else if (!wait_for(fd, POLLOUT, CONNECT_TIMEOUT_MS))
+        problem = ETIMEDOUT;
+    else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &problem_len) != 0)
+        problem = errno;
+    if (problem == 0)
+        return fd;
+    close(fd);
+    errno = problem;
+    return -1;
+}
+
+static int connect_local(const struct client_target *target)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    memcpy(address.sun_path, target->path, strlen(target->path) + 1);
+    return connect_to((const struct sockaddr *)&address, sizeof(address), AF_UNIX);
+}
+
+static int connect_remote(const struct client_target *target, const char **ret_why)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *all = NULL;
+    int fd = -1;
+    int rc = getaddrinfo(target->host, target->port, &hints, &all);
+
+    if (rc != 0) {
+        *ret_why = gai_strerror(rc);
+        return -1;
+    }
+    for (struct addrinfo *one = all; one != NULL && fd < 0; one = one->ai_next)
+        fd = connect_to(one->ai_addr, one->ai_addrlen, one->ai_family);
+    freeaddrinfo(all);
+    return fd;
+}
+
+static enum qk_err open_connection(const struct client_target *target, int *ret_fd,
+                                   struct buf *message)
+{
+    const char *why = NULL;
+    int fd = target->local ? connect_local(target) : connect_remote(target, &why);
+
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return QK_OK;
+    }
+    if (why == NULL)
+        why = strerror(errno);
+    buf_printf(message, "no node at %s: %s", target->text, why);
+    if (target->local && errno == EACCES)
+        buf_put_str(message, "; the control socket is for the user that the node runs as");
+    return QK_ERR_CLOSED;
+}
+
+static enum qk_err send_all(int fd, struct bytes bytes, unsigned timeout_ms)
+{
+    while (bytes.len > 0) {
+        ssize_t put = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+
+        if (put >= 0) {
+            bytes = bytes_slice(bytes, (size_t)put, SIZE_MAX);
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN)
+            return QK_ERR_CLOSED; /* the node may have replied already: reading comes next */
+        if (!wait_for(fd, POLLOUT, timeout_ms))
+            return QK_ERR_TIMEOUT;
+    }
+    return QK_OK;
+}
+
+static void build_head(const struct client_target *target, const struct client_request *request,
+                       struct buf *head)
+{
+    buf_printf(head, "%s ", request->method);
+    buf_put_bytes(head, request->target);
+    if (target->local)
+        buf_put_str(head, " HTTP/1.1\r\nHost: localhost\r\n");
+    else
+        buf_printf(head, " HTTP/1.1\r\nHost: %s%s%s:%s\r\n",
+                   strchr(target->host, ':') != NULL ? "[" : "", target->host,
+                   strchr(target->host, ':') != NULL ? "]" : "", target->port);
+    buf_put_str(head, "User-Agent: quorumkeep/" QK_VERSION
+                      "\r\nAccept: application/json\r\nConnection: close\r\n");
+    if (request->authorization.len > 0) {
+        buf_put_str(head, "Authorization: ");
+        buf_put_bytes(head, request->authorization);
+        buf_put_str(head, "\r\n");
+    }
+    if (request->body.len > 0)
+        buf_put_str(head, "Content-Type: application/json\r\n");
+    if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
+        buf_printf(head, "Content-Length: %zu\r\n", request->body.len);
+    buf_put_str(head, "\r\n");
+}
+
+/* Reads until the reply is complete. */
+static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
+{
+    static const http_parser_settings hooks = {
+        .on_headers_complete = on_headers, .on_body = on_body, .on_message_complete = on_complete};
+    struct buf chunk = BUF_SECRET_INIT(READ_BYTES);
+    uint8_t *room = buf_extend(&chunk, READ_BYTES);
+    enum qk_err err = room == NULL ? QK_ERR_NOMEM : QK_OK;
+    http_parser parser;
+
+    http_parser_init(&parser, HTTP_RESPONSE);
+    parser.data = call;
+    while (err == QK_OK && !call->complete) {
+        ssize_t got = recv(call->fd, room, READ_BYTES, 0);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN) {
+            err = wait_for(call->fd, POLLIN, timeout_ms) ? QK_OK : QK_ERR_TIMEOUT;
+            continue;
+        }
+        if (got < 0) {
+            err = QK_ERR_UNKNOWN_OUTCOME;
+            continue;
+        }
+        (void)http_parser_execute(&parser, &hooks, (const char *)room, (size_t)got);
+        if (call->err != QK_OK)
+            err = call->err;
+        else if (call->complete)
+            break;
+        else if (HTTP_PARSER_ERRNO(&parser) != HPE_OK)
+            err = got == 0 ? QK_ERR_UNKNOWN_OUTCOME : QK_ERR_INVALID;
+        else if (got == 0)
+            err = QK_ERR_UNKNOWN_OUTCOME;
+    }
+    buf_fini(&chunk);
+    return err;
+}
+
+static void say_failure(const struct client_target *target, enum qk_err err, unsigned timeout_ms,
+                        struct buf *message)
+{
+    if (err == QK_ERR_TIMEOUT)
+        buf_printf(message, "%s: no reply in %u s; whether the request was carried out is unknown",
+                   target->text, timeout_ms / 1000);
+    else if (err == QK_ERR_UNKNOWN_OUTCOME)
+        buf_printf(message,
+                   "%s: the connection ended before a whole reply; whether the request "
+                   "was carried out is unknown",
+                   target->text);
+    else if (err == QK_ERR_INVALID)
+        buf_printf(message, "%s: what answers there is not a Quorumkeep node", target->text);
+    else
+        buf_printf(message, "%s: %s", target->text, qk_err_text(err));
+}
+
+enum qk_err client_call(const struct client_target *target, const struct client_request *request,
+                        struct client_reply *ret_reply, struct buf *message)
+{
+    struct call call = {.request = request, .reply = ret_reply, .fd = -1};
+    struct buf head = BUF_SECRET_INIT(2 * HTTP_HEADER_BYTES_MAX);
+    unsigned timeout_ms = request->timeout_ms == 0 ? CLIENT_TIMEOUT_MS : request->timeout_ms;
+    enum qk_err err;
+
+    assert(target != NULL);
+    assert(ret_reply != NULL);
+
+    *ret_reply = (struct client_reply){.body = BUF_SECRET_INIT(CLIENT_REPLY_BYTES_MAX)};
+    build_head(target, request, &head);
+    err = buf_error(&head);
+    if (err != QK_OK) {
+        buf_put_str(message, "the request is too long");
+        goto out;
+    }
+    err = open_connection(target, &call.fd, message);
+    if (err != QK_OK)
+        goto out;
+    err = send_all(call.fd, buf_bytes(&head), timeout_ms);
+    if (err == QK_OK)
+        err = send_all(call.fd, request->body, timeout_ms);
+    /* A node refuses a body that is too big before it has read it all: its reply is what counts. */
+    if (err == QK_OK || err == QK_ERR_CLOSED)
+        err = read_reply(&call, timeout_ms);
+    if (err != QK_OK)
+        say_failure(target, err, timeout_ms, message);
+
+out:
+    if (call.fd >= 0)
+        close(call.fd);
+    buf_fini(&head);
+    return err;
+}
+
+void client_reply_fini(struct client_reply *reply)
+{
+    buf_fini(&reply->body);
+}

@@ -1,0 +1,192 @@
+/* node invite, node join, node list. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/credentials.h"
+#include "cli/number.h"
+#include "cli/print.h"
+
+#define TTL_MAX_S (7 * 24 * 3600)
+#define JOIN_TIMEOUT_MS 300000 /* between two steps; a large store takes long to arrive */
+#define JOIN_LINE_BYTES_MAX 65536
+
+enum cli_exit cli_node_invite(struct cli *cli)
+{
+    struct buf path = BUF_INIT(64);
+    json_t *body = json_object(), *reply = NULL;
+    enum cli_exit code;
+    uint64_t ttl;
+
+    if (cli->options.ttl != NULL) {
+        if (number_parse(cli->options.ttl, TTL_MAX_S, &ttl) != QK_OK || ttl == 0) {
+            json_decref(body);
+            return cli_fail(CLI_USAGE, "--ttl: '%s' is not 1 to %d seconds", cli->options.ttl,
+                            TTL_MAX_S);
+        }
+        (void)json_object_set_new(body, "ttl_s", json_integer((json_int_t)ttl));
+    }
+    buf_put_str(&path, "/_quorumkeep/invite");
+    code = cli_request(cli, "POST", &path, body, &reply);
+    buf_fini(&path);
+    if (code != CLI_OK)
+        return code;
+    if (cli->options.json) {
+        print_json(reply, 2);
+    } else {
+        /* The token alone on stdout, so that it can be piped into `node join`. */
+        const char *token = json_string_value(json_object_get(reply, "token"));
+
+        printf("%s\n", token == NULL ? "" : token);
+        fprintf(stderr, "Good for one node. On it: quorumkeep node join (asks for the token)\n");
+    }
+    json_decref(reply);
+    return CLI_OK;
+}
+
+/* The reply to a join is a line of JSON for each step. */
+struct join {
+    struct buf line;
+    bool json;
+    bool done;
+    bool failed;
+    enum cli_exit code;
+};
+
+static enum cli_exit code_of_join_error(const char *error)
+{
+    static const char *const denied[] = {"denied", "expired", "foreign", "forbidden"};
+
+    for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
+        if (error != NULL && strcmp(error, denied[i]) == 0)
+            return CLI_DENIED;
+    }
+    return error != NULL && strcmp(error, "conflict") == 0 ? CLI_CONFLICT : CLI_ERROR;
+}
+
+static void show_step(struct join *join, const json_t *step)
+{
+    const char *error = json_string_value(json_object_get(step, "error"));
+    const char *reason = json_string_value(json_object_get(step, "reason"));
+    const char *text = json_string_value(json_object_get(step, "text"));
+
+    if (error != NULL) {
+        join->failed = true;
+        join->code = code_of_join_error(error);
+    }
+    if (json_is_true(json_object_get(step, "done")))
+        join->done = true;
+    if (join->json)
+        print_json(step, 0);
+    else if (error != NULL)
+        (void)cli_fail(join->code, "%s: %s", error, reason == NULL ? "no reason given" : reason);
+    else if (text != NULL)
+        (void)fprintf(isatty(STDOUT_FILENO) ? stdout : stderr, "  %s\n", text);
+    (void)fflush(stdout);
+}
+
+static void on_piece(void *arg, struct bytes piece)
+{
+    struct join *join = arg;
+
+    for (size_t i = 0; i < piece.len; i++) {
+        json_t *step;
+
+        if (piece.data[i] != '\n') {
+            buf_put_u8(&join->line, piece.data[i]);
+            continue;
+        }
+        step = json_loadb((const char *)join->line.data, join->line.len, 0, NULL);
+        if (step != NULL)
+            show_step(join, step);
+        json_decref(step);
+        buf_reset(&join->line);
+    }
+}
+
+static enum cli_exit run_join(struct cli *cli, struct bytes body)
+{
+    struct buf message = BUF_INIT(8192);
+    struct join join = {.line = BUF_INIT(JOIN_LINE_BYTES_MAX), .json = cli->options.json};
+    struct client_request request = {.method = "POST",
+                                     .target = bytes_str("/_quorumkeep/join"),
+                                     .body = body,
+                                     .authorization = buf_bytes(&cli->authorization),
+                                     .timeout_ms = JOIN_TIMEOUT_MS,
+                                     .on_body = on_piece,
+                                     .arg = &join};
+    struct client_reply reply;
+    enum cli_exit code = CLI_ERROR;
+    enum qk_err err = client_call(&cli->target, &request, &reply, &message);
+
+    if (join.line.len > 0)
+        on_piece(&join, bytes_str("\n")); /* a last line without its end */
+    if (join.failed)
+        code = join.code;
+    else if (err != QK_OK)
+        (void)cli_fail(code, "%.*s", (int)message.len, (const char *)message.data);
+    else if (reply.status / 100 != 2)
+        code = cli_judge(cli, &reply);
+    else if (!join.done)
+        (void)cli_fail(code, "the node stopped without saying whether it has joined: "
+                             "see 'quorumkeep status'");
+    else
+        code = CLI_OK;
+    if (code == CLI_OK && !cli->options.json)
+        printf("joined\n");
+    client_reply_fini(&reply);
+    buf_fini(&join.line);
+    buf_fini(&message);
+    return code;
+}
+
+enum cli_exit cli_node_join(struct cli *cli)
+{
+    struct buf message = BUF_INIT(8192);
+    struct buf token = BUF_SECRET_INIT(CREDENTIAL_BYTES_MAX);
+    struct buf body = BUF_SECRET_INIT(2 * CREDENTIAL_BYTES_MAX);
+    enum cli_exit code = CLI_USAGE;
+    enum qk_err err = credential_read("join token", cli->options.token_file, &token, &message);
+
+    for (size_t i = 0; err == QK_OK && i < token.len; i++) {
+        /* Bech32m has these only; so no escaping is needed below. */
+        if ((token.data[i] < 'a' || token.data[i] > 'z') &&
+            (token.data[i] < '0' || token.data[i] > '9')) {
+            buf_put_str(&message, "this is not a join token: it begins with qkjoin1 and has "
+                                  "lower-case letters and digits only");
+            err = QK_ERR_INVALID;
+        }
+    }
+    if (err != QK_OK) {
+        (void)cli_fail(code, "%.*s", (int)message.len, (const char *)message.data);
+        goto out;
+    }
+    buf_put_str(&body, "{\"token\":\"");
+    buf_put_bytes(&body, buf_bytes(&token));
+    buf_put_str(&body, "\"}");
+    code = run_join(cli, buf_bytes(&body));
+
+out:
+    buf_fini(&body);
+    buf_fini(&token);
+    buf_fini(&message);
+    return code;
+}
+
+enum cli_exit cli_node_list(struct cli *cli)
+{
+    json_t *reply = NULL;
+    enum cli_exit code = cli_get(cli, "/_quorumkeep/nodes", &reply);
+    const json_t *members = json_object_get(reply, "members");
+
+    if (members == NULL)
+        members = json_object_get(reply, "nodes");
+    if (code == CLI_OK && (cli->options.json || !json_is_array(members)))
+        print_json(reply, 2);
+    else if (code == CLI_OK && json_array_size(members) > 0)
+        print_table(members);
+    json_decref(reply);
+    return code;
+}

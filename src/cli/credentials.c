@@ -1,0 +1,93 @@
+#include "cli/credentials.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/encode.h"
+
+/* Reads up to the end of the line or of the input. */
+static enum qk_err read_line(int fd, struct buf *out)
+{
+    for (;;) {
+        char c;
+        ssize_t got = read(fd, &c, 1);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return QK_ERR_IO;
+        if (got == 0 || c == '\n')
+            break;
+        buf_put(out, &c, 1);
+        if (buf_error(out) != QK_OK)
+            return buf_error(out);
+    }
+    if (out->len > 0 && out->data[out->len - 1] == '\r')
+        out->len--;
+    return QK_OK;
+}
+
+static enum qk_err read_terminal(int fd, const char *what, struct buf *out)
+{
+    struct termios before, silent;
+    enum qk_err err;
+
+    if (tcgetattr(fd, &before) != 0)
+        return QK_ERR_IO;
+    silent = before;
+    silent.c_lflag &= (tcflag_t)~ECHO;
+    fprintf(stderr, "%s: ", what);
+    if (tcsetattr(fd, TCSAFLUSH, &silent) != 0)
+        return QK_ERR_IO;
+    err = read_line(fd, out);
+    (void)tcsetattr(fd, TCSAFLUSH, &before);
+    fprintf(stderr, "\n");
+    return err;
+}
+
+enum qk_err credential_read(const char *what, const char *file, struct buf *out,
+                            struct buf *message)
+{
+    bool named = file != NULL && strcmp(file, "-") != 0;
+    int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    enum qk_err err = QK_ERR_IO;
+
+    assert(out->secret);
+
+    if (fd >= 0)
+        err = isatty(fd) ? read_terminal(fd, what, out) : read_line(fd, out);
+    if (err == QK_ERR_IO)
+        buf_printf(message, "%s: %s: %s", what, named ? file : "standard input", strerror(errno));
+    else if (err != QK_OK)
+        buf_printf(message, "%s: too long", what);
+    if (named && fd >= 0)
+        close(fd);
+    if (err == QK_OK && out->len == 0) {
+        buf_printf(message, "%s: %s is empty", what, named ? file : "standard input");
+        err = QK_ERR_INVALID;
+    }
+    return err;
+}
+
+enum qk_err credential_basic(const char *user, struct bytes password, struct buf *out)
+{
+    struct buf pair = BUF_SECRET_INIT(2 * CREDENTIAL_BYTES_MAX);
+    enum qk_err err;
+
+    buf_put_str(&pair, user);
+    buf_put_u8(&pair, ':');
+    buf_put_bytes(&pair, password);
+    err = buf_error(&pair);
+    if (err == QK_OK) {
+        buf_put_str(out, "Basic ");
+        base64_encode(buf_bytes(&pair), out);
+        err = buf_error(out);
+    }
+    buf_fini(&pair);
+    return err;
+}

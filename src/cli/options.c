@@ -1,0 +1,117 @@
+#include "cli/options.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct options, field)
+
+const struct option_spec option_specs[OPTION_SPECS_N] = {
+    {"--addr", "ADDR", AT(addr), true, "the node: HOST:PORT or unix:PATH (QUORUMKEEP_ADDR)"},
+    {"--data", "DIR", AT(data), true, "its data directory: DIR/control.sock (QUORUMKEEP_DATA)"},
+    {"--user", "NAME", AT(user), true, "user (QUORUMKEEP_USER)"},
+    {"--password-file", "FILE", AT(password_file), true,
+     "password in a file, - for standard input (or QUORUMKEEP_PASSWORD, or a prompt)"},
+    {"--json", NULL, AT(json), true, "print JSON"},
+    {"--insecure-http", NULL, AT(insecure_http), true,
+     "permit passwords without TLS to an address that is not loopback"},
+    {"--help", NULL, AT(help), true, "this text"},
+    {"--name", "NAME", AT(name), false, "name of the cluster"},
+    {"--ttl", "SECONDS", AT(ttl), false, "how long the token is valid (default 3600)"},
+    {"--wait", "SECONDS", AT(wait), false, "wait so long for the node to open"},
+    {"--token-file", "FILE", AT(token_file), false,
+     "the token in a file (default: standard input)"},
+    {"--file", "FILE", AT(file), false, "read from FILE (default: standard input)"},
+    {"--rev", "REV", AT(rev), false, "the revision meant"},
+    {"--since", "SEQ", AT(since), false, "only what came after this sequence number"},
+    {"--limit", "N", AT(limit), false, "at most N"},
+    {"--start", "ID", AT(start), false, "from this id on"},
+    {"--end", "ID", AT(end), false, "up to this id"},
+    {"--all", NULL, AT(all), false, "every node that can be reached"},
+    {"--yes", NULL, AT(yes), false, "do not ask"},
+    {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
+};
+
+bool option_listed(const char *list, const struct option_spec *spec)
+{
+    const char *name = spec->name + 2;
+    size_t len = strlen(name);
+
+    while (*list != '\0') {
+        size_t word = strcspn(list, " ");
+
+        if (word == len && strncmp(list, name, len) == 0)
+            return true;
+        list += word;
+        list += strspn(list, " ");
+    }
+    return false;
+}
+
+static const struct option_spec *find_spec(const char *arg, size_t len)
+{
+    for (size_t i = 0; i < OPTION_SPECS_N; i++) {
+        if (strlen(option_specs[i].name) == len && strncmp(option_specs[i].name, arg, len) == 0)
+            return &option_specs[i];
+    }
+    return NULL;
+}
+
+static void store(struct options *options, const struct option_spec *spec, const char *value)
+{
+    if (spec->value == NULL)
+        *(bool *)(void *)((char *)options + spec->at) = true;
+    else
+        memcpy((char *)options + spec->at, &value, sizeof(value));
+}
+
+/* Takes argv[*at], and the value behind it if it has one. */
+static enum qk_err take_option(int argc, char **argv, int *at, const char *permitted,
+                               struct options *options, struct buf *message)
+{
+    const char *arg = strcmp(argv[*at], "-h") == 0 ? "--help" : argv[*at];
+    size_t len = strcspn(arg, "=");
+    const struct option_spec *spec = find_spec(arg, len);
+    const char *value = arg[len] == '=' ? arg + len + 1 : NULL;
+
+    if (spec == NULL || (!spec->global && !option_listed(permitted, spec))) {
+        buf_printf(message, "unknown option %.*s here", (int)(len < 64 ? len : 64), arg);
+        return QK_ERR_INVALID;
+    }
+    if (spec->value == NULL && value != NULL) {
+        buf_printf(message, "%s takes no value", spec->name);
+        return QK_ERR_INVALID;
+    }
+    if (spec->value != NULL && value == NULL) {
+        if (*at + 1 >= argc) {
+            buf_printf(message, "%s needs a value: %s", spec->name, spec->value);
+            return QK_ERR_INVALID;
+        }
+        value = argv[++*at];
+    }
+    store(options, spec, value);
+    return QK_OK;
+}
+
+enum qk_err options_parse(int argc, char **argv, const char *permitted, struct options *ret_options,
+                          struct buf *message)
+{
+    bool only_args = false;
+    enum qk_err err = QK_OK;
+
+    assert(ret_options != NULL);
+
+    memset(ret_options, 0, sizeof(*ret_options));
+    for (int i = 0; i < argc && err == QK_OK; i++) {
+        if (!only_args && strcmp(argv[i], "--") == 0) {
+            only_args = true;
+        } else if (!only_args && argv[i][0] == '-' && argv[i][1] != '\0') {
+            err = take_option(argc, argv, &i, permitted, ret_options, message);
+        } else if (ret_options->args_n == OPTIONS_ARGS_MAX) {
+            buf_printf(message, "too many arguments, from '%.64s' on", argv[i]);
+            err = QK_ERR_INVALID;
+        } else {
+            ret_options->args[ret_options->args_n++] = argv[i];
+        }
+    }
+    return err;
+}

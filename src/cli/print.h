@@ -1,0 +1,21 @@
+/* Printing for people and for scripts. Whatever came from a node is stripped of control
+ * characters before a terminal sees it. */
+#ifndef CLI_PRINT_H
+#define CLI_PRINT_H
+
+#include <jansson.h>
+
+#include "base/bytes.h"
+
+/* Appends `text` with control bytes as '?'. */
+void print_clean(struct buf *out, const char *text);
+/* One value on stdout and a newline; `indent` spaces a level, 0: compact. */
+void print_json(const json_t *json, unsigned indent);
+/* "name: value" lines, inner objects as "outer.name", arrays of objects as a table. */
+void print_object(const json_t *object);
+/* A line a row; the columns are the names in the first row. */
+void print_table(const json_t *rows);
+/* A scalar as text without quotes; anything else as compact JSON. Appended to `out`. */
+void print_value(struct buf *out, const json_t *value);
+
+#endif
