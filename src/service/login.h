@@ -8,8 +8,9 @@
 #include "service/service.h"
 
 /* QK_OK with the principal, valid during the call only; QK_ERR_UNAUTHENTICATED; QK_ERR_SEALED;
- * QK_ERR_CLOSED when login_free came first. */
-typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who);
+ * QK_ERR_CLOSED when login_free came first. `retry_after_s` is 0 unless `err` is QK_ERR_BUSY. */
+typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who,
+                         unsigned retry_after_s);
 
 struct login;
 

@@ -133,7 +133,7 @@ static void login_after(uv_work_t *work, int status)
                          uv_now(login->service->loop));
     else
         log_info("login", "wrong name or password from %s", try->address);
-    try->cb(try->arg, err, err == QK_OK ? &who : NULL);
+    try->cb(try->arg, err, err == QK_OK ? &who : NULL, 0);
     login->tries_n--;
     buf_fini(&try->password);
     secret_wipe(try, sizeof(*try));

@@ -177,23 +177,32 @@ void stored_fini(struct stored *stored)
     doc_record_fini(&stored->record);
 }
 
+struct envelope_aad stored_aad(const struct service *service,
+                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
+                               const struct doc_leaf *leaf, uint8_t revision[static REVISION_BYTES])
+{
+    struct envelope_aad aad = {.document_id = id,
+                               .record_version = leaf->sealed_at,
+                               .deleted = leaf->deleted,
+                               .record_kind = ENVELOPE_DOCUMENT};
+
+    revision_encode(&leaf->revision, revision);
+    aad.revision = bytes_of(revision, REVISION_BYTES);
+    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(aad.database, database, DATABASE_ID_BYTES);
+    return aad;
+}
+
 enum qk_err stored_open(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
                         struct bytes id, const struct doc_leaf *leaf, struct buf *plain,
                         struct bytes *ret_body)
 {
     uint8_t revision[REVISION_BYTES];
-    struct envelope_aad aad = {.document_id = id,
-                               .revision = bytes_of(revision, sizeof(revision)),
-                               .record_version = leaf->sealed_at,
-                               .deleted = leaf->deleted,
-                               .record_kind = ENVELOPE_DOCUMENT};
+    struct envelope_aad aad = stored_aad(service, database, id, leaf, revision);
     enum qk_err err;
 
     assert(plain->secret);
 
-    revision_encode(&leaf->revision, revision);
-    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
-    memcpy(aad.database, database, DATABASE_ID_BYTES);
     err = keyring_open_envelope(service->keyring, &aad, leaf->envelope, plain);
     if (err == QK_OK)
         err = document_plain_body(buf_bytes(plain), ret_body);

@@ -3,6 +3,7 @@
 #define SERVICE_READ_H
 
 #include "doc/document.h"
+#include "keys/envelope.h"
 #include "service/catalog.h"
 #include "service/exchange.h"
 
@@ -36,6 +37,11 @@ MUST_USE enum qk_err stored_open(struct service *service,
                                  const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
                                  const struct doc_leaf *leaf, struct buf *plain,
                                  struct bytes *ret_body);
+/* What the envelope of `leaf` binds; `revision` is memory for it and must live as long. */
+struct envelope_aad stored_aad(const struct service *service,
+                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
+                               const struct doc_leaf *leaf,
+                               uint8_t revision[static REVISION_BYTES]);
 /* The record of a row that a cursor brought. */
 MUST_USE enum qk_err stored_decode(struct service *service,
                                    const uint8_t database[static DATABASE_ID_BYTES],

@@ -58,18 +58,11 @@ static enum qk_err write_seal(struct service *service, const struct catalog_data
 {
     const struct secret *key = keyring_data_key(service->keyring, leaf->key_id, leaf->key_version);
     uint8_t revision[REVISION_BYTES];
-    struct envelope_aad aad = {.document_id = write->id,
-                               .revision = bytes_of(revision, sizeof(revision)),
-                               .record_version = leaf->sealed_at,
-                               .deleted = leaf->deleted,
-                               .record_kind = ENVELOPE_DOCUMENT};
+    struct envelope_aad aad = stored_aad(service, database->id, write->id, leaf, revision);
     enum qk_err err;
 
     if (key == NULL)
         return QK_ERR_NOT_FOUND;
-    revision_encode(&leaf->revision, revision);
-    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
-    memcpy(aad.database, database->id, DATABASE_ID_BYTES);
     err = envelope_seal(key, leaf->key_id, leaf->key_version, &aad,
                         buf_bytes(&write->document->plain), envelope);
     leaf->envelope = buf_bytes(envelope);
