@@ -98,8 +98,7 @@ enum seal_event_kind {
 struct seal_event {
     enum seal_event_kind kind;
     uint8_t node_id[NODE_ID_BYTES];
-    bool known;     /* LINK_UP: the key is a member's */
-    bool by_record; /* messages: they came by LINK_RECORD */
+    bool known; /* LINK_UP: the key is a member's */
     bool ok;
     uint32_t x;
     uint64_t term;
@@ -119,7 +118,6 @@ enum seal_effect_kind {
     SEAL_DO_COMBINE,    /* own share and those kept: S, MAC, MK, keyring, catalog */
     SEAL_DO_ADOPT,      /* the record of deal_id from `node` is now the current one */
     SEAL_DO_WIPE,       /* MK, S, shares, keyring, catalog, sessions; then SEAL_EV_WIPED */
-    SEAL_DO_CLOSE_LINK, /* to node */
     SEAL_DO_ACK,        /* the own slots of deal_id are good: tell who asked (dealing) */
     SEAL_DO_STATE,      /* the state changed to `state` */
     SEAL_DO_AUDIT,      /* `audit`, node, rule */

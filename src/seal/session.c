@@ -83,6 +83,7 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->index = m->index;
     hello->state = (uint8_t)m->state;
     hello->share = m->own_share;
+    hello->by_record = !peer->known;
     hello->version = PEER_VERSION;
 }
 
@@ -194,7 +195,7 @@ void session_hello(struct seal_step_ctx *ctx, const struct seal_event *event)
     if (peer->known && memcmp(hello->node_id, peer->node_id, NODE_ID_BYTES) != 0)
         return;
     if (peer->known)
-        peer->by_record = event->by_record;
+        peer->by_record = hello->by_record;
     fresh_nonce = !peer->greeted || memcmp(peer->hello.nonce, hello->nonce, PEER_NONCE_BYTES) != 0;
     moved = hello_moved(peer, hello);
     if (memcmp(hello->echo, peer->nonce, PEER_NONCE_BYTES) == 0) {

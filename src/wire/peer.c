@@ -9,7 +9,7 @@
 static const uint8_t fields_n[] = {
     [PEER_HELLO] = 14,      [PEER_WANT] = 6,        [PEER_RELEASE] = 5,
     [PEER_SHARE] = 4,       [PEER_DENY] = 3,        [PEER_RECORD_WANT] = 1,
-    [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 3,
+    [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
     [PEER_CHECK] = 2,       [PEER_ACK] = 2,         [PEER_JOIN_REQUEST] = 6,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
 };
@@ -36,7 +36,8 @@ static void put_hello(struct buf *out, const struct peer_hello *hello)
     pack_u64(out, hello->raft_id);
     pack_u64(out, hello->term);
     pack_u64(out, hello->index);
-    pack_u64(out, (uint64_t)hello->state | (hello->share ? 0x100u : 0));
+    pack_u64(out, (uint64_t)hello->state | (hello->share ? 0x100u : 0) |
+                      (hello->by_record ? 0x200u : 0));
     pack_u64(out, hello->version);
 }
 
@@ -115,6 +116,7 @@ static void put_rest(struct buf *out, const struct peer_message *message)
         break;
     case PEER_PART:
         pack_u64(out, message->as.part.attempt);
+        pack_u64(out, message->as.part.gen);
         pack_bin(out, message->as.part.d);
         pack_bin(out, message->as.part.p);
         break;
@@ -198,9 +200,10 @@ static void get_hello(struct unpack *in, struct peer_hello *hello)
     hello->raft_id = unpack_u64(in);
     hello->term = unpack_u64(in);
     hello->index = unpack_u64(in);
-    state = unpack_u64_max(in, 0x1ff);
+    state = unpack_u64_max(in, 0x3ff);
     hello->state = (uint8_t)(state & 0xff);
     hello->share = (state & 0x100) != 0;
+    hello->by_record = (state & 0x200) != 0;
     hello->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
 }
 
@@ -279,6 +282,7 @@ static void get_small(struct unpack *in, struct peer_message *message)
         break;
     case PEER_PART:
         message->as.part.attempt = unpack_u64(in);
+        message->as.part.gen = unpack_u64(in);
         message->as.part.d = get_exact(in, PEER_KEY_BYTES);
         message->as.part.p = get_exact(in, PEER_KEY_BYTES);
         break;

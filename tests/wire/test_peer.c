@@ -94,7 +94,7 @@ static struct peer_message sample(enum peer_kind kind)
         m.as.collect.attempt = 5;
         break;
     case PEER_PART:
-        m.as.part = (struct peer_part){5, bytes_of(key32, 32), bytes_of(key32, 32)};
+        m.as.part = (struct peer_part){5, 6, bytes_of(key32, 32), bytes_of(key32, 32)};
         break;
     case PEER_CHECK:
         m.as.check.epoch = 3;

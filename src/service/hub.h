@@ -1,0 +1,207 @@
+/* The inside of the hub: what its files (cluster.c, unseal.c, deal.c, members.c, init.c, invite.c,
+ * join.c, joiner.c, seal_cmd.c, status.c) share. Nobody else includes this. */
+#ifndef SERVICE_HUB_H
+#define SERVICE_HUB_H
+
+#include "seal/deal_record.h"
+#include "seal/node_sec.h"
+#include "service/cluster.h"
+#include "service/system.h"
+#include "service/timer_uv.h"
+#include "wire/command.h"
+#include "wire/records.h"
+
+struct exchange;
+struct init;
+struct joiner;
+
+#define HUB_OUTCOMES_MAX 8
+#define HUB_JOINS_MAX 16
+#define HUB_JOIN_FORWARD_MS 15000u
+#define HUB_READ_MS 5000u
+#define HUB_TRANSFER_MS 1000u
+
+/* One member record, or, on a joiner that has none yet, what the inviter told (`provisional`). */
+struct hub_member {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t version; /* of its record; 0: provisional */
+    struct system_member info;
+    bool known; /* connected now, as a member */
+};
+
+/* A generation's halves given to this leader for the attempt in progress. */
+struct hub_part {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t attempt;
+    uint64_t gen;
+    struct secret *d, *p;
+};
+
+/* A join passed on to the leader, or being decided here. */
+struct hub_join {
+    bool used;
+    bool remote; /* came from the member `node_id` as its `request` */
+    uint64_t join_id;
+    uint32_t request;
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t until_ms;
+};
+
+struct hub_counters {
+    uint64_t releases_n, denials_n, clone_alarms_n, rate_alarms_n, deals_n, unsealed_us;
+};
+
+struct cluster {
+    struct service *service;
+    struct cluster_ops ops;
+    struct cluster_settings settings;
+    uint8_t boot_id[BOOT_ID_BYTES];
+    bool booted;  /* the member's parts are open and watched */
+    bool founder; /* of a cluster that has no deal yet, in this process */
+    bool stopped;
+    bool discarding;
+    struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer;
+    unsigned timers_open;
+    timer_cb freed;
+    void *freed_arg;
+
+    /* records, as applied here */
+    struct hub_member members[NODES_MAX];
+    unsigned members_n;
+    bool peers_dirty;
+    bool has_settings;
+    struct system_cluster info;
+    struct deal_record *record; /* the newest: own log or adopted */
+    uint64_t deal_version;      /* of the record "deal"; 0: none */
+    struct system_deal_info deal_info;
+    uint64_t begin_version;
+    uint64_t final_version;
+    uint8_t final_deal[DEAL_ID_BYTES];
+
+    /* seal */
+    struct seal_machine seal;
+    struct seal_effects effects;
+    bool stepping;
+    struct seal_event outcomes[HUB_OUTCOMES_MAX];
+    unsigned outcomes_n;
+    struct deal_record *candidate;
+    struct secret *own_share;
+    struct secret *shares[NODES_MAX];
+    uint32_t shares_x[NODES_MAX];
+    unsigned shares_n;
+    struct secret *mk;
+    struct keyring *opening; /* being filled */
+    uint64_t combine_began_us;
+    bool opened; /* ops.opened was called */
+
+    /* leadership */
+    uint64_t leader_term; /* everything from before this term's start is applied */
+    bool reading;
+    bool transferring;
+    uint64_t transfer_next_ms;
+    bool discard_checked;
+
+    /* dealing */
+    struct dealing dealing;
+    struct dealing_effects deal_effects;
+    bool dealing_stepping;
+    struct dealing_event deal_events[HUB_OUTCOMES_MAX];
+    unsigned deal_events_n;
+    bool changing;
+    struct hub_part parts[NODES_MAX];
+    unsigned parts_n;
+    struct dealing_gen gens[NODE_SEC_GENERATIONS_MAX];
+    unsigned gens_n;
+    bool erasing;
+
+    /* joins */
+    struct hub_join joins[HUB_JOINS_MAX];
+    uint32_t join_requests;
+    struct init *init;
+    struct joiner *joiner;
+
+    struct hub_counters counters;
+};
+
+/* --- cluster.c ------------------------------------------------------------------------------ */
+
+uint64_t hub_now_ms(const struct cluster *cluster);
+/* Opens the member's parts for service->node_sec: ops.start_member, watches, first reading. */
+MUST_USE enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_reason);
+/* Back to uninitialised: keys wiped, node.sec destroyed, parts closed and removed. */
+void hub_discard(struct cluster *cluster);
+/* Reads the small records again in the loop's next turn. */
+void hub_refresh_soon(struct cluster *cluster);
+/* Sends one message; loss is fine. */
+void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
+              const struct peer_message *message);
+bool hub_has_final(const struct cluster *cluster);
+void hub_node_text(const struct cluster *cluster, const uint8_t *node_id, char *ret_text,
+                   size_t size);
+
+/* --- members.c ------------------------------------------------------------------------------ */
+
+struct hub_member *hub_member_find(struct cluster *cluster, const uint8_t *node_id);
+const struct hub_member *hub_member_of_raft(const struct cluster *cluster, uint64_t raft_id);
+/* One record changed, or, with an empty key, any. */
+void hub_members_changed(struct cluster *cluster, struct bytes key);
+/* Reads all of them from the file. */
+void hub_members_load(struct cluster *cluster);
+/* Members told by the inviter, until their records arrive; kept across a restart. */
+void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept);
+void hub_members_publish(struct cluster *cluster); /* to link and seal machine */
+
+/* --- unseal.c ------------------------------------------------------------------------------- */
+
+/* Steps the seal machine and carries out what it says, outcomes included. */
+void hub_seal(struct cluster *cluster, const struct seal_event *event);
+void hub_seal_kind(struct cluster *cluster, enum seal_event_kind kind);
+void hub_seal_tick(void *arg);
+void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
+                      const struct peer_message *message);
+/* The deal record of the own log changed. */
+void hub_seal_deal(struct cluster *cluster);
+/* Wipes every key that the hub holds; the machine is not asked. */
+void hub_wipe(struct cluster *cluster);
+/* Fills a keyring from the store and opens the catalog, then SEAL_EV_COMBINED. */
+void hub_open(struct cluster *cluster);
+void hub_keyring_changed(struct cluster *cluster, struct bytes key);
+/* Calls ops.opened or ops.closed when service_is_open has changed. */
+void hub_note_open(struct cluster *cluster);
+
+/* --- deal.c --------------------------------------------------------------------------------- */
+
+void hub_deal(struct cluster *cluster, enum dealing_event_kind kind);
+void hub_deal_tick(void *arg);
+void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
+                      const struct peer_message *message);
+/* The own slots of the current deal are good. */
+void hub_deal_checked(struct cluster *cluster);
+void hub_deal_gens_init(struct cluster *cluster);
+/* Erases generations that are no longer needed, once what allows it is durable. */
+void hub_deal_erase(struct cluster *cluster);
+void hub_deal_wipe(struct cluster *cluster);
+struct hub_part *hub_part_find(struct cluster *cluster, const uint8_t *node_id);
+/* The version of a record; 0: absent. */
+uint64_t hub_version_of(struct cluster *cluster, const struct record_key *key);
+/* Proposes; the end of the command is the end of the dealing step `ticket`. */
+void hub_deal_propose(struct cluster *cluster, uint32_t ticket, struct wire_command *command);
+/* That step could not even be proposed. */
+void hub_deal_failed(struct cluster *cluster, uint32_t ticket, enum qk_err err);
+
+/* --- deal_build.c --------------------------------------------------------------------------- */
+
+/* Builds the record from the parts kept and the keyring, and proposes it. */
+void hub_deal_build(struct cluster *cluster, const struct dealing_effect *effect);
+
+/* --- init.c, join.c, joiner.c --------------------------------------------------------------- */
+
+void hub_init_changed(struct cluster *cluster); /* leadership or records moved */
+void hub_init_fail(struct cluster *cluster, enum qk_err err, const char *reason);
+void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
+                      const struct peer_message *message);
+void hub_join_tick(void *arg);
+void hub_joiner_changed(struct cluster *cluster);
+void hub_joiner_stop(struct cluster *cluster);
+
+#endif

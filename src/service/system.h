@@ -1,0 +1,71 @@
+/* The values of the clear system records (space SYS): MessagePack arrays `[1, field...]`; fields
+ * that a newer version appends are passed over. Pure. Keys: wire/records.h. */
+#ifndef SERVICE_SYSTEM_H
+#define SERVICE_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+#define SYSTEM_VALUE_BYTES_MAX (16 * KIB)
+/* A SYS record beside "deal", written by the same command: how that deal came to be. */
+#define SYSTEM_DEAL_INFO "deal_info"
+
+enum member_state { MEMBER_JOINING = 1, MEMBER_ACTIVE = 2, MEMBER_LEAVING = 3 };
+
+struct system_member {
+    char name[NODE_NAME_BYTES_MAX + 1];
+    uint32_t x;
+    uint64_t raft_id;
+    uint8_t noise_pk[32];
+    char peer_address[ADDRESS_BYTES_MAX + 1];
+    char client_address[ADDRESS_BYTES_MAX + 1];
+    enum member_state state;
+    uint64_t joined_s; /* Unix time of the leader that admitted it */
+};
+
+struct system_cluster {
+    uint8_t id[CLUSTER_ID_BYTES];
+    char name[NODE_NAME_BYTES_MAX + 1];
+    uint64_t created_s;
+    uint8_t operator_pk[32];
+    uint32_t unseal_quorum;
+    uint32_t threshold;
+};
+
+/* Never used twice in the cluster's life. */
+struct system_next {
+    uint32_t x;
+    uint64_t raft_id;
+};
+
+struct system_token {
+    uint64_t expiry_s;
+    bool used;
+    uint8_t used_by[32]; /* noise_pk of the joiner */
+    uint8_t inviter[NODE_ID_BYTES];
+    struct bytes sealed_psk; /* into the record */
+};
+
+struct system_deal_info {
+    uint64_t attempt;
+    bool new_mk;
+    unsigned parts_n; /* who gave a new generation */
+    uint8_t parts[NODES_MAX][NODE_ID_BYTES];
+};
+
+void system_member_encode(const struct system_member *member, struct buf *out);
+MUST_USE enum qk_err system_member_decode(struct bytes in, struct system_member *ret_member);
+void system_cluster_encode(const struct system_cluster *cluster, struct buf *out);
+MUST_USE enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cluster);
+void system_next_encode(const struct system_next *next, struct buf *out);
+MUST_USE enum qk_err system_next_decode(struct bytes in, struct system_next *ret_next);
+void system_token_encode(const struct system_token *token, struct buf *out);
+MUST_USE enum qk_err system_token_decode(struct bytes in, struct system_token *ret_token);
+void system_deal_info_encode(const struct system_deal_info *info, struct buf *out);
+MUST_USE enum qk_err system_deal_info_decode(struct bytes in, struct system_deal_info *ret_info);
+const char *system_member_state_text(enum member_state state);
+
+#endif

@@ -1,0 +1,647 @@
+/* Carries out what the seal machine says: messages out, slots opened, shares combined, the keyring
+ * and the catalog opened, everything wiped.
+ *
+ * Happy path: RELEASE -> own D opens the own slot -> SHARE crosses -> S -> MAC -> MK -> keyring
+ * from the store -> catalog -> SEAL_EV_COMBINED. A slot that does not open or a share that does not
+ * fit is reported with the node it came from; a keyring or catalog that does not open wipes MK
+ * again and is tried once more a second later, by when the log may have brought what was missing.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/log.h"
+#include "keys/keyring.h"
+#include "link/link.h"
+#include "service/audit.h"
+#include "service/catalog.h"
+#include "service/hub.h"
+#include "store/store.h"
+
+static const struct deal_record *record_of(const struct cluster *cluster, const uint8_t *deal_id)
+{
+    if (cluster->record != NULL && memcmp(cluster->record->deal, deal_id, DEAL_ID_BYTES) == 0)
+        return cluster->record;
+    if (cluster->candidate != NULL && memcmp(cluster->candidate->deal, deal_id, DEAL_ID_BYTES) == 0)
+        return cluster->candidate;
+    return NULL;
+}
+
+/* Outcomes are stepped after all effects of the present step, in order. */
+static void outcome(struct cluster *cluster, const struct seal_event *event)
+{
+    assert(cluster->outcomes_n < HUB_OUTCOMES_MAX);
+    cluster->outcomes[cluster->outcomes_n++] = *event;
+}
+
+/* --- opening the own slot -------------------------------------------------------------------- */
+
+static enum qk_err open_slot(struct cluster *cluster, const struct deal_record *record, uint32_t x,
+                             struct bytes key, struct secret **ret_share)
+{
+    const struct node_sec *sec = cluster->service->node_sec;
+    const struct node_sec_generation *gen;
+    struct secret *release = NULL, *share = NULL;
+    size_t i, j;
+    enum qk_err err = deal_record_find(record, cluster->service->node_id, &i);
+
+    if (err == QK_OK)
+        err = deal_record_find_x(record, x, &j);
+    if (err != QK_OK)
+        return err;
+    gen = node_sec_find(sec, record->members[i].gen);
+    if (gen == NULL)
+        return QK_ERR_STALE;
+    err = secret_new_copy(key.data, key.len, &release);
+    if (err != QK_OK)
+        return err;
+    err = deal_open_slot(record, gen->d, release, i, j, &share);
+    secret_free(release);
+    if (err == QK_OK)
+        err = deal_verify_share(record, i, share);
+    if (err == QK_OK)
+        *ret_share = share;
+    else
+        secret_free(share);
+    return err;
+}
+
+static void do_open_share(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct seal_event event = {.kind = SEAL_EV_OPENED};
+    const struct deal_record *record = record_of(cluster, effect->deal_id);
+    struct secret *share = NULL;
+    char from[NODE_NAME_BYTES_MAX + 1];
+    enum qk_err err = QK_ERR_NOT_FOUND;
+
+    if (record != NULL)
+        err = open_slot(cluster, record, effect->x, effect->key, &share);
+    memcpy(event.node_id, effect->node_id, NODE_ID_BYTES);
+    memcpy(event.deal_id, effect->deal_id, DEAL_ID_BYTES);
+    event.ok = err == QK_OK;
+    if (event.ok) {
+        secret_free(cluster->own_share);
+        cluster->own_share = share;
+    } else {
+        hub_node_text(cluster, effect->node_id, from, sizeof(from));
+        log_warn("seal", "the own share did not open with the release of %s: %s", from,
+                 qk_err_text(err));
+    }
+    outcome(cluster, &event);
+}
+
+/* --- shares ---------------------------------------------------------------------------------- */
+
+static void share_drop(struct cluster *cluster, uint32_t x)
+{
+    for (unsigned i = 0; i < cluster->shares_n; i++)
+        if (cluster->shares_x[i] == x) {
+            secret_free(cluster->shares[i]);
+            cluster->shares_n--;
+            cluster->shares[i] = cluster->shares[cluster->shares_n];
+            cluster->shares_x[i] = cluster->shares_x[cluster->shares_n];
+            return;
+        }
+}
+
+static void do_keep_share(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct secret *share = NULL;
+
+    share_drop(cluster, effect->x);
+    if (cluster->shares_n == NODES_MAX ||
+        secret_new_copy(effect->key.data, effect->key.len, &share) != QK_OK) {
+        log_error("seal", "no room for a share");
+        return;
+    }
+    cluster->shares[cluster->shares_n] = share;
+    cluster->shares_x[cluster->shares_n++] = effect->x;
+}
+
+/* The own share and those kept; 0 if the own x is unknown. */
+static size_t shares_gather(const struct cluster *cluster, const struct secret **shares,
+                            uint32_t *x)
+{
+    size_t n = 0, i;
+
+    if (cluster->own_share != NULL &&
+        deal_record_find(cluster->record, cluster->service->node_id, &i) == QK_OK) {
+        shares[n] = cluster->own_share;
+        x[n++] = cluster->record->members[i].x;
+    }
+    for (unsigned k = 0; k < cluster->shares_n && n < NODES_MAX; k++) {
+        shares[n] = cluster->shares[k];
+        x[n++] = cluster->shares_x[k];
+    }
+    return n;
+}
+
+static void combine_failed(struct cluster *cluster, enum qk_err err, uint32_t bad_x)
+{
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false, .x = bad_x};
+    char name[NODE_NAME_BYTES_MAX + 1] = "an unknown node";
+    size_t i;
+
+    if (bad_x != 0 && deal_record_find_x(cluster->record, bad_x, &i) == QK_OK)
+        hub_node_text(cluster, cluster->record->members[i].node, name, sizeof(name));
+    if (bad_x != 0)
+        log_error("seal", "the share of %s is wrong: it does not fit the deal", name);
+    else
+        log_error("seal", "the deal could not be opened: %s", qk_err_text(err));
+    outcome(cluster, &event);
+}
+
+static void do_combine(struct cluster *cluster)
+{
+    const struct secret *shares[NODES_MAX];
+    uint32_t x[NODES_MAX];
+    struct share_bad bad = {0};
+    struct secret *mk = NULL;
+    size_t n;
+    enum qk_err err;
+
+    assert(cluster->record != NULL);
+
+    cluster->combine_began_us = timer_now_us();
+    n = shares_gather(cluster, shares, x);
+    err = deal_open(cluster->record, shares, x, n, &mk, &bad);
+    /* A share that was bad but not needed is named, too; it is asked for again in the next deal. */
+    for (size_t i = 0; i < bad.n && err == QK_OK; i++)
+        log_error("seal", "the share at x %" PRIu32 " does not fit the deal", bad.x[i]);
+    if (err != QK_OK) {
+        combine_failed(cluster, err, bad.n > 0 ? bad.x[0] : 0);
+        return;
+    }
+    secret_free(cluster->mk);
+    cluster->mk = mk;
+    hub_open(cluster);
+}
+
+/* --- keyring and catalog --------------------------------------------------------------------- */
+
+static void opening_failed(struct cluster *cluster, enum qk_err err, const char *what)
+{
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
+
+    log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
+    catalog_close(cluster->service);
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = NULL;
+    secret_free(cluster->mk);
+    cluster->mk = NULL;
+    hub_seal(cluster, &event);
+}
+
+static void catalog_opened(void *arg, enum qk_err err)
+{
+    struct cluster *cluster = arg;
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
+
+    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->service->keyring == NULL)
+        return;
+    if (err != QK_OK) {
+        opening_failed(cluster, err, "the catalog");
+        return;
+    }
+    cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
+    log_info("seal", "unsealed %.1f ms after the last share arrived",
+             (double)cluster->counters.unsealed_us / 1000.0);
+    hub_seal(cluster, &event);
+}
+
+static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring)
+{
+    uint8_t space[DATABASE_ID_BYTES];
+    struct store_cursor *cursor = NULL;
+    struct store_row row;
+    enum qk_err err;
+
+    record_space_id(RECORD_KEYRING, space);
+    err = store_cursor_open_prefix(cluster->service->store, bytes_of(space, sizeof(space)), false,
+                                   &cursor);
+    while (err == QK_OK) {
+        err = store_cursor_next(cursor, &row);
+        if (err == QK_OK)
+            err = keyring_add(keyring, record_key_name(row.key), row.record.value);
+    }
+    store_cursor_close(cursor);
+    return err == QK_ERR_NOT_FOUND ? keyring_complete(keyring) : err;
+}
+
+static void keyring_flushed(void *arg, enum qk_err err)
+{
+    struct cluster *cluster = arg;
+
+    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->opening == NULL)
+        return;
+    if (err == QK_OK)
+        err = keyring_fill(cluster, cluster->opening);
+    if (err != QK_OK) {
+        opening_failed(cluster, err, "the keyring");
+        return;
+    }
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = cluster->opening;
+    cluster->opening = NULL;
+    err = catalog_open(cluster->service, catalog_opened, cluster);
+    if (err != QK_OK)
+        opening_failed(cluster, err, "the catalog");
+}
+
+void hub_open(struct cluster *cluster)
+{
+    enum qk_err err;
+
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    err = keyring_open(cluster->service->cluster_id, cluster->mk, cluster->record->mk_version,
+                       &cluster->opening);
+    if (err != QK_OK) {
+        combine_failed(cluster, err, 0);
+        return;
+    }
+    store_flush(cluster->service->store, keyring_flushed, cluster);
+}
+
+void hub_keyring_changed(struct cluster *cluster, struct bytes key)
+{
+    struct record record;
+    enum qk_err err;
+
+    if (cluster->service->keyring == NULL)
+        return;
+    if (key.len == 0)
+        err = keyring_fill(cluster, cluster->service->keyring);
+    else if (store_get(cluster->service->store, key, &record) == QK_OK)
+        err = keyring_add(cluster->service->keyring, record_key_name(key), record.value);
+    else
+        return;
+    if (err != QK_OK && err != QK_ERR_STALE)
+        log_error("seal", "a keyring record is damaged: %s", qk_err_text(err));
+}
+
+/* --- closing --------------------------------------------------------------------------------- */
+
+void hub_wipe(struct cluster *cluster)
+{
+    catalog_close(cluster->service);
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = NULL;
+    secret_free(cluster->mk);
+    cluster->mk = NULL;
+    secret_free(cluster->own_share);
+    cluster->own_share = NULL;
+    while (cluster->shares_n > 0)
+        share_drop(cluster, cluster->shares_x[0]);
+    hub_deal_wipe(cluster);
+    secret_stack_burn();
+    hub_note_open(cluster);
+}
+
+void hub_note_open(struct cluster *cluster)
+{
+    bool open = service_is_open(cluster->service);
+
+    if (open == cluster->opened)
+        return;
+    cluster->opened = open;
+    if (open && cluster->ops.opened != NULL)
+        cluster->ops.opened(cluster->ops.arg);
+    if (!open && cluster->ops.closed != NULL)
+        cluster->ops.closed(cluster->ops.arg);
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
+/* This node's P of its generation in the record makes a(i<-j) for the member at x. */
+static enum qk_err release_make(struct cluster *cluster, const struct seal_effect *effect,
+                                struct secret **ret_release)
+{
+    const struct deal_record *record = record_of(cluster, effect->deal_id);
+    const struct node_sec_generation *gen = node_sec_find(cluster->service->node_sec, effect->gen);
+    size_t i, j;
+    enum qk_err err;
+
+    if (record == NULL)
+        return QK_ERR_NOT_FOUND;
+    if (gen == NULL)
+        return QK_ERR_STALE;
+    err = deal_record_find_x(record, effect->x, &i);
+    if (err == QK_OK)
+        err = deal_record_find(record, cluster->service->node_id, &j);
+    return err == QK_OK ? deal_release(record, gen->p, i, j, ret_release) : err;
+}
+
+static void send_release(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct peer_message message = {.kind = PEER_RELEASE};
+    struct secret *release = NULL;
+    enum qk_err err = release_make(cluster, effect, &release);
+
+    if (err != QK_OK) {
+        log_error("seal", "a release could not be made: %s", qk_err_text(err));
+        return;
+    }
+    message.as.release = effect->as.release;
+    message.as.release.key = bytes_of(secret_borrow(release), secret_len(release));
+    hub_send(cluster, effect->node_id, effect->by_record, &message);
+    secret_return(release);
+    secret_free(release);
+}
+
+static void send_share(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct peer_message message = {.kind = PEER_SHARE};
+
+    if (cluster->own_share == NULL)
+        return;
+    message.as.share = effect->as.share;
+    message.as.share.share =
+        bytes_of(secret_borrow(cluster->own_share), secret_len(cluster->own_share));
+    hub_send(cluster, effect->node_id, effect->by_record, &message);
+    secret_return(cluster->own_share);
+}
+
+static void send_record(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct peer_message message = {.kind = PEER_RECORD};
+    const struct deal_record *record = record_of(cluster, effect->deal_id);
+
+    if (record == NULL)
+        return;
+    message.as.record.record = deal_record_bytes(record);
+    hub_send(cluster, effect->node_id, effect->by_record, &message);
+}
+
+static void do_send(struct cluster *cluster, const struct seal_effect *effect)
+{
+    struct peer_message message = {.kind = effect->message_kind};
+
+    if (effect->message_kind == PEER_RELEASE)
+        send_release(cluster, effect);
+    else if (effect->message_kind == PEER_SHARE)
+        send_share(cluster, effect);
+    else if (effect->message_kind == PEER_RECORD)
+        send_record(cluster, effect);
+    else {
+        if (effect->message_kind == PEER_HELLO)
+            message.as.hello = effect->as.hello;
+        else if (effect->message_kind == PEER_WANT)
+            message.as.want = effect->as.want;
+        else if (effect->message_kind == PEER_DENY)
+            message.as.deny = effect->as.deny;
+        else
+            message.as.record_want = effect->as.record_want;
+        hub_send(cluster, effect->node_id, effect->by_record, &message);
+    }
+}
+
+/* --- audit ----------------------------------------------------------------------------------- */
+
+static void count(struct cluster *cluster, enum seal_audit audit)
+{
+    cluster->counters.releases_n += audit == SEAL_AUDIT_RELEASE;
+    cluster->counters.denials_n += audit == SEAL_AUDIT_DENIAL;
+    cluster->counters.clone_alarms_n += audit == SEAL_AUDIT_CLONE;
+    cluster->counters.rate_alarms_n += audit == SEAL_AUDIT_RATE;
+}
+
+static void do_audit(struct cluster *cluster, const struct seal_effect *effect)
+{
+    static const char *const events[] = {
+        [SEAL_AUDIT_RELEASE] = "release",     [SEAL_AUDIT_DENIAL] = "denial",
+        [SEAL_AUDIT_CLONE] = "clone_alarm",   [SEAL_AUDIT_RATE] = "rate_alarm",
+        [SEAL_AUDIT_BAD_SHARE] = "bad_share", [SEAL_AUDIT_BAD_SLOT] = "bad_slot",
+    };
+    char node[2 * NODE_ID_BYTES + 1], deal[2 * DEAL_ID_BYTES + 1], name[NODE_NAME_BYTES_MAX + 1];
+    const char *why = effect->rule == RELEASE_ALLOWED ? NULL : release_rule_text(effect->rule);
+
+    hex_encode(effect->node_id, NODE_ID_BYTES, node);
+    hex_encode(effect->deal_id, DEAL_ID_BYTES, deal);
+    hub_node_text(cluster, effect->node_id, name, sizeof(name));
+    count(cluster, effect->audit);
+    audit_event(cluster->service->audit, events[effect->audit], "node", node, "name", name, "deal",
+                deal, "why", why, NULL);
+    if (effect->audit != SEAL_AUDIT_RELEASE)
+        log_warn("seal", "%s: %s%s%s", events[effect->audit], name, why != NULL ? ": " : "",
+                 why != NULL ? why : "");
+}
+
+static void do_state(struct cluster *cluster, const struct seal_effect *effect)
+{
+    log_info("seal", "%s", seal_state_text(effect->state));
+    audit_event(cluster->service->audit, "state", "state", seal_state_text(effect->state), NULL);
+    hub_refresh_soon(cluster);
+}
+
+static void do_adopt(struct cluster *cluster)
+{
+    assert(cluster->candidate != NULL);
+    deal_record_free(cluster->record);
+    cluster->record = cluster->candidate;
+    cluster->candidate = NULL;
+    log_info("seal", "a newer deal was taken over from a peer");
+    hub_refresh_soon(cluster);
+}
+
+static void do_wipe(struct cluster *cluster)
+{
+    struct seal_event event = {.kind = SEAL_EV_WIPED};
+
+    hub_wipe(cluster);
+    outcome(cluster, &event);
+}
+
+static void perform(struct cluster *cluster, const struct seal_effect *effect)
+{
+    switch (effect->kind) {
+    case SEAL_DO_SEND:
+        do_send(cluster, effect);
+        break;
+    case SEAL_DO_OPEN_SHARE:
+        do_open_share(cluster, effect);
+        break;
+    case SEAL_DO_KEEP_SHARE:
+        do_keep_share(cluster, effect);
+        break;
+    case SEAL_DO_DROP_SHARE:
+        share_drop(cluster, effect->x);
+        break;
+    case SEAL_DO_COMBINE:
+        do_combine(cluster);
+        break;
+    case SEAL_DO_ADOPT:
+        do_adopt(cluster);
+        break;
+    case SEAL_DO_WIPE:
+        do_wipe(cluster);
+        break;
+    case SEAL_DO_ACK:
+        hub_deal_checked(cluster);
+        break;
+    case SEAL_DO_STATE:
+        do_state(cluster, effect);
+        break;
+    case SEAL_DO_AUDIT:
+        do_audit(cluster, effect);
+        break;
+    }
+}
+
+/* --- stepping -------------------------------------------------------------------------------- */
+
+static void step(struct cluster *cluster, const struct seal_event *event)
+{
+    uint8_t random[SEAL_RANDOM_BYTES];
+
+    random_fill(random, sizeof(random));
+    seal_step(&cluster->seal, hub_now_ms(cluster), random, event, &cluster->effects);
+    for (unsigned i = 0; i < cluster->effects.n; i++)
+        perform(cluster, &cluster->effects.list[i]);
+}
+
+static void arm(struct cluster *cluster)
+{
+    uint64_t now_ms = hub_now_ms(cluster);
+    uint64_t at = seal_deadline(&cluster->seal, now_ms);
+
+    if (at == UINT64_MAX)
+        timer_stop(cluster->seal_timer);
+    else
+        timer_start(cluster->seal_timer, at - now_ms);
+}
+
+void hub_seal(struct cluster *cluster, const struct seal_event *event)
+{
+    if (cluster->stopped)
+        return;
+    if (cluster->stepping) { /* an effect brought it about */
+        outcome(cluster, event);
+        return;
+    }
+    cluster->stepping = true;
+    step(cluster, event);
+    while (cluster->outcomes_n > 0) {
+        struct seal_event next = cluster->outcomes[0];
+
+        cluster->outcomes_n--;
+        memmove(&cluster->outcomes[0], &cluster->outcomes[1],
+                cluster->outcomes_n * sizeof(cluster->outcomes[0]));
+        step(cluster, &next);
+    }
+    cluster->stepping = false;
+    arm(cluster);
+}
+
+void hub_seal_kind(struct cluster *cluster, enum seal_event_kind kind)
+{
+    struct seal_event event = {.kind = kind};
+
+    hub_seal(cluster, &event);
+}
+
+void hub_seal_tick(void *arg)
+{
+    struct cluster *cluster = arg;
+
+    hub_seal_kind(cluster, SEAL_EV_TICK);
+    if (cluster->booted && cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster))
+        cluster_consensus_changed(cluster);
+}
+
+static void deal_facts(const struct deal_record *record, struct seal_deal *ret_deal)
+{
+    memset(ret_deal, 0, sizeof(*ret_deal));
+    memcpy(ret_deal->id, record->deal, DEAL_ID_BYTES);
+    ret_deal->epoch = record->epoch;
+    ret_deal->mk_version = record->mk_version;
+    ret_deal->threshold = (unsigned)record->t;
+    ret_deal->members_n = (unsigned)record->n;
+    for (size_t i = 0; i < record->n; i++) {
+        memcpy(ret_deal->members[i].node_id, record->members[i].node, NODE_ID_BYTES);
+        ret_deal->members[i].x = record->members[i].x;
+        ret_deal->members[i].gen = record->members[i].gen;
+    }
+}
+
+void hub_seal_deal(struct cluster *cluster)
+{
+    struct seal_deal deal;
+    struct seal_event event = {.kind = SEAL_EV_DEAL, .deal = &deal};
+
+    deal_facts(cluster->record, &deal);
+    if (deal.epoch > cluster->seal.deal.epoch) {
+        secret_free(cluster->own_share);
+        cluster->own_share = NULL;
+    }
+    hub_seal(cluster, &event);
+}
+
+/* Where the sender stands in a record that it sent: by node id or, if this node does not know it,
+ * by the key under which the link knows it. */
+static bool sender_x(const struct deal_record *record, const uint8_t *node_id, uint32_t *ret_x)
+{
+    uint8_t stranger[NODE_ID_BYTES];
+
+    for (size_t i = 0; i < record->n; i++) {
+        link_stranger_id(record->members[i].noise_pk, stranger);
+        if (memcmp(record->members[i].node, node_id, NODE_ID_BYTES) == 0 ||
+            memcmp(stranger, node_id, NODE_ID_BYTES) == 0) {
+            *ret_x = record->members[i].x;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_record(struct cluster *cluster, struct seal_event *event,
+                      const struct peer_message *message)
+{
+    struct deal_record *parsed = NULL;
+    struct seal_deal deal;
+
+    if (deal_record_parse(message->as.record.record, &parsed) != QK_OK)
+        return;
+    if (memcmp(parsed->cluster, cluster->service->cluster_id, CLUSTER_ID_BYTES) != 0 ||
+        !sender_x(parsed, event->node_id, &event->x)) {
+        deal_record_free(parsed);
+        return;
+    }
+    deal_facts(parsed, &deal);
+    event->deal = &deal;
+    if (parsed->epoch > cluster->seal.deal.epoch && parsed->epoch > cluster->seal.candidate.epoch &&
+        !cluster->seal.opening) {
+        deal_record_free(cluster->candidate);
+        cluster->candidate = parsed;
+        parsed = NULL;
+    }
+    hub_seal(cluster, event);
+    deal_record_free(parsed);
+}
+
+void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
+                      const struct peer_message *message)
+{
+    static const enum seal_event_kind kinds[] = {
+        [PEER_HELLO] = SEAL_EV_HELLO,     [PEER_WANT] = SEAL_EV_WANT,
+        [PEER_RELEASE] = SEAL_EV_RELEASE, [PEER_SHARE] = SEAL_EV_SHARE,
+        [PEER_DENY] = SEAL_EV_DENY,       [PEER_RECORD_WANT] = SEAL_EV_RECORD_WANT,
+        [PEER_RECORD] = SEAL_EV_RECORD,
+    };
+    struct seal_event event = {.kind = kinds[message->kind], .message = message};
+    bool moved = message->kind == PEER_HELLO;
+
+    memcpy(event.node_id, node_id, NODE_ID_BYTES);
+    if (message->kind == PEER_RECORD)
+        on_record(cluster, &event, message);
+    else
+        hub_seal(cluster, &event);
+    if (moved)
+        hub_deal(cluster, DEALING_EV_FACTS);
+}
