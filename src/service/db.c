@@ -261,13 +261,16 @@ static enum qk_err db_start(struct service *service, struct exchange *exchange,
                             const struct submit_ops *ops, struct db_write *write)
 {
     uint8_t key[CATALOG_KEY_BYTES];
-    struct bytes view = bytes_of(key, sizeof(key));
+    struct bytes view;
     enum qk_err err;
 
     if (!service_is_open(service))
         return QK_ERR_SEALED;
     err = catalog_name_key(service, exchange->request.segments[0], key);
-    return err != QK_OK ? err : submit_start(service, &view, 1, ops, write);
+    if (err != QK_OK)
+        return err;
+    view = bytes_of(key, sizeof(key));
+    return submit_start(service, &view, 1, ops, write);
 }
 
 void handle_db_put(struct service *service, struct exchange *exchange)
