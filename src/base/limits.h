@@ -30,6 +30,7 @@
 #define HTTP_BODY_BYTES_MAX (64 * MIB)
 #define HTTP_URI_BYTES_MAX (8 * KIB)
 #define HTTP_CONNECTIONS_MAX 10000
+#define HTTP_BODIES_BYTES_MAX (512 * MIB) /* of all requests in progress */
 
 #define LINK_MESSAGE_BYTES_MAX (16 * MIB)
 #define LINK_HALF_OPEN_MAX 64

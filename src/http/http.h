@@ -23,8 +23,9 @@ struct http;
 #define HTTP_REASON_BYTES 512
 
 /* The answer to a login; `who` is borrowed and read only if `err` is QK_OK. QK_ERR_UNAUTHENTICATED:
- * wrong name or password; QK_ERR_BUSY: too many attempts; QK_ERR_SEALED. */
-typedef void (*http_login_cb)(void *arg, enum qk_err err, const struct principal *who);
+ * wrong name or password; QK_ERR_BUSY: too many attempts; QK_ERR_SEALED. The same as login_cb. */
+typedef void (*http_login_cb)(void *arg, enum qk_err err, const struct principal *who,
+                              unsigned retry_after_s);
 
 struct http_hooks {
     void *arg;
@@ -34,7 +35,7 @@ struct http_hooks {
     /* Passwords can be checked now (the catalog is open). */
     bool (*can_login)(void *arg);
     /* Checks a name and password, borrowed for the call; calls `cb` exactly once, later. `from` is
-     * the client's address, for the limit on attempts. Not QK_OK: `cb` will not be called. */
+     * the client's address, for the limit on failures. Not QK_OK: `cb` will not be called. */
     enum qk_err (*login)(void *arg, struct bytes name, struct bytes password, const char *from,
                          http_login_cb cb, void *cb_arg);
     /* The credentials that `who` was logged in with are still the current ones. */
@@ -72,6 +73,8 @@ struct http_config {
     unsigned routes_n;
     struct http_timing timing;
     unsigned connections_max; /* 0: HTTP_CONNECTIONS_MAX */
+    size_t bodies_bytes_max;  /* 0: HTTP_BODIES_BYTES_MAX */
+    bool status_public;       /* status and metrics without login from other machines too */
 };
 
 /* Listens at once on all addresses, or on none and returns an error with `ret_reason` for people
@@ -87,8 +90,9 @@ const struct route *http_product_routes(unsigned *ret_n);
  * runs from the loop once none is left or `grace_ms` have passed. For SIGTERM, before http_close.
  */
 void http_drain(struct http *http, unsigned grace_ms, void (*cb)(void *arg), void *arg);
-/* Closes everything. Requests in progress see exchange_closed and must still end; `cb` (may be
- * NULL) runs from the loop when the last one has and all is freed. `http` is void then. */
+/* Closes everything; `http` is void after this call and `cb` (may be NULL) runs from the loop when
+ * no connection is left. Requests still in progress see exchange->closed and must still end, which
+ * may be later than `cb`: what they wait for may be closed after it. */
 void http_close(struct http *http, void (*cb)(void *arg), void *arg);
 
 /* The TCP port listened on; 0 without one. */

@@ -1,0 +1,202 @@
+/* From a request's head to the decision that its body may come.
+ *
+ * Target, route, sealed, who, may they: in this order, since while sealed nobody can be logged in
+ * and 503 comes before 401. The first that fails is the answer. */
+#include "http/server.h"
+
+#include <assert.h>
+#include <string.h>
+
+static enum admit refuse_route(struct http_exchange *hx, const char *allow)
+{
+    if (allow[0] == '\0') {
+        exchange_reply_error(&hx->base, 404, "not_found", "missing");
+        return ADMIT_REFUSED;
+    }
+    exchange_field(&hx->base, "Allow", "%s", allow);
+    exchange_reply_error(&hx->base, 405, "method_not_allowed", "Only %s allowed", allow);
+    return ADMIT_REFUSED;
+}
+
+void admit_reply_closed(struct http_exchange *hx)
+{
+    char reason[HTTP_REASON_BYTES] = "";
+
+    hx->http->config.hooks.closed_reason(hx->http->config.hooks.arg, reason, sizeof reason);
+    exchange_field(&hx->base, "Retry-After", "1");
+    exchange_reply_error(&hx->base, 503, "sealed", "%s", reason);
+}
+
+/* Target and route, and the node open for it: what does not depend on who asks. */
+static enum admit admit_route(struct http_exchange *hx, bool method_known)
+{
+    const struct http_config *config = &hx->http->config;
+    char allow[ROUTE_ALLOW_BYTES];
+    const char *reason = NULL;
+
+    if (target_parse(hx->base.request.target, &hx->decoded, &hx->base.request, &reason) != QK_OK) {
+        exchange_reply_error(&hx->base, 400, "bad_request", "%s", reason);
+        return ADMIT_REFUSED;
+    }
+    hx->route =
+        route_find(config->routes, config->routes_n, &hx->base.request, method_known, allow);
+    if (hx->route == NULL)
+        return refuse_route(hx, allow);
+    if ((hx->route->flags & ROUTE_OPEN) != 0 && !config->hooks.is_open(config->hooks.arg)) {
+        admit_reply_closed(hx);
+        return ADMIT_REFUSED;
+    }
+    return ADMIT_OK;
+}
+
+static void reply_unauthorized(struct http_exchange *hx, const char *reason)
+{
+    exchange_field(&hx->base, "WWW-Authenticate", "Basic realm=\"quorumkeep\"");
+    exchange_reply_error(&hx->base, 401, "unauthorized", "%s", reason);
+}
+
+static enum admit admit_right(struct http_exchange *hx)
+{
+    enum qk_err err = access_check(&hx->base.request.who, hx->route->right);
+
+    if (err == QK_OK)
+        return ADMIT_OK;
+    if (err == QK_ERR_UNAUTHENTICATED)
+        reply_unauthorized(hx, "You are not authorized to access this server.");
+    else if (hx->route->right == ACCESS_CONTROL_ONLY)
+        exchange_reply_error(&hx->base, 403, "forbidden",
+                             "this is accepted on the node's control socket only");
+    else
+        exchange_reply_err(&hx->base, err);
+    return ADMIT_REFUSED;
+}
+
+static void reply_login_failed(struct http_exchange *hx, enum qk_err err, unsigned retry_after_s)
+{
+    if (err == QK_ERR_UNAUTHENTICATED) {
+        hx->http->metrics.login_failures_n++;
+        reply_unauthorized(hx, "Name or password is incorrect.");
+    } else if (err == QK_ERR_BUSY) {
+        exchange_field(&hx->base, "Retry-After", "%u", retry_after_s == 0 ? 1 : retry_after_s);
+        exchange_reply_error(&hx->base, 429, "too_many_requests",
+                             "too many failed logins; wait and try again");
+    } else if (err == QK_ERR_SEALED) {
+        admit_reply_closed(hx);
+    } else {
+        exchange_reply_err(&hx->base, err);
+    }
+}
+
+static enum admit admit_as(struct admission *admission, const struct principal *who)
+{
+    admission->hx->base.request.who = *who;
+    admission->hx->base.request.who.loopback = admission->loopback;
+    return admit_right(admission->hx);
+}
+
+static void on_login(void *arg, enum qk_err err, const struct principal *who,
+                     unsigned retry_after_s)
+{
+    struct admission *admission = arg;
+    struct http_exchange *hx = admission->hx;
+    enum admit verdict = ADMIT_REFUSED;
+
+    if (err != QK_OK) {
+        reply_login_failed(hx, err, retry_after_s);
+    } else {
+        if (admission->cache != NULL)
+            auth_cache_put(&hx->http->auth, admission->cache, admission->authorization, who);
+        verdict = admit_as(admission, who);
+    }
+    /* After a refusal the exchange is gone, and the admission in it. */
+    if (verdict == ADMIT_OK)
+        admission->admitted(admission);
+}
+
+static enum admit begin_login(struct admission *admission)
+{
+    const struct http_hooks *hooks = &admission->hx->http->config.hooks;
+    struct buf text = BUF_SECRET_INIT(4 * KIB);
+    struct bytes name, password;
+    enum qk_err err = auth_parse_basic(admission->authorization, &text, &name, &password);
+
+    if (err != QK_OK) {
+        reply_unauthorized(admission->hx, "Name or password is incorrect.");
+        goto out;
+    }
+    admission->hx->http->metrics.logins_n++;
+    err = hooks->login(hooks->arg, name, password, admission->hx->base.from, on_login, admission);
+    if (err != QK_OK)
+        reply_login_failed(admission->hx, err, 0);
+
+out:
+    buf_fini(&text);
+    return err == QK_OK ? ADMIT_PENDING : ADMIT_REFUSED;
+}
+
+/* The route needs somebody with a password. */
+static enum admit admit_user(struct admission *admission)
+{
+    struct http_exchange *hx = admission->hx;
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    const struct principal *who;
+
+    if (!hooks->can_login(hooks->arg)) {
+        admit_reply_closed(hx);
+        return ADMIT_REFUSED;
+    }
+    if (admission->authorization.len == 0)
+        return admit_right(hx);
+    who = auth_cache_get(&hx->http->auth, admission->cache, admission->authorization);
+    if (who != NULL && hooks->login_is_current(hooks->arg, who))
+        return admit_as(admission, who);
+    auth_cache_drop(admission->cache);
+    return begin_login(admission);
+}
+
+static bool needs_user(const struct admission *admission)
+{
+    const struct http_exchange *hx = admission->hx;
+
+    if (hx->route->right == ACCESS_STATUS && hx->http->config.status_public)
+        return false;
+    return access_check(&hx->base.request.who, hx->route->right) == QK_ERR_UNAUTHENTICATED;
+}
+
+enum admit admit_begin(struct admission *admission)
+{
+    struct http_exchange *hx = admission->hx;
+    struct principal *who = &hx->base.request.who;
+    enum admit verdict = admit_route(hx, admission->method_known);
+
+    assert(admission->cache != NULL);
+    if (verdict != ADMIT_OK)
+        return verdict;
+    if (admission->content_coding.len > 0 &&
+        !bytes_equal(admission->content_coding, bytes_str("identity"))) {
+        exchange_reply_error(&hx->base, 415, "bad_content_type",
+                             "a coded request body is not understood");
+        return ADMIT_REFUSED;
+    }
+    if (admission->control)
+        *who = principal_control();
+    who->loopback = admission->loopback;
+    if (needs_user(admission))
+        return admit_user(admission);
+    if (hx->route->right == ACCESS_STATUS)
+        return ADMIT_OK;
+    return admit_right(hx);
+}
+
+enum admit admit_forwarded(struct http_exchange *hx)
+{
+    enum admit verdict = admit_route(hx, true);
+
+    if (verdict != ADMIT_OK)
+        return verdict;
+    if ((hx->route->flags & ROUTE_LEADER) == 0) {
+        exchange_reply_error(&hx->base, 400, "bad_request", "this is not forwarded");
+        return ADMIT_REFUSED;
+    }
+    return admit_right(hx);
+}

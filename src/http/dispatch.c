@@ -1,0 +1,24 @@
+#include "http/server.h"
+
+#include "http/forward.h"
+
+static void reply_no_leader(struct exchange *exchange)
+{
+    exchange_field(exchange, "Retry-After", "1");
+    exchange_reply_error(exchange, 503, "no_leader",
+                         "no leader can be reached from this node; nothing was written");
+}
+
+void http_dispatch(struct http_exchange *hx)
+{
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    uint8_t leader[NODE_ID_BYTES];
+
+    hx->base.request.body = buf_bytes(&hx->body);
+    if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg))
+        hx->route->handler(hx->http->config.service, &hx->base);
+    else if (hx->base.request.forwarded || !hooks->leader(hooks->arg, leader))
+        reply_no_leader(&hx->base);
+    else
+        forward_send(hx->http->forward, leader, hx);
+}

@@ -1,0 +1,77 @@
+#include "http/server.h"
+
+#include <assert.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void on_later(struct later *later)
+{
+    struct http_exchange *hx =
+        (struct http_exchange *)(void *)((char *)later - offsetof(struct http_exchange, later));
+    void (*drained)(void *arg) = hx->drained;
+
+    hx->drained = NULL;
+    if (drained != NULL)
+        drained(hx->drained_arg);
+}
+
+void http_exchange_init(struct http_exchange *hx, struct http *http, const struct exchange_ops *ops)
+{
+    assert(hx->http == NULL);
+    hx->http = http;
+    hx->base.ops = ops;
+    hx->base.began_ns = now_ns();
+    hx->head = BUF_SECRET_INIT(HTTP_HEADER_BYTES_MAX);
+    hx->decoded = BUF_SECRET_INIT(HTTP_URI_BYTES_MAX);
+    hx->body = BUF_SECRET_INIT(0);
+    hx->later.run = on_later;
+    http->exchanges_n++;
+}
+
+void http_exchange_fini(struct http_exchange *hx)
+{
+    struct http *http = hx->http;
+
+    assert(http->exchanges_n > 0 && http->bodies_bytes >= hx->counted);
+    http_later_cancel(http, &hx->later);
+    if (hx->status != 0)
+        metrics_count(&http->metrics, hx->route == NULL ? ROUTE_CLASS_OTHER : hx->route->class,
+                      hx->status, now_ns() - hx->base.began_ns);
+    http->bodies_bytes -= hx->counted;
+    buf_fini(&hx->head);
+    buf_fini(&hx->decoded);
+    buf_fini(&hx->body);
+    http->exchanges_n--;
+    hx->http = NULL;
+    http_settle(http);
+}
+
+enum qk_err http_exchange_count_body(struct http_exchange *hx, size_t len)
+{
+    assert(len >= hx->counted);
+    hx->http->bodies_bytes += len - hx->counted;
+    hx->counted = len;
+    return hx->http->bodies_bytes > hx->http->config.bodies_bytes_max ? QK_ERR_BUSY : QK_OK;
+}
+
+void http_exchange_wait(struct http_exchange *hx, bool ready, void (*drained)(void *arg), void *arg)
+{
+    assert(hx->drained == NULL && drained != NULL);
+    hx->drained = drained;
+    hx->drained_arg = arg;
+    if (ready)
+        http_later(hx->http, &hx->later);
+}
+
+void http_exchange_wake(struct http_exchange *hx)
+{
+    if (hx->drained != NULL)
+        http_later(hx->http, &hx->later);
+}

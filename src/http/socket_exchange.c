@@ -1,0 +1,161 @@
+#include "http/connection.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/parse.h"
+#include "http/reply.h"
+
+static struct socket_exchange *sx_of(struct exchange *exchange)
+{
+    return (struct socket_exchange *)(void *)exchange;
+}
+
+static void sx_free(struct socket_exchange *sx)
+{
+    http_exchange_fini(&sx->hx);
+    free(sx);
+}
+
+static void sx_start(struct exchange *exchange, int status, const char *content_type,
+                     const struct reply_field *fields, unsigned fields_n, size_t length)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+    struct reply_head head = {.status = status,
+                              .content_type = content_type,
+                              .fields = fields,
+                              .fields_n = fields_n,
+                              .length = length,
+                              .now = time(NULL)};
+
+    sx->hx.status = status;
+    sx->hx.base.started = true; /* also when no one called exchange_start, see forward_out.c */
+    if (sx->connection == NULL)
+        return;
+    sx->bodyless = exchange->request.method == METHOD_HEAD || reply_is_bodyless(status);
+    sx->length = length;
+    head.chunked = sx->chunked = length == SIZE_MAX && !sx->minor_0;
+    if (sx->unread || sx->hx.http->draining || (length == SIZE_MAX && sx->minor_0 && !sx->bodyless))
+        sx->keep_alive = false;
+    head.close = !sx->keep_alive;
+    head.keep_alive = sx->keep_alive && sx->minor_0;
+    reply_write_head(&head, connection_out(sx->connection));
+}
+
+static void sx_write(struct exchange *exchange, struct bytes body)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+
+    sx->written += body.len;
+    if (sx->connection == NULL || sx->bodyless)
+        return;
+    if (sx->chunked)
+        reply_write_chunk(body, connection_out(sx->connection));
+    else
+        buf_put_bytes(connection_out(sx->connection), body);
+    connection_flush(sx->connection);
+}
+
+static void sx_end(struct exchange *exchange)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+    struct connection *connection = sx->connection;
+    bool reusable = sx->keep_alive && !sx->unread;
+
+    assert(exchange->started);
+    sx->running = false;
+    if (connection != NULL) {
+        if (sx->chunked && !sx->bodyless && !sx->hx.broken)
+            reply_write_last_chunk(connection_out(connection));
+        /* Less than was announced: the client would take the next reply for the rest of this. */
+        if (sx->hx.broken || (!sx->bodyless && sx->length != SIZE_MAX && sx->written != sx->length))
+            reusable = false;
+        sx->connection = NULL;
+        connection_request_ended(connection, reusable);
+    }
+    sx_free(sx);
+}
+
+static size_t sx_queued(const struct exchange *exchange)
+{
+    const struct socket_exchange *sx = (const struct socket_exchange *)(const void *)exchange;
+
+    return sx->connection == NULL ? 0 : connection_queued(sx->connection);
+}
+
+static void sx_on_drain(struct exchange *exchange, void (*drained)(void *arg), void *arg)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+
+    http_exchange_wait(&sx->hx, sx_queued(exchange) < HTTP_DRAINED_BYTES, drained, arg);
+}
+
+static const struct exchange_ops SOCKET_OPS = {
+    .start = sx_start,
+    .write = sx_write,
+    .end = sx_end,
+    .queued = sx_queued,
+    .on_drain = sx_on_drain,
+};
+
+/* An entity tag, or a list of them as it is, without quotes and without the mark of a weak one. */
+static struct bytes unquoted(struct bytes tag)
+{
+    if (bytes_starts_with(tag, bytes_str("W/")))
+        tag = bytes_slice(tag, 2, tag.len);
+    if (tag.len >= 2 && tag.data[0] == '"' && tag.data[tag.len - 1] == '"')
+        tag = bytes_slice(tag, 1, tag.len - 2);
+    return tag;
+}
+
+/* Moves the head's bytes over; views into them stay valid, since the memory stays where it is. */
+static void take_head(struct socket_exchange *sx, struct parse *parse)
+{
+    struct request *request = &sx->hx.base.request;
+
+    request->method = parse->method;
+    request->target = parse_target(parse);
+    (void)parse_field(parse, "if-match", &request->if_match);
+    (void)parse_field(parse, "if-none-match", &request->if_none_match);
+    (void)parse_field(parse, "content-type", &request->content_type);
+    (void)parse_field(parse, "accept", &request->accept);
+    (void)parse_field(parse, "host", &request->host);
+    (void)parse_field(parse, "authorization", &sx->admission.authorization);
+    (void)parse_field(parse, "content-encoding", &sx->admission.content_coding);
+    request->if_match = unquoted(request->if_match);
+    request->if_none_match = unquoted(request->if_none_match);
+    sx->admission.method_known = parse->method_known;
+    sx->keep_alive = parse->keep_alive;
+    sx->minor_0 = parse->minor_0;
+    sx->unread = parse->has_body;
+    sx->hx.head = parse->head;
+    parse->head = BUF_SECRET_INIT(0);
+}
+
+struct socket_exchange *socket_exchange_new(struct http *http, struct connection *connection,
+                                            struct parse *parse, const char *from)
+{
+    struct socket_exchange *sx = calloc(1, sizeof *sx);
+
+    if (sx == NULL)
+        return NULL;
+    http_exchange_init(&sx->hx, http, &SOCKET_OPS);
+    (void)snprintf(sx->hx.base.from, sizeof sx->hx.base.from, "%s", from);
+    sx->connection = connection;
+    sx->admission.hx = &sx->hx;
+    take_head(sx, parse);
+    return sx;
+}
+
+void socket_exchange_orphan(struct socket_exchange *sx)
+{
+    sx->connection = NULL;
+    sx->hx.base.closed = true;
+    sx->admission.cache = NULL;
+    if (sx->running)
+        http_exchange_wake(&sx->hx);
+    else if (!sx->waiting_login)
+        sx_free(sx);
+}
