@@ -173,6 +173,12 @@ void conn_flush(struct conn *conn)
         conn_close(conn, err);
 }
 
+void conn_flush_queued(struct conn *conn)
+{
+    if (conn->in_flight == 0 || conn->stream.outbox.bytes >= WRITE_BYTES)
+        conn_flush(conn);
+}
+
 size_t conn_queued_bytes(const struct conn *conn)
 {
     return conn->stream.outbox.bytes + conn->in_flight;
@@ -301,25 +307,40 @@ static void connect_to(struct conn *conn, const struct sockaddr *address)
         conn_close(conn, QK_ERR_IO);
 }
 
+/* A name may stand for several addresses, and a socket can try but one: each attempt takes the
+ * next, so that a name whose IPv6 address nobody listens on still leads to its IPv4 address. */
+static const struct addrinfo *resolved_pick(const struct addrinfo *found, unsigned attempt)
+{
+    unsigned n = 0;
+
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+        n++;
+    attempt = n == 0 ? 0 : attempt % n;
+    while (attempt-- > 0)
+        found = found->ai_next;
+    return found;
+}
+
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 {
     struct conn *conn = req->data;
     struct sockaddr_storage address = {0};
+    const struct addrinfo *picked = resolved_pick(found, conn->attempt);
 
     conn->resolving = false;
     if (conn->closing)
         conn_free_when_over(conn);
-    else if (status != 0 || found == NULL || found->ai_addrlen > sizeof address)
+    else if (status != 0 || picked == NULL || picked->ai_addrlen > sizeof address)
         conn_close(conn, QK_ERR_IO);
     else {
-        memcpy(&address, found->ai_addr, found->ai_addrlen);
+        memcpy(&address, picked->ai_addr, picked->ai_addrlen);
         address_text(&address, conn->address, sizeof conn->address);
         connect_to(conn, (const struct sockaddr *)&address);
     }
     uv_freeaddrinfo(found);
 }
 
-void conn_dial(struct conn *conn, const char *address)
+void conn_dial(struct conn *conn, const char *address, unsigned attempt)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     struct sockaddr_storage numeric;
@@ -337,6 +358,7 @@ void conn_dial(struct conn *conn, const char *address)
     }
     conn->resolve.data = conn;
     conn->resolving = true;
+    conn->attempt = attempt;
     if (uv_getaddrinfo(conn->tcp.loop, &conn->resolve, on_resolved, host, port, &hints) != 0) {
         conn->resolving = false;
         conn_close(conn, QK_ERR_IO);

@@ -33,7 +33,8 @@ struct conn {
     struct stream stream;
     struct buf in; /* ciphertext */
     size_t in_flight;
-    enum qk_err err; /* why it was closed */
+    unsigned attempt; /* of conn_dial, while resolving */
+    enum qk_err err;  /* why it was closed */
     bool outgoing;
     bool connected;
     bool paused;    /* by conn_pause */
@@ -52,11 +53,16 @@ struct conn {
 /* NULL when out of memory. The handle is in the loop: only conn_close gets rid of it. */
 struct conn *conn_new(uv_loop_t *loop, const struct conn_ops *ops, void *owner);
 /* Connects to "host:port", then sends what stream_dial (before or after) made. Failures end in
- * `closed`. */
-void conn_dial(struct conn *conn, const char *address);
+ * `closed`. Of a name's several addresses the one of number `attempt` (modulo their count) is
+ * tried.
+ */
+void conn_dial(struct conn *conn, const char *address, unsigned attempt);
 /* After uv_accept into conn->tcp: starts to read. */
 void conn_accepted(struct conn *conn);
 void conn_flush(struct conn *conn);
+/* The same after queueing a message: while a write is under way a short queue waits for its end, so
+ * that many small messages of one turn of the loop go out in one write. */
+void conn_flush_queued(struct conn *conn);
 /* Ends it at once; the first `err` is kept. */
 void conn_close(struct conn *conn, enum qk_err err);
 /* Ends it after what is queued is sent and the peer has closed, at `deadline_ms` at the latest

@@ -47,7 +47,7 @@ static void peer_dial(struct link *link, struct peer *peer)
     if (stream_dial(&conn->stream, &link->self, FRAME_MEMBER, peer->info.pk, NULL) != QK_OK)
         conn_close(conn, QK_ERR_INVALID); /* the member's key is no usable point */
     else
-        conn_dial(conn, peer->info.address);
+        conn_dial(conn, peer->info.address, peer->dials_n++);
 }
 
 void peers_dial(struct link *link)

@@ -73,7 +73,8 @@ static void join_try_next(struct link_join *join)
                     join->config.token_id) != QK_OK)
         conn_close(conn, QK_ERR_FOREIGN); /* no usable key: nobody can be the inviter */
     else
-        conn_dial(conn, join->addresses[join->tried_n]);
+        conn_dial(conn, join->addresses[join->tried_n % join->addresses_n],
+                  (unsigned)(join->tried_n / join->addresses_n));
     join->tried_n++;
 }
 
@@ -130,6 +131,13 @@ static bool is_final(enum qk_err err)
            err != QK_ERR_CORRUPT;
 }
 
+/* A second round, for names with several addresses, only if nobody at all was reached. */
+static bool tried_enough(const struct link_join *join)
+{
+    return join->tried_n == 2 * join->addresses_n ||
+           (join->tried_n >= join->addresses_n && join->err != QK_ERR_IO);
+}
+
 static void on_conn_closed(struct conn *conn)
 {
     struct link_join *join = conn->owner;
@@ -143,7 +151,7 @@ static void on_conn_closed(struct conn *conn)
     /* An address that nobody answers on says less than one where somebody did. */
     if (join->up || join->err == QK_OK || join->err == QK_ERR_IO || is_final(err))
         join->err = err;
-    if (join->up || is_final(err) || join->tried_n == join->addresses_n)
+    if (join->up || is_final(err) || tried_enough(join))
         join_end(join);
     else
         join_try_next(join);

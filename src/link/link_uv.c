@@ -345,7 +345,7 @@ enum qk_err link_send(struct link *link, const uint8_t node_id[static NODE_ID_BY
     if (err == QK_OK) {
         link->stats.messages_out++;
         link->stats.bytes_out += conn->stream.outbox.bytes - waiting;
-        conn_flush(conn);
+        conn_flush_queued(conn);
     }
     if (err == QK_ERR_BUSY || conn_queued_bytes(conn) >= LINK_DRAIN_BYTES)
         conn->peer->wants_drain = true;

@@ -24,7 +24,7 @@ struct peer {
     struct conn *contender; /* of another boot, held until `up` has answered or not */
     uint64_t challenge_nonce, challenge_end_ms;
     uint64_t dial_at_ms;
-    unsigned dial_pause_ms;
+    unsigned dial_pause_ms, dials_n;
     bool heard;
     uint64_t heard_ms;
 };

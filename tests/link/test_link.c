@@ -1,6 +1,7 @@
 /* Members that talk over loopback. */
 #include "harness.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -463,5 +464,34 @@ Test(link, an_address_in_use_or_malformed_is_an_error)
         cr_assert_eq(link_open(&config, &link), QK_ERR_INVALID, "%s", bad[i]);
     }
     cr_assert_null(link);
+    two_close();
+}
+
+Test(link, a_member_is_found_by_name)
+{
+    struct link_peer_info info = {.address = ""};
+
+    node_init(&a, 1);
+    node_init(&b, 2);
+    node_start(&a);
+    node_start(&b);
+    memcpy(info.node_id, b.config.node_id, NODE_ID_BYTES);
+    memcpy(info.pk, b.config.pk, LINK_PK_BYTES);
+    (void)snprintf(info.address, sizeof info.address, "localhost:%u", link_port(b.link));
+    cr_assert_eq(link_set_peers(a.link, &info, 1), QK_OK);
+    RUN_UNTIL(node_is_up(&a, &b));
+    two_close();
+}
+
+Test(link, a_name_that_is_still_being_resolved_does_not_hinder_closing)
+{
+    struct link_peer_info info = {.address = "name.invalid:7700"};
+
+    node_init(&a, 1);
+    node_init(&b, 2);
+    node_start(&a);
+    memcpy(info.pk, b.config.pk, LINK_PK_BYTES);
+    cr_assert_eq(link_set_peers(a.link, &info, 1), QK_OK);
+    (void)uv_run(&harness_loop, UV_RUN_NOWAIT);
     two_close();
 }
