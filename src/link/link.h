@@ -130,6 +130,11 @@ size_t link_queued_bytes(const struct link *link, const uint8_t node_id[static N
 bool link_is_up(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);
 /* Milliseconds since the last sign of life of `node_id` in this process; UINT64_MAX: never. */
 uint64_t link_seen_ms(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);
+/* Why the last dial of `node_id` failed, for people who ask: QK_OK (none failed since it was up),
+ * QK_ERR_IO (cannot be reached), QK_ERR_TIMEOUT, QK_ERR_FOREIGN (who answers has another key or is
+ * of another cluster, or refused us), QK_ERR_CORRUPT (another cluster psk), QK_ERR_NOT_FOUND (no
+ * such member). */
+enum qk_err link_dial_error(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);
 /* Ends the connection to `node_id`, if any; on_down follows from the loop, and a peer is dialed
  * again as after any loss. */
 void link_drop(struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);

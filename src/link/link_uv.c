@@ -375,6 +375,15 @@ uint64_t link_seen_ms(const struct link *link, const uint8_t node_id[static NODE
     return peer->heard ? link_now_ms(link) - peer->heard_ms : UINT64_MAX;
 }
 
+enum qk_err link_dial_error(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES])
+{
+    const struct peer *peer = peer_find(link, node_id);
+
+    if (peer == NULL)
+        return QK_ERR_NOT_FOUND;
+    return peer->announced ? QK_OK : peer->dial_err;
+}
+
 void link_drop(struct link *link, const uint8_t node_id[static NODE_ID_BYTES])
 {
     struct conn *conn = conn_to(link, node_id);

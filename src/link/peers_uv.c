@@ -125,6 +125,7 @@ static void peer_take(struct link *link, struct peer *peer, struct conn *conn)
     if (old != NULL)
         conn_close(old, QK_ERR_STALE);
     peer->dial_pause_ms = 0;
+    peer->dial_err = QK_OK;
     link->stats.handshakes++;
     announce_down_by_id(link, peer);
     if (link->closing || conn->closing || peer->gone)
@@ -207,6 +208,8 @@ void peer_conn_closed(struct link *link, struct conn *conn)
         peer->contender = NULL;
     if (peer->dialing == conn) {
         peer->dialing = NULL;
+        /* Reached, and closed by the other end before it answered. */
+        peer->dial_err = conn->err == QK_ERR_CLOSED && conn->connected ? QK_ERR_FOREIGN : conn->err;
         peer_dial_later(link, peer, true);
     }
     if (peer->up != conn)

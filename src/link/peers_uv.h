@@ -25,6 +25,7 @@ struct peer {
     uint64_t challenge_nonce, challenge_end_ms;
     uint64_t dial_at_ms;
     unsigned dial_pause_ms, dials_n;
+    enum qk_err dial_err; /* of the last that failed */
     bool heard;
     uint64_t heard_ms;
 };
