@@ -9,7 +9,8 @@
  *     dp/ node[16] gen u64                              envelope of D ‖ P, 64 bytes
  * Each envelope is sealed under WK (key id all zero, key version = MK version), its additional data
  * carries the cluster, the KEYRING space, the record's name (so key id and version) and the kind.
- * Key info: format u8 (1) active u32 n u16 {version u32 state u8}[n] sealed-name len32 bytes. */
+ * Key info: format u8 (1) active u32 n u16 {version u32 state u8}[n], then len32 and the envelope
+ * of BLAKE2b-256 (all before) ‖ the key's name. */
 #ifndef KEYS_KEYRING_H
 #define KEYS_KEYRING_H
 

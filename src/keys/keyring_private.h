@@ -1,0 +1,55 @@
+/* Private to keys/: what a keyring holds, and the wrapping of its records. */
+#ifndef KEYS_KEYRING_PRIVATE_H
+#define KEYS_KEYRING_PRIVATE_H
+
+#include "keys/keyring.h"
+
+#define KEYRING_DEFAULT_NAME "default"
+
+enum system_key { SYSTEM_CATALOG, SYSTEM_INDEX, SYSTEM_AUDIT, SYSTEM_INTEGRITY, SYSTEM_KEYS_N };
+
+struct key_version {
+    uint32_t version;
+    uint8_t state; /* enum key_state, 0 until the key info has been read */
+    struct secret *key;
+};
+
+struct data_key {
+    uint8_t id[KEY_ID_BYTES];
+    uint8_t name[KEY_NAME_BYTES_MAX];
+    size_t name_len;
+    uint32_t active;
+    struct key_version *versions;
+    size_t versions_n;
+};
+
+struct keyring {
+    uint8_t cluster[CLUSTER_ID_BYTES];
+    uint32_t mk_version;
+    struct secret *wk;
+    struct secret *system[SYSTEM_KEYS_N];
+    struct data_key *keys; /* ascending id */
+    size_t keys_n, keys_cap;
+};
+
+const char *keyring_system_name(size_t i);
+
+/* Seals a secret or a text under WK for the record called `name`, and back. */
+MUST_USE enum qk_err keyring_wrap(const struct keyring *keyring, struct bytes name,
+                                  const struct secret *secret, struct buf *out);
+MUST_USE enum qk_err keyring_unwrap(const struct keyring *keyring, struct bytes name,
+                                    struct bytes sealed, size_t len, struct secret **ret_secret);
+MUST_USE enum qk_err keyring_wrap_text(const struct keyring *keyring, struct bytes name,
+                                       struct bytes text, struct buf *out);
+MUST_USE enum qk_err keyring_unwrap_text(const struct keyring *keyring, struct bytes name,
+                                         struct bytes sealed, struct buf *out);
+
+/* NULL when absent; `ensure` makes an empty one. */
+struct data_key *keyring_key(const struct keyring *keyring, const uint8_t *key_id);
+MUST_USE enum qk_err keyring_key_ensure(struct keyring *keyring, const uint8_t *key_id,
+                                        struct data_key **ret_key);
+struct key_version *keyring_version(const struct data_key *key, uint32_t version);
+MUST_USE enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
+                                            struct key_version **ret_version);
+
+#endif

@@ -1,0 +1,432 @@
+/* The keyring's records: written by keyring_create, keyring_rewrap and keyring_seal_halves, read by
+ * keyring_add. */
+#include "keys/keyring.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "keys/keyring_private.h"
+
+#define INFO_FORMAT 1
+#define INFO_SEALED_BYTES_MAX (HASH_BYTES + KEY_NAME_BYTES_MAX + ENVELOPE_OVERHEAD_BYTES)
+#define VALUE_BYTES_MAX (64 * KIB)
+#define NAME_KEY_BYTES (4 + KEY_ID_BYTES)
+#define NAME_VERSION_BYTES (NAME_KEY_BYTES + 4)
+#define NAME_HALVES_BYTES (3 + NODE_ID_BYTES + 8)
+
+_Static_assert(NAME_HALVES_BYTES <= KEYRING_NAME_BYTES_MAX, "names fit");
+_Static_assert(NAME_VERSION_BYTES <= KEYRING_NAME_BYTES_MAX, "names fit");
+
+static void record_begin(struct keyring_record *record, const void *name, size_t len)
+{
+    assert(len <= sizeof record->name);
+    memset(record, 0, sizeof *record);
+    memcpy(record->name, name, len);
+    record->name_len = len;
+    record->value = BUF_INIT(VALUE_BYTES_MAX);
+}
+
+static struct bytes record_name(const struct keyring_record *record)
+{
+    return bytes_of(record->name, record->name_len);
+}
+
+void keyring_records_fini(struct keyring_records *records)
+{
+    for (size_t i = 0; i < records->n; i++)
+        buf_fini(&records->items[i].value);
+    records->n = 0;
+}
+
+static size_t name_key(const uint8_t *key_id, uint8_t *ret_name)
+{
+    memcpy(ret_name, "key/", 4);
+    memcpy(ret_name + 4, key_id, KEY_ID_BYTES);
+    return NAME_KEY_BYTES;
+}
+
+static size_t name_version(const uint8_t *key_id, uint32_t version, uint8_t *ret_name)
+{
+    put_u32(ret_name + name_key(key_id, ret_name), version);
+    return NAME_VERSION_BYTES;
+}
+
+size_t keyring_halves_name(const uint8_t node[static NODE_ID_BYTES], uint64_t gen,
+                           uint8_t ret_name[static KEYRING_NAME_BYTES_MAX])
+{
+    memcpy(ret_name, "dp/", 3);
+    memcpy(ret_name + 3, node, NODE_ID_BYTES);
+    put_u64(ret_name + 3 + NODE_ID_BYTES, gen);
+    return NAME_HALVES_BYTES;
+}
+
+/* --- writing; `keyring` is the one whose WK seals, the keys may belong to another --- */
+
+static enum qk_err write_system(const struct keyring *keyring, size_t i, const struct secret *key,
+                                struct keyring_record *ret_record)
+{
+    const char *name = keyring_system_name(i);
+
+    record_begin(ret_record, name, strlen(name));
+    return keyring_wrap(keyring, record_name(ret_record), key, &ret_record->value);
+}
+
+/* The clear part of the key info: format, active version, states. */
+static void info_clear(const struct data_key *key, struct buf *out)
+{
+    buf_put_u8(out, INFO_FORMAT);
+    buf_put_u32(out, key->active);
+    buf_put_u16(out, (uint16_t)key->versions_n);
+    for (size_t i = 0; i < key->versions_n; i++) {
+        buf_put_u32(out, key->versions[i].version);
+        buf_put_u8(out, key->versions[i].state);
+    }
+}
+
+/* The sealed part: the hash of the clear one, so that nobody makes an old version active again by
+ * editing a disk, and the name. */
+static enum qk_err write_info(const struct keyring *keyring, const struct data_key *key,
+                              struct keyring_record *ret_record)
+{
+    struct buf sealed = BUF_INIT(INFO_SEALED_BYTES_MAX);
+    struct buf plain = BUF_SECRET_INIT(HASH_BYTES + KEY_NAME_BYTES_MAX);
+    uint8_t name[KEYRING_NAME_BYTES_MAX], hash[HASH_BYTES];
+    size_t name_len = name_key(key->id, name);
+    struct bytes clear;
+    enum qk_err err;
+
+    record_begin(ret_record, name, name_len);
+    info_clear(key, &ret_record->value);
+    clear = buf_bytes(&ret_record->value);
+    hash_compute(&clear, 1, hash);
+    buf_put(&plain, hash, sizeof hash);
+    buf_put(&plain, key->name, key->name_len);
+    err = buf_error(&plain);
+    if (err == QK_OK)
+        err = keyring_wrap_text(keyring, record_name(ret_record), buf_bytes(&plain), &sealed);
+    if (err != QK_OK)
+        goto out;
+    buf_put_blob(&ret_record->value, buf_bytes(&sealed));
+    err = buf_error(&ret_record->value);
+
+out:
+    buf_fini(&sealed);
+    buf_fini(&plain);
+    return err;
+}
+
+static enum qk_err write_version(const struct keyring *keyring, const struct data_key *key,
+                                 const struct key_version *version,
+                                 struct keyring_record *ret_record)
+{
+    uint8_t name[KEYRING_NAME_BYTES_MAX];
+    size_t len = name_version(key->id, version->version, name);
+
+    record_begin(ret_record, name, len);
+    return keyring_wrap(keyring, record_name(ret_record), version->key, &ret_record->value);
+}
+
+/* The data key "default", version 1, with an id and a key that are random. */
+static enum qk_err make_default(struct keyring *keyring, struct data_key **ret_key)
+{
+    uint8_t key_id[KEY_ID_BYTES];
+    struct key_version *version;
+    struct data_key *key;
+    enum qk_err err;
+
+    random_fill(key_id, sizeof key_id);
+    err = keyring_key_ensure(keyring, key_id, &key);
+    if (err == QK_OK)
+        err = keyring_version_ensure(key, 1, &version);
+    if (err == QK_OK)
+        err = secret_new_random(KEY_BYTES, &version->key);
+    if (err != QK_OK)
+        return err;
+    version->state = KEY_ACTIVE;
+    key->active = 1;
+    key->name_len = strlen(KEYRING_DEFAULT_NAME);
+    memcpy(key->name, KEYRING_DEFAULT_NAME, key->name_len);
+    *ret_key = key;
+    return QK_OK;
+}
+
+static enum qk_err create_all(struct keyring *keyring, struct keyring_records *records)
+{
+    struct data_key *key = NULL;
+    enum qk_err err = QK_OK;
+
+    for (size_t i = 0; i < SYSTEM_KEYS_N && err == QK_OK; i++) {
+        err = secret_new_random(KEY_BYTES, &keyring->system[i]);
+        if (err == QK_OK)
+            err = write_system(keyring, i, keyring->system[i], &records->items[records->n++]);
+    }
+    if (err == QK_OK)
+        err = make_default(keyring, &key);
+    if (err == QK_OK)
+        err = write_info(keyring, key, &records->items[records->n++]);
+    if (err == QK_OK)
+        err = write_version(keyring, key, &key->versions[0], &records->items[records->n++]);
+    return err;
+}
+
+enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES], const struct secret *mk,
+                           uint32_t mk_version, struct keyring_records *ret_records,
+                           struct keyring **ret_keyring)
+{
+    struct keyring *keyring;
+    enum qk_err err = keyring_open(cluster, mk, mk_version, &keyring);
+
+    if (err != QK_OK)
+        return err;
+    ret_records->n = 0;
+    err = create_all(keyring, ret_records);
+    if (err != QK_OK) {
+        keyring_records_fini(ret_records);
+        keyring_close(keyring);
+        return err;
+    }
+    *ret_keyring = keyring;
+    return QK_OK;
+}
+
+/* Passes one record on and frees it, whatever came before. */
+static enum qk_err pass(enum qk_err err, struct keyring_record *record,
+                        enum qk_err (*emit)(void *arg, const struct keyring_record *record),
+                        void *arg)
+{
+    if (err == QK_OK)
+        err = emit(arg, record);
+    buf_fini(&record->value);
+    return err;
+}
+
+static enum qk_err rewrap_key(const struct keyring *into, const struct data_key *key,
+                              enum qk_err (*emit)(void *arg, const struct keyring_record *record),
+                              void *arg)
+{
+    struct keyring_record record;
+    enum qk_err err = pass(write_info(into, key, &record), &record, emit, arg);
+
+    for (size_t i = 0; i < key->versions_n && err == QK_OK; i++)
+        if (key->versions[i].key != NULL)
+            err = pass(write_version(into, key, &key->versions[i], &record), &record, emit, arg);
+    return err;
+}
+
+enum qk_err keyring_rewrap(const struct keyring *keyring, const struct secret *mk,
+                           uint32_t mk_version,
+                           enum qk_err (*emit)(void *arg, const struct keyring_record *record),
+                           void *arg)
+{
+    struct keyring *into;
+    struct keyring_record record;
+    enum qk_err err = keyring_open(keyring->cluster, mk, mk_version, &into);
+
+    if (err != QK_OK)
+        return err;
+    for (size_t i = 0; i < SYSTEM_KEYS_N && err == QK_OK; i++)
+        if (keyring->system[i] != NULL)
+            err = pass(write_system(into, i, keyring->system[i], &record), &record, emit, arg);
+    for (size_t i = 0; i < keyring->keys_n && err == QK_OK; i++)
+        err = rewrap_key(into, &keyring->keys[i], emit, arg);
+    keyring_close(into);
+    return err;
+}
+
+/* --- reading --- */
+
+static enum qk_err add_system(struct keyring *keyring, size_t i, struct bytes name,
+                              struct bytes value)
+{
+    struct secret *key;
+    enum qk_err err = keyring_unwrap(keyring, name, value, KEY_BYTES, &key);
+
+    if (err != QK_OK)
+        return err;
+    secret_free(keyring->system[i]);
+    keyring->system[i] = key;
+    return QK_OK;
+}
+
+static enum qk_err add_version(struct keyring *keyring, struct bytes name, struct bytes value)
+{
+    struct key_version *version;
+    struct data_key *key;
+    struct secret *bytes;
+    enum qk_err err = keyring_unwrap(keyring, name, value, KEY_BYTES, &bytes);
+
+    if (err != QK_OK)
+        return err;
+    err = keyring_key_ensure(keyring, name.data + 4, &key);
+    if (err == QK_OK)
+        err = keyring_version_ensure(key, get_u32(name.data + NAME_KEY_BYTES), &version);
+    if (err != QK_OK) {
+        secret_free(bytes);
+        return err;
+    }
+    secret_free(version->key);
+    version->key = bytes;
+    return QK_OK;
+}
+
+/* Opens the sealed part and checks that it goes with the clear one; `out` is hash and name. */
+static enum qk_err info_open(const struct keyring *keyring, struct bytes name, struct bytes clear,
+                             struct bytes sealed, struct buf *out)
+{
+    uint8_t hash[HASH_BYTES];
+    enum qk_err err = keyring_unwrap_text(keyring, name, sealed, out);
+
+    if (err != QK_OK)
+        return err;
+    hash_compute(&clear, 1, hash);
+    if (out->len <= HASH_BYTES || out->len > HASH_BYTES + KEY_NAME_BYTES_MAX ||
+        memcmp(out->data, hash, sizeof hash) != 0)
+        return QK_ERR_CORRUPT;
+    return QK_OK;
+}
+
+static enum qk_err info_versions(struct data_key *key, struct bytes list)
+{
+    struct reader reader = reader_of(list);
+
+    while (reader.at < list.len) {
+        uint32_t number = reader_u32(&reader);
+        uint8_t state = reader_u8(&reader);
+        struct key_version *version;
+        enum qk_err err;
+
+        if (state < KEY_ACTIVE || state > KEY_DESTROYED)
+            return QK_ERR_CORRUPT;
+        err = keyring_version_ensure(key, number, &version);
+        if (err != QK_OK)
+            return err;
+        version->state = state;
+    }
+    return QK_OK;
+}
+
+static enum qk_err add_info(struct keyring *keyring, struct bytes name, struct bytes value)
+{
+    struct buf plain = BUF_SECRET_INIT(HASH_BYTES + KEY_NAME_BYTES_MAX);
+    struct reader reader = reader_of(value);
+    uint8_t format = reader_u8(&reader);
+    uint32_t active = reader_u32(&reader);
+    size_t n = reader_u16(&reader);
+    struct bytes list = reader_bytes(&reader, 5 * n);
+    struct bytes clear = bytes_slice(value, 0, reader.at);
+    struct bytes sealed = reader_blob(&reader, INFO_SEALED_BYTES_MAX);
+    struct data_key *key = NULL;
+    enum qk_err err = QK_ERR_CORRUPT;
+
+    if (reader_error(&reader) == QK_OK && format != INFO_FORMAT)
+        err = QK_ERR_UNSUPPORTED;
+    if (reader_end(&reader) != QK_OK || format != INFO_FORMAT)
+        goto out;
+    err = info_open(keyring, name, clear, sealed, &plain);
+    if (err == QK_OK)
+        err = keyring_key_ensure(keyring, name.data + 4, &key);
+    if (err == QK_OK)
+        err = info_versions(key, list);
+    if (err != QK_OK)
+        goto out;
+    key->active = active;
+    key->name_len = plain.len - HASH_BYTES;
+    memcpy(key->name, plain.data + HASH_BYTES, key->name_len);
+
+out:
+    buf_fini(&plain);
+    return err;
+}
+
+enum qk_err keyring_add(struct keyring *keyring, struct bytes name, struct bytes value)
+{
+    for (size_t i = 0; i < SYSTEM_KEYS_N; i++)
+        if (bytes_equal(name, bytes_str(keyring_system_name(i))))
+            return add_system(keyring, i, name, value);
+    if (!bytes_starts_with(name, bytes_str("key/")))
+        return QK_OK;
+    if (name.len == NAME_KEY_BYTES)
+        return add_info(keyring, name, value);
+    return name.len == NAME_VERSION_BYTES ? add_version(keyring, name, value) : QK_OK;
+}
+
+enum qk_err keyring_load(const uint8_t cluster[static CLUSTER_ID_BYTES], const struct secret *mk,
+                         uint32_t mk_version, const struct bytes *names, const struct bytes *values,
+                         size_t n, struct keyring **ret_keyring)
+{
+    struct keyring *keyring;
+    enum qk_err err = keyring_open(cluster, mk, mk_version, &keyring);
+
+    if (err != QK_OK)
+        return err;
+    for (size_t i = 0; i < n && err == QK_OK; i++)
+        err = keyring_add(keyring, names[i], values[i]);
+    if (err == QK_OK)
+        err = keyring_complete(keyring);
+    if (err != QK_OK) {
+        keyring_close(keyring);
+        return err;
+    }
+    *ret_keyring = keyring;
+    return QK_OK;
+}
+
+/* --- D and P of members that may be away --- */
+
+enum qk_err keyring_seal_halves(const struct keyring *keyring,
+                                const uint8_t node[static NODE_ID_BYTES], uint64_t gen,
+                                const struct secret *d, const struct secret *p,
+                                struct keyring_record *ret_record)
+{
+    uint8_t name[KEYRING_NAME_BYTES_MAX];
+    size_t name_len = keyring_halves_name(node, gen, name);
+    struct secret *both;
+    uint8_t *at;
+    enum qk_err err;
+
+    assert(secret_len(d) == KEY_BYTES && secret_len(p) == KEY_BYTES);
+    if (secret_is_wiped(d) || secret_is_wiped(p))
+        return QK_ERR_SEALED;
+    err = secret_new_zero(2 * (size_t)KEY_BYTES, &both);
+    if (err != QK_OK)
+        return err;
+    at = secret_borrow_mut(both);
+    memcpy(at, secret_borrow(d), KEY_BYTES);
+    memcpy(at + KEY_BYTES, secret_borrow(p), KEY_BYTES);
+    secret_return(d);
+    secret_return(p);
+    secret_return_mut(both);
+    record_begin(ret_record, name, name_len);
+    err = keyring_wrap(keyring, record_name(ret_record), both, &ret_record->value);
+    secret_free(both);
+    if (err != QK_OK)
+        buf_fini(&ret_record->value);
+    return err;
+}
+
+enum qk_err keyring_open_halves(const struct keyring *keyring, struct bytes name,
+                                struct bytes value, struct secret **ret_d, struct secret **ret_p)
+{
+    struct secret *both, *d = NULL, *p = NULL;
+    const uint8_t *at;
+    enum qk_err err;
+
+    if (name.len != NAME_HALVES_BYTES || !bytes_starts_with(name, bytes_str("dp/")))
+        return QK_ERR_INVALID;
+    err = keyring_unwrap(keyring, name, value, 2 * (size_t)KEY_BYTES, &both);
+    if (err != QK_OK)
+        return err;
+    at = secret_borrow(both);
+    err = secret_new_copy(at, KEY_BYTES, &d);
+    if (err == QK_OK)
+        err = secret_new_copy(at + KEY_BYTES, KEY_BYTES, &p);
+    secret_return(both);
+    secret_free(both);
+    if (err != QK_OK) {
+        secret_free(d);
+        return err;
+    }
+    *ret_d = d;
+    *ret_p = p;
+    return QK_OK;
+}
