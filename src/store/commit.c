@@ -3,12 +3,17 @@
 #include "store/db.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A piece: rows, and pages of their values, so that a transaction stays a few milliseconds. */
 #define FREE_COST_MAX 2000
 #define COST_BYTES 4096
+#define PROBE_BYTES (1 * MIB)
 
 struct commit {
     struct db *db;
@@ -301,6 +306,25 @@ static int commit_all(struct commit *commit, const struct pending_batch *batch,
     return rc;
 }
 
+/* LMDB calls a short write EIO, which is how a disk that fills up in the middle of one looks: only
+ * trying tells. Writes and removes a file beside the store. */
+static bool disk_refuses(const char *path)
+{
+    static const uint8_t zeros[PROBE_BYTES];
+    char probe[DB_PATH_BYTES_MAX + 16];
+    bool refused;
+    int fd;
+
+    (void)snprintf(probe, sizeof probe, "%s-probe", path);
+    fd = open(probe, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == ENOSPC || errno == EDQUOT;
+    refused = write(fd, zeros, sizeof zeros) != (ssize_t)sizeof zeros || fsync(fd) != 0;
+    (void)close(fd);
+    (void)unlink(probe);
+    return refused;
+}
+
 void db_commit(struct db *db, const struct pending_batch *batch, struct db_outcome *ret_outcome)
 {
     struct commit commit = {.db = db};
@@ -313,6 +337,8 @@ void db_commit(struct db *db, const struct pending_batch *batch, struct db_outco
         memset(&db->freeing, 0, sizeof db->freeing);
         ret_outcome->freed_n = 0;
     }
+    if (rc == EIO && disk_refuses(db->path))
+        rc = ENOSPC;
     ret_outcome->map_full = rc == MDB_MAP_FULL;
     ret_outcome->err = db_err(rc);
     ret_outcome->duration_us = now_us() - began;

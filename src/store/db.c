@@ -34,6 +34,7 @@ enum qk_err db_err(int rc)
     case MDB_MAP_FULL:
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return QK_ERR_FULL;
     case ENOMEM:
         return QK_ERR_NOMEM;
