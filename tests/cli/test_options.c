@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "cli/credentials.h"
 #include "cli/number.h"
 #include "cli/options.h"
+#include "quorumkeep/version.h"
 
 #define ARGV(...) (char *[]){__VA_ARGS__}, (int)(sizeof((char *[]){__VA_ARGS__}) / sizeof(char *))
 
@@ -150,4 +152,14 @@ Test(credentials, basic_is_that_of_rfc_7617)
     cr_assert_eq(credential_basic("Aladdin", bytes_str("open sesame"), &out), QK_OK);
     cr_assert(bytes_equal(buf_bytes(&out), bytes_str("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")));
     buf_fini(&out);
+}
+
+Test(version, of_the_headers_is_that_of_the_build)
+{
+    char text[64];
+
+    cr_assert_str_eq(QUORUMKEEP_VERSION, QK_VERSION);
+    (void)snprintf(text, sizeof(text), "%d.%d.%d", QUORUMKEEP_VERSION_MAJOR,
+                   QUORUMKEEP_VERSION_MINOR, QUORUMKEEP_VERSION_PATCH);
+    cr_assert_str_eq(text, QUORUMKEEP_VERSION);
 }
