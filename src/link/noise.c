@@ -67,6 +67,8 @@ static enum qk_err mix_key_and_hash(struct noise *noise, const struct secret *ps
 
     if (psk == NULL || secret_len(psk) != NOISE_KEY_BYTES)
         return QK_ERR_INVALID;
+    if (secret_is_wiped(psk))
+        return QK_ERR_SEALED;
     key = secret_borrow(psk);
     err = noise_hkdf(noise->chaining_key, bytes_of(key, NOISE_KEY_BYTES), 3, outputs);
     secret_return(psk);
