@@ -1,7 +1,6 @@
 #include "service/cluster.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/hub.h"
-#include "store/store.h"
 
 uint64_t hub_now_ms(const struct cluster *cluster)
 {
@@ -58,149 +56,6 @@ void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
     buf_fini(&out);
 }
 
-/* --- records --------------------------------------------------------------------------------- */
-
-static bool sys_get(struct cluster *cluster, const char *name, struct record *ret_record)
-{
-    struct record_key key = record_system(RECORD_SYS, name);
-
-    return store_get(cluster->service->store, record_key_bytes(&key), ret_record) == QK_OK;
-}
-
-static void read_settings(struct cluster *cluster)
-{
-    struct record record;
-
-    if (!sys_get(cluster, RECORD_CLUSTER, &record))
-        return;
-    if (system_cluster_decode(record.value, &cluster->info) == QK_OK)
-        cluster->has_settings = true;
-    else
-        log_error("cluster", "the record of the cluster's settings is damaged");
-}
-
-static void audit_deal(struct cluster *cluster, const char *event)
-{
-    char deal[2 * DEAL_ID_BYTES + 1];
-    char epoch[24], members[16];
-
-    hex_encode(cluster->record->deal, DEAL_ID_BYTES, deal);
-    snprintf(epoch, sizeof(epoch), "%" PRIu64, cluster->record->epoch);
-    snprintf(members, sizeof(members), "%zu", cluster->record->n);
-    audit_event(cluster->service->audit, event, "deal", deal, "epoch", epoch, "members", members,
-                NULL);
-}
-
-static void read_deal(struct cluster *cluster)
-{
-    struct deal_record *parsed = NULL;
-    struct record record;
-    enum qk_err err;
-
-    if (!sys_get(cluster, RECORD_DEAL, &record) || record.version == cluster->deal_version)
-        return;
-    err = deal_record_parse(record.value, &parsed);
-    if (err != QK_OK) {
-        log_error("cluster", "store.mdb: the deal record is damaged: %s", qk_err_text(err));
-        return;
-    }
-    cluster->deal_version = record.version;
-    if (cluster->record != NULL && parsed->epoch <= cluster->record->epoch) {
-        deal_record_free(parsed);
-        return;
-    }
-    deal_record_free(cluster->record);
-    cluster->record = parsed;
-    cluster->counters.deals_n++;
-    audit_deal(cluster, "deal");
-    hub_seal_deal(cluster);
-}
-
-static void read_rest(struct cluster *cluster)
-{
-    struct record record;
-
-    if (sys_get(cluster, SYSTEM_DEAL_INFO, &record) &&
-        system_deal_info_decode(record.value, &cluster->deal_info) != QK_OK)
-        log_error("cluster", "store.mdb: the record deal_info is damaged");
-    cluster->begin_version =
-        sys_get(cluster, RECORD_DEAL_BEGIN, &record) ? record.version : cluster->begin_version;
-    if (sys_get(cluster, RECORD_DEAL_FINAL, &record) && record.value.len == DEAL_ID_BYTES &&
-        record.version != cluster->final_version) {
-        cluster->final_version = record.version;
-        memcpy(cluster->final_deal, record.value.data, DEAL_ID_BYTES);
-        if (cluster->record != NULL)
-            audit_deal(cluster, "deal_final");
-    }
-}
-
-static void position(struct cluster *cluster)
-{
-    struct seal_event event = {.kind = SEAL_EV_POSITION};
-
-    if (cluster->service->consensus == NULL)
-        return;
-    event.term = consensus_term(cluster->service->consensus);
-    event.index = consensus_applied(cluster->service->consensus);
-    hub_seal(cluster, &event);
-}
-
-static void refresh(void *arg)
-{
-    struct cluster *cluster = arg;
-
-    if (cluster->stopped || !cluster->booted)
-        return;
-    read_settings(cluster);
-    read_rest(cluster);
-    hub_members_publish(cluster);
-    read_deal(cluster);
-    position(cluster);
-    hub_deal(cluster, DEALING_EV_FACTS);
-    hub_deal_erase(cluster);
-    hub_note_open(cluster);
-    hub_init_changed(cluster);
-    hub_joiner_changed(cluster);
-}
-
-void hub_refresh_soon(struct cluster *cluster)
-{
-    if (!cluster->stopped)
-        timer_start(cluster->refresh_timer, 0);
-}
-
-static void on_record(void *arg, struct bytes key)
-{
-    struct cluster *cluster = arg;
-    enum record_space space;
-
-    if (cluster->stopped)
-        return;
-    if (key.len == 0) {
-        hub_members_changed(cluster, key);
-        hub_keyring_changed(cluster, key);
-    } else if (record_key_space(key, &space) && space == RECORD_KEYRING) {
-        hub_keyring_changed(cluster, key);
-        return;
-    } else
-        hub_members_changed(cluster, key);
-    hub_refresh_soon(cluster);
-}
-
-static enum qk_err watch(struct cluster *cluster)
-{
-    uint8_t sys[DATABASE_ID_BYTES], keyring[DATABASE_ID_BYTES];
-    enum qk_err err;
-
-    record_space_id(RECORD_SYS, sys);
-    record_space_id(RECORD_KEYRING, keyring);
-    err = store_watch(cluster->service->store, bytes_of(sys, sizeof(sys)), on_record, cluster);
-    if (err != QK_OK)
-        return err;
-    return store_watch(cluster->service->store, bytes_of(keyring, sizeof(keyring)), on_record,
-                       cluster);
-}
-
 /* --- life ------------------------------------------------------------------------------------ */
 
 static enum qk_err timers_new(struct cluster *cluster)
@@ -211,7 +66,7 @@ static enum qk_err timers_new(struct cluster *cluster)
     if (err == QK_OK)
         err = timer_new(loop, hub_deal_tick, cluster, &cluster->deal_timer);
     if (err == QK_OK)
-        err = timer_new(loop, refresh, cluster, &cluster->refresh_timer);
+        err = timer_new(loop, hub_refresh, cluster, &cluster->refresh_timer);
     if (err == QK_OK)
         err = timer_new(loop, hub_join_tick, cluster, &cluster->join_timer);
     return err;
@@ -270,7 +125,7 @@ enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_re
     err = cluster->ops.start_member(cluster->ops.arg, founder, cluster->boot_id, ret_reason);
     if (err != QK_OK)
         return err;
-    err = watch(cluster);
+    err = hub_watch(cluster);
     if (err != QK_OK) {
         snprintf(ret_reason, CLUSTER_REASON_BYTES, "the records could not be watched: %s",
                  qk_err_text(err));
@@ -331,8 +186,7 @@ void hub_discard(struct cluster *cluster)
     cluster->discarding = true;
     log_warn("cluster", "this node never became part of a deal: back to uninitialised");
     audit_event(cluster->service->audit, "discarded", "why", "no deal", NULL);
-    if (cluster->service->store != NULL)
-        store_unwatch(cluster->service->store, on_record, cluster);
+    hub_unwatch(cluster);
     hub_wipe(cluster);
     timer_stop(cluster->seal_timer);
     timer_stop(cluster->deal_timer);
@@ -397,8 +251,8 @@ void cluster_stop(struct cluster *cluster)
     hub_init_fail(cluster, QK_ERR_CLOSED, "the node is stopping");
     hub_joiner_stop(cluster);
     cluster->stopped = true;
-    if (cluster->service->store != NULL && cluster->booted)
-        store_unwatch(cluster->service->store, on_record, cluster);
+    if (cluster->booted)
+        hub_unwatch(cluster);
     timer_stop(cluster->seal_timer);
     timer_stop(cluster->deal_timer);
     timer_stop(cluster->refresh_timer);
@@ -445,153 +299,6 @@ void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
             timer_free(timers[i], timer_gone, cluster);
         }
     timer_gone(cluster);
-}
-
-/* --- what comes from below ------------------------------------------------------------------- */
-
-static void link_event(struct cluster *cluster, enum seal_event_kind kind, const uint8_t *node_id,
-                       bool known)
-{
-    struct seal_event event = {.kind = kind, .known = known};
-    struct hub_member *member = hub_member_find(cluster, node_id);
-
-    if (cluster->stopped || !cluster->booted)
-        return;
-    memcpy(event.node_id, node_id, NODE_ID_BYTES);
-    if (member != NULL && kind != SEAL_EV_CLONE)
-        member->known = kind == SEAL_EV_LINK_UP && known;
-    hub_seal(cluster, &event);
-    hub_deal(cluster, DEALING_EV_FACTS);
-}
-
-void cluster_link_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known)
-{
-    link_event(arg, SEAL_EV_LINK_UP, node_id, known);
-}
-
-void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
-{
-    link_event(arg, SEAL_EV_LINK_DOWN, node_id, false);
-}
-
-void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES])
-{
-    link_event(arg, SEAL_EV_CLONE, node_id, true);
-}
-
-void cluster_link_refused(void *arg, const char *address, const uint8_t *token_id, enum qk_err err)
-{
-    struct cluster *cluster = arg;
-    char token[2 * TOKEN_ID_BYTES + 1] = "";
-
-    if (token_id != NULL)
-        hex_encode(token_id, TOKEN_ID_BYTES, token);
-    audit_event(cluster->service->audit, token_id != NULL ? "join_refused" : "link_refused",
-                "address", address, "token", token_id != NULL ? token : NULL, "why",
-                qk_err_text(err), NULL);
-}
-
-void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struct bytes message)
-{
-    struct cluster *cluster = arg;
-    struct peer_message *decoded;
-
-    if (cluster->stopped || !cluster->booted)
-        return;
-    decoded = malloc(sizeof(*decoded)); /* a JOIN_ACCEPT is some kilobytes */
-    if (decoded == NULL)
-        return;
-    if (peer_decode(message, decoded) != QK_OK)
-        log_debug("cluster", "a malformed message was dropped");
-    else if (decoded->kind <= PEER_RECORD)
-        hub_seal_message(cluster, node_id, decoded);
-    else if (decoded->kind <= PEER_ACK)
-        hub_deal_message(cluster, node_id, decoded);
-    else
-        hub_join_message(cluster, node_id, decoded);
-    secret_wipe(decoded, sizeof(*decoded));
-    free(decoded);
-}
-
-/* A founder alone, restarted after a first deal that never came to be, becomes uninitialised. */
-static void check_void(struct cluster *cluster)
-{
-    const struct node_sec *sec = cluster->service->node_sec;
-
-    if (cluster->discard_checked || cluster->founder || sec == NULL || sec->x != 1 ||
-        cluster->seal.state == SEAL_UNSEALED)
-        return;
-    cluster->discard_checked = true;
-    refresh(cluster);
-    if (cluster->deal_version == 0 && cluster->final_version == 0 && cluster->record == NULL)
-        hub_discard(cluster);
-}
-
-static void leader_ready(void *arg, enum qk_err err, uint64_t index)
-{
-    struct cluster *cluster = arg;
-
-    (void)index;
-    cluster->reading = false;
-    if (cluster->stopped || !cluster->booted || cluster->service->consensus == NULL)
-        return;
-    if (err == QK_OK && consensus_role(cluster->service->consensus) == CONSENSUS_LEADER) {
-        cluster->leader_term = consensus_term(cluster->service->consensus);
-        check_void(cluster);
-    }
-    if (cluster->booted)
-        cluster_consensus_changed(cluster);
-}
-
-static void transferred(void *arg, enum qk_err err)
-{
-    struct cluster *cluster = arg;
-
-    cluster->transferring = false;
-    if (err != QK_OK && err != QK_ERR_CLOSED)
-        log_debug("cluster", "leadership was not handed on: %s", qk_err_text(err));
-}
-
-/* A sealed leader can evaluate no write: an unsealed voter takes over. */
-static void hand_on(struct cluster *cluster)
-{
-    struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
-    size_t n = consensus_members(cluster->service->consensus, raft, CONSENSUS_MEMBERS_MAX);
-    uint64_t now_ms = hub_now_ms(cluster);
-
-    if (cluster->transferring || now_ms < cluster->transfer_next_ms)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        const struct hub_member *member = hub_member_of_raft(cluster, raft[i].id);
-        const struct seal_peer *peer =
-            member != NULL ? seal_peer_find(&cluster->seal, member->node_id) : NULL;
-
-        if (!raft[i].voter || peer == NULL || !seal_peer_live(peer, now_ms) ||
-            peer->hello.state != SEAL_UNSEALED)
-            continue;
-        cluster->transfer_next_ms = now_ms + HUB_TRANSFER_MS;
-        if (consensus_transfer(cluster->service->consensus, raft[i].id, transferred, cluster) ==
-            QK_OK)
-            cluster->transferring = true;
-        return;
-    }
-}
-
-void cluster_consensus_changed(void *arg)
-{
-    struct cluster *cluster = arg;
-    struct consensus *consensus = cluster->service->consensus;
-
-    if (cluster->stopped || !cluster->booted || consensus == NULL)
-        return;
-    if (consensus_role(consensus) == CONSENSUS_LEADER) {
-        if (cluster->leader_term != consensus_term(consensus) && !cluster->reading)
-            cluster->reading =
-                consensus_read(consensus, HUB_READ_MS, leader_ready, cluster) == QK_OK;
-        if (cluster->seal.state != SEAL_UNSEALED && cluster->seal.state != SEAL_UNINITIALISED)
-            hand_on(cluster);
-    }
-    hub_refresh_soon(cluster);
 }
 
 /* --- who is who, and state ------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 struct exchange;
 struct init;
+struct record;
 struct joiner;
 
 #define HUB_OUTCOMES_MAX 8
@@ -130,8 +131,11 @@ uint64_t hub_now_ms(const struct cluster *cluster);
 MUST_USE enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_reason);
 /* Back to uninitialised: keys wiped, node.sec destroyed, parts closed and removed. */
 void hub_discard(struct cluster *cluster);
-/* Reads the small records again in the loop's next turn. */
+/* records.c: reads the small records again, now or in the loop's next turn. */
+void hub_refresh(void *arg);
 void hub_refresh_soon(struct cluster *cluster);
+MUST_USE enum qk_err hub_watch(struct cluster *cluster);
+void hub_unwatch(struct cluster *cluster);
 /* Sends one message; loss is fine. */
 void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
               const struct peer_message *message);
@@ -151,6 +155,14 @@ void hub_members_load(struct cluster *cluster);
 void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept);
 void hub_members_publish(struct cluster *cluster); /* to link and seal machine */
 
+/* --- open_or_why.c -------------------------------------------------------------------------- */
+
+bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id);
+/* Self, or a peer that answered a fresh nonce. */
+bool hub_is_live(const struct cluster *cluster, const uint8_t *node_id);
+/* Since its last sign of life; UINT64_MAX: never in this process. */
+uint64_t hub_seen_ms(const struct cluster *cluster, const uint8_t *node_id);
+
 /* --- unseal.c ------------------------------------------------------------------------------- */
 
 /* Steps the seal machine and carries out what it says, outcomes included. */
@@ -161,6 +173,11 @@ void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message);
 /* The deal record of the own log changed. */
 void hub_seal_deal(struct cluster *cluster);
+/* The current or the candidate record, whichever has that id; NULL if neither. */
+const struct deal_record *hub_record_of(const struct cluster *cluster, const uint8_t *deal_id);
+void hub_seal_send(struct cluster *cluster, const struct seal_effect *effect);
+void hub_combine_failed(struct cluster *cluster, enum qk_err err, uint32_t bad_x);
+void hub_share_drop(struct cluster *cluster, uint32_t x);
 /* Wipes every key that the hub holds; the machine is not asked. */
 void hub_wipe(struct cluster *cluster);
 /* Fills a keyring from the store and opens the catalog, then SEAL_EV_COMBINED. */
@@ -181,6 +198,11 @@ void hub_deal_gens_init(struct cluster *cluster);
 /* Erases generations that are no longer needed, once what allows it is durable. */
 void hub_deal_erase(struct cluster *cluster);
 void hub_deal_wipe(struct cluster *cluster);
+void hub_deal_event(struct cluster *cluster, struct dealing_event *event);
+/* Keeps what a member gave for the attempt; takes over `d` and `p`. */
+void hub_part_keep(struct cluster *cluster, const uint8_t *node_id, uint64_t attempt, uint64_t gen,
+                   struct secret *d, struct secret *p);
+void hub_part_arrived(struct cluster *cluster, const uint8_t *node_id, uint64_t attempt);
 struct hub_part *hub_part_find(struct cluster *cluster, const uint8_t *node_id);
 /* The version of a record; 0: absent. */
 uint64_t hub_version_of(struct cluster *cluster, const struct record_key *key);
@@ -188,6 +210,14 @@ uint64_t hub_version_of(struct cluster *cluster, const struct record_key *key);
 void hub_deal_propose(struct cluster *cluster, uint32_t ticket, struct wire_command *command);
 /* That step could not even be proposed. */
 void hub_deal_failed(struct cluster *cluster, uint32_t ticket, enum qk_err err);
+
+/* --- deal_member.c -------------------------------------------------------------------------- */
+
+/* This node's generation for the attempt, made if need be. QK_ERR_NOT_FOUND: nothing to say now. */
+MUST_USE enum qk_err hub_deal_gen_for(struct cluster *cluster, uint64_t attempt, uint64_t *ret_gen);
+/* The own share of that deal is open. */
+bool hub_deal_is_checked(const struct cluster *cluster, const uint8_t *deal_id);
+void hub_deal_ack_self(struct cluster *cluster);
 
 /* --- deal_build.c --------------------------------------------------------------------------- */
 
@@ -198,6 +228,17 @@ void hub_deal_build(struct cluster *cluster, const struct dealing_effect *effect
 
 void hub_init_changed(struct cluster *cluster); /* leadership or records moved */
 void hub_init_fail(struct cluster *cluster, enum qk_err err, const char *reason);
+/* The token's record, if it is good: QK_ERR_NOT_FOUND, QK_ERR_EXPIRED. `ret_token` points into it.
+ */
+MUST_USE enum qk_err hub_join_token_read(struct cluster *cluster, const uint8_t *token_id,
+                                         struct record *ret_record, struct system_token *ret_token);
+/* Decides on the request of cluster->joins[slot] and answers it; on the leader. */
+void hub_join_admit(struct cluster *cluster, unsigned slot, const uint8_t *token_id,
+                    const struct peer_join_request *join);
+/* `token_id` NULL: not audited. */
+void hub_join_slot_refuse(struct cluster *cluster, unsigned at, const uint8_t *token_id,
+                          enum qk_err err, const char *reason);
+void hub_join_slot_accept(struct cluster *cluster, unsigned at, const struct system_member *info);
 void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message);
 void hub_join_tick(void *arg);

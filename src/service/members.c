@@ -99,8 +99,11 @@ static void provisional_set(struct cluster *cluster, const struct peer_join_acce
 {
     for (unsigned i = 0; i < accept->members_n; i++) {
         const struct peer_join_member *told = &accept->members[i];
-        struct hub_member *member = member_make(cluster, told->node_id);
+        struct hub_member *member;
 
+        if (memcmp(told->node_id, cluster->service->node_id, NODE_ID_BYTES) == 0)
+            continue;
+        member = member_make(cluster, told->node_id);
         if (member == NULL || member->version > 0)
             continue;
         member->info.raft_id = told->raft_id;

@@ -13,14 +13,11 @@
 
 #include "base/encode.h"
 #include "base/log.h"
-#include "keys/keyring.h"
 #include "link/link.h"
 #include "service/audit.h"
-#include "service/catalog.h"
 #include "service/hub.h"
-#include "store/store.h"
 
-static const struct deal_record *record_of(const struct cluster *cluster, const uint8_t *deal_id)
+const struct deal_record *hub_record_of(const struct cluster *cluster, const uint8_t *deal_id)
 {
     if (cluster->record != NULL && memcmp(cluster->record->deal, deal_id, DEAL_ID_BYTES) == 0)
         return cluster->record;
@@ -71,7 +68,7 @@ static enum qk_err open_slot(struct cluster *cluster, const struct deal_record *
 static void do_open_share(struct cluster *cluster, const struct seal_effect *effect)
 {
     struct seal_event event = {.kind = SEAL_EV_OPENED};
-    const struct deal_record *record = record_of(cluster, effect->deal_id);
+    const struct deal_record *record = hub_record_of(cluster, effect->deal_id);
     struct secret *share = NULL;
     char from[NODE_NAME_BYTES_MAX + 1];
     enum qk_err err = QK_ERR_NOT_FOUND;
@@ -94,7 +91,7 @@ static void do_open_share(struct cluster *cluster, const struct seal_effect *eff
 
 /* --- shares ---------------------------------------------------------------------------------- */
 
-static void share_drop(struct cluster *cluster, uint32_t x)
+void hub_share_drop(struct cluster *cluster, uint32_t x)
 {
     for (unsigned i = 0; i < cluster->shares_n; i++)
         if (cluster->shares_x[i] == x) {
@@ -110,7 +107,7 @@ static void do_keep_share(struct cluster *cluster, const struct seal_effect *eff
 {
     struct secret *share = NULL;
 
-    share_drop(cluster, effect->x);
+    hub_share_drop(cluster, effect->x);
     if (cluster->shares_n == NODES_MAX ||
         secret_new_copy(effect->key.data, effect->key.len, &share) != QK_OK) {
         log_error("seal", "no room for a share");
@@ -138,7 +135,7 @@ static size_t shares_gather(const struct cluster *cluster, const struct secret *
     return n;
 }
 
-static void combine_failed(struct cluster *cluster, enum qk_err err, uint32_t bad_x)
+void hub_combine_failed(struct cluster *cluster, enum qk_err err, uint32_t bad_x)
 {
     struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false, .x = bad_x};
     char name[NODE_NAME_BYTES_MAX + 1] = "an unknown node";
@@ -171,235 +168,12 @@ static void do_combine(struct cluster *cluster)
     for (size_t i = 0; i < bad.n && err == QK_OK; i++)
         log_error("seal", "the share at x %" PRIu32 " does not fit the deal", bad.x[i]);
     if (err != QK_OK) {
-        combine_failed(cluster, err, bad.n > 0 ? bad.x[0] : 0);
+        hub_combine_failed(cluster, err, bad.n > 0 ? bad.x[0] : 0);
         return;
     }
     secret_free(cluster->mk);
     cluster->mk = mk;
     hub_open(cluster);
-}
-
-/* --- keyring and catalog --------------------------------------------------------------------- */
-
-static void opening_failed(struct cluster *cluster, enum qk_err err, const char *what)
-{
-    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
-
-    log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
-    catalog_close(cluster->service);
-    keyring_close(cluster->opening);
-    cluster->opening = NULL;
-    keyring_close(cluster->service->keyring);
-    cluster->service->keyring = NULL;
-    secret_free(cluster->mk);
-    cluster->mk = NULL;
-    hub_seal(cluster, &event);
-}
-
-static void catalog_opened(void *arg, enum qk_err err)
-{
-    struct cluster *cluster = arg;
-    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
-
-    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->service->keyring == NULL)
-        return;
-    if (err != QK_OK) {
-        opening_failed(cluster, err, "the catalog");
-        return;
-    }
-    cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
-    log_info("seal", "unsealed %.1f ms after the last share arrived",
-             (double)cluster->counters.unsealed_us / 1000.0);
-    hub_seal(cluster, &event);
-}
-
-static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring)
-{
-    uint8_t space[DATABASE_ID_BYTES];
-    struct store_cursor *cursor = NULL;
-    struct store_row row;
-    enum qk_err err;
-
-    record_space_id(RECORD_KEYRING, space);
-    err = store_cursor_open_prefix(cluster->service->store, bytes_of(space, sizeof(space)), false,
-                                   &cursor);
-    while (err == QK_OK) {
-        err = store_cursor_next(cursor, &row);
-        if (err == QK_OK)
-            err = keyring_add(keyring, record_key_name(row.key), row.record.value);
-    }
-    store_cursor_close(cursor);
-    return err == QK_ERR_NOT_FOUND ? keyring_complete(keyring) : err;
-}
-
-static void keyring_flushed(void *arg, enum qk_err err)
-{
-    struct cluster *cluster = arg;
-
-    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->opening == NULL)
-        return;
-    if (err == QK_OK)
-        err = keyring_fill(cluster, cluster->opening);
-    if (err != QK_OK) {
-        opening_failed(cluster, err, "the keyring");
-        return;
-    }
-    keyring_close(cluster->service->keyring);
-    cluster->service->keyring = cluster->opening;
-    cluster->opening = NULL;
-    err = catalog_open(cluster->service, catalog_opened, cluster);
-    if (err != QK_OK)
-        opening_failed(cluster, err, "the catalog");
-}
-
-void hub_open(struct cluster *cluster)
-{
-    enum qk_err err;
-
-    keyring_close(cluster->opening);
-    cluster->opening = NULL;
-    err = keyring_open(cluster->service->cluster_id, cluster->mk, cluster->record->mk_version,
-                       &cluster->opening);
-    if (err != QK_OK) {
-        combine_failed(cluster, err, 0);
-        return;
-    }
-    store_flush(cluster->service->store, keyring_flushed, cluster);
-}
-
-void hub_keyring_changed(struct cluster *cluster, struct bytes key)
-{
-    struct record record;
-    enum qk_err err;
-
-    if (cluster->service->keyring == NULL)
-        return;
-    if (key.len == 0)
-        err = keyring_fill(cluster, cluster->service->keyring);
-    else if (store_get(cluster->service->store, key, &record) == QK_OK)
-        err = keyring_add(cluster->service->keyring, record_key_name(key), record.value);
-    else
-        return;
-    if (err != QK_OK && err != QK_ERR_STALE)
-        log_error("seal", "a keyring record is damaged: %s", qk_err_text(err));
-}
-
-/* --- closing --------------------------------------------------------------------------------- */
-
-void hub_wipe(struct cluster *cluster)
-{
-    catalog_close(cluster->service);
-    keyring_close(cluster->opening);
-    cluster->opening = NULL;
-    keyring_close(cluster->service->keyring);
-    cluster->service->keyring = NULL;
-    secret_free(cluster->mk);
-    cluster->mk = NULL;
-    secret_free(cluster->own_share);
-    cluster->own_share = NULL;
-    while (cluster->shares_n > 0)
-        share_drop(cluster, cluster->shares_x[0]);
-    hub_deal_wipe(cluster);
-    secret_stack_burn();
-    hub_note_open(cluster);
-}
-
-void hub_note_open(struct cluster *cluster)
-{
-    bool open = service_is_open(cluster->service);
-
-    if (open == cluster->opened)
-        return;
-    cluster->opened = open;
-    if (open && cluster->ops.opened != NULL)
-        cluster->ops.opened(cluster->ops.arg);
-    if (!open && cluster->ops.closed != NULL)
-        cluster->ops.closed(cluster->ops.arg);
-}
-
-/* --- messages -------------------------------------------------------------------------------- */
-
-/* This node's P of its generation in the record makes a(i<-j) for the member at x. */
-static enum qk_err release_make(struct cluster *cluster, const struct seal_effect *effect,
-                                struct secret **ret_release)
-{
-    const struct deal_record *record = record_of(cluster, effect->deal_id);
-    const struct node_sec_generation *gen = node_sec_find(cluster->service->node_sec, effect->gen);
-    size_t i, j;
-    enum qk_err err;
-
-    if (record == NULL)
-        return QK_ERR_NOT_FOUND;
-    if (gen == NULL)
-        return QK_ERR_STALE;
-    err = deal_record_find_x(record, effect->x, &i);
-    if (err == QK_OK)
-        err = deal_record_find(record, cluster->service->node_id, &j);
-    return err == QK_OK ? deal_release(record, gen->p, i, j, ret_release) : err;
-}
-
-static void send_release(struct cluster *cluster, const struct seal_effect *effect)
-{
-    struct peer_message message = {.kind = PEER_RELEASE};
-    struct secret *release = NULL;
-    enum qk_err err = release_make(cluster, effect, &release);
-
-    if (err != QK_OK) {
-        log_error("seal", "a release could not be made: %s", qk_err_text(err));
-        return;
-    }
-    message.as.release = effect->as.release;
-    message.as.release.key = bytes_of(secret_borrow(release), secret_len(release));
-    hub_send(cluster, effect->node_id, effect->by_record, &message);
-    secret_return(release);
-    secret_free(release);
-}
-
-static void send_share(struct cluster *cluster, const struct seal_effect *effect)
-{
-    struct peer_message message = {.kind = PEER_SHARE};
-
-    if (cluster->own_share == NULL)
-        return;
-    message.as.share = effect->as.share;
-    message.as.share.share =
-        bytes_of(secret_borrow(cluster->own_share), secret_len(cluster->own_share));
-    hub_send(cluster, effect->node_id, effect->by_record, &message);
-    secret_return(cluster->own_share);
-}
-
-static void send_record(struct cluster *cluster, const struct seal_effect *effect)
-{
-    struct peer_message message = {.kind = PEER_RECORD};
-    const struct deal_record *record = record_of(cluster, effect->deal_id);
-
-    if (record == NULL)
-        return;
-    message.as.record.record = deal_record_bytes(record);
-    hub_send(cluster, effect->node_id, effect->by_record, &message);
-}
-
-static void do_send(struct cluster *cluster, const struct seal_effect *effect)
-{
-    struct peer_message message = {.kind = effect->message_kind};
-
-    if (effect->message_kind == PEER_RELEASE)
-        send_release(cluster, effect);
-    else if (effect->message_kind == PEER_SHARE)
-        send_share(cluster, effect);
-    else if (effect->message_kind == PEER_RECORD)
-        send_record(cluster, effect);
-    else {
-        if (effect->message_kind == PEER_HELLO)
-            message.as.hello = effect->as.hello;
-        else if (effect->message_kind == PEER_WANT)
-            message.as.want = effect->as.want;
-        else if (effect->message_kind == PEER_DENY)
-            message.as.deny = effect->as.deny;
-        else
-            message.as.record_want = effect->as.record_want;
-        hub_send(cluster, effect->node_id, effect->by_record, &message);
-    }
 }
 
 /* --- audit ----------------------------------------------------------------------------------- */
@@ -462,7 +236,7 @@ static void perform(struct cluster *cluster, const struct seal_effect *effect)
 {
     switch (effect->kind) {
     case SEAL_DO_SEND:
-        do_send(cluster, effect);
+        hub_seal_send(cluster, effect);
         break;
     case SEAL_DO_OPEN_SHARE:
         do_open_share(cluster, effect);
@@ -471,7 +245,7 @@ static void perform(struct cluster *cluster, const struct seal_effect *effect)
         do_keep_share(cluster, effect);
         break;
     case SEAL_DO_DROP_SHARE:
-        share_drop(cluster, effect->x);
+        hub_share_drop(cluster, effect->x);
         break;
     case SEAL_DO_COMBINE:
         do_combine(cluster);

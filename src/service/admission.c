@@ -1,0 +1,257 @@
+/* The leader decides on a join: one command consumes the token, allocates x and Raft id and writes
+ * the member record; a lost race is decided again. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/encode.h"
+#include "base/log.h"
+#include "consensus/consensus.h"
+#include "service/audit.h"
+#include "service/hub.h"
+#include "store/store.h"
+
+#define JOIN_ROUNDS_MAX 8
+
+/* One request being decided by this leader. */
+struct admission {
+    struct cluster *cluster;
+    unsigned slot; /* in cluster->joins */
+    uint32_t request;
+    unsigned rounds;
+    uint8_t token_id[TOKEN_ID_BYTES];
+    uint8_t node_id[NODE_ID_BYTES];
+    struct system_member info; /* what will be its record */
+};
+
+enum qk_err hub_join_token_read(struct cluster *cluster, const uint8_t *token_id,
+                                struct record *ret_record, struct system_token *ret_token)
+{
+    struct record_key key = record_token(token_id);
+    enum qk_err err = store_get(cluster->service->store, record_key_bytes(&key), ret_record);
+
+    if (err == QK_OK)
+        err = system_token_decode(ret_record->value, ret_token);
+    if (err == QK_OK && ret_token->expiry_s <= (uint64_t)time(NULL))
+        err = QK_ERR_EXPIRED;
+    return err;
+}
+
+/* --- deciding -------------------------------------------------------------------------------- */
+
+static bool name_good(struct bytes name)
+{
+    if (name.len == 0 || name.len > NODE_NAME_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '_' || c == '.'))
+            return false;
+    }
+    return true;
+}
+
+/* What stands against it among the members, for people; NULL if nothing. */
+static const char *member_objection(const struct cluster *cluster, const struct admission *a)
+{
+    if (cluster->members_n >= NODES_MAX)
+        return "the cluster has as many members as it can";
+    for (unsigned i = 0; i < cluster->members_n; i++) {
+        const struct hub_member *member = &cluster->members[i];
+
+        if (strcmp(member->info.name, a->info.name) == 0)
+            return "a member has that name already: choose another with --name";
+        if (memcmp(member->node_id, a->node_id, NODE_ID_BYTES) == 0 ||
+            memcmp(member->info.noise_pk, a->info.noise_pk, sizeof(a->info.noise_pk)) == 0)
+            return "a member has that identity already";
+    }
+    return NULL;
+}
+
+static void admission_refuse(struct admission *a, enum qk_err err, const char *reason)
+{
+    struct cluster *cluster = a->cluster;
+
+    if (cluster->joins[a->slot].used && cluster->joins[a->slot].request == a->request)
+        hub_join_slot_refuse(cluster, a->slot, a->token_id, err, reason);
+    free(a);
+}
+
+static void admission_accept(struct admission *a)
+{
+    struct cluster *cluster = a->cluster;
+    char node[2 * NODE_ID_BYTES + 1];
+
+    hex_encode(a->node_id, NODE_ID_BYTES, node);
+    audit_event(cluster->service->audit, "join_accepted", "node", node, "name", a->info.name, NULL);
+    log_info("join", "%s may join", a->info.name);
+    if (cluster->joins[a->slot].used && cluster->joins[a->slot].request == a->request)
+        hub_join_slot_accept(cluster, a->slot, &a->info);
+    free(a);
+}
+
+static const char *token_objection(enum qk_err err)
+{
+    if (err == QK_ERR_NOT_FOUND)
+        return "this cluster knows no such token: make one with 'quorumkeep node invite'";
+    if (err == QK_ERR_EXPIRED)
+        return "the token has expired: make another with 'quorumkeep node invite'";
+    if (err == QK_ERR_EXISTS)
+        return "the token was used already: make another with 'quorumkeep node invite'";
+    return qk_err_text(err);
+}
+
+static void admission_round(struct admission *a);
+
+static void admission_applied(void *arg, enum qk_err err, uint64_t index, struct bytes result)
+{
+    struct admission *a = arg;
+
+    (void)index;
+    if (a->cluster->stopped) {
+        free(a);
+        return;
+    }
+    if (err == QK_OK)
+        err = wire_result_single(result, NULL);
+    if (err == QK_OK)
+        admission_accept(a);
+    else if (err == QK_ERR_CONFLICT && ++a->rounds < JOIN_ROUNDS_MAX)
+        admission_round(a);
+    else
+        admission_refuse(a, err,
+                         err == QK_ERR_UNKNOWN_OUTCOME
+                             ? "leadership changed meanwhile: try again with the same token"
+                             : "the join could not be recorded: try again");
+}
+
+static enum qk_err admission_command(struct admission *a, const struct record *token_record,
+                                     const struct system_token *token, struct wire_command *command)
+{
+    struct cluster *cluster = a->cluster;
+    struct record_key next_key = record_system(RECORD_SYS, RECORD_NEXT);
+    struct record_key token_key = record_token(a->token_id);
+    struct record_key member_key = record_member(a->node_id);
+    struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_token used = *token;
+    struct system_next next;
+    struct record record;
+    uint64_t token_version = token_record->version;
+    enum qk_err err;
+
+    used.used = true;
+    memcpy(used.used_by, a->info.noise_pk, sizeof(used.used_by));
+    system_token_encode(&used, &value);
+    wire_command_batch(command);
+    wire_command_put(command, record_key_bytes(&token_key), token_version + 1, 0,
+                     buf_bytes(&value));
+    err = store_get(cluster->service->store, record_key_bytes(&next_key), &record);
+    if (err == QK_OK)
+        err = system_next_decode(record.value, &next);
+    if (err != QK_OK)
+        goto out;
+    a->info.x = next.x++;
+    a->info.raft_id = next.raft_id++;
+    buf_reset(&value);
+    system_next_encode(&next, &value);
+    wire_command_put(command, record_key_bytes(&next_key), record.version + 1, 0,
+                     buf_bytes(&value));
+    buf_reset(&value);
+    system_member_encode(&a->info, &value);
+    wire_command_put(command, record_key_bytes(&member_key), 1, 0, buf_bytes(&value));
+    err = buf_error(&value);
+
+out:
+    buf_fini(&value);
+    return err;
+}
+
+static void admission_submit(struct admission *a, const struct record *token_record,
+                             const struct system_token *token)
+{
+    struct wire_command command;
+    struct bytes bytes;
+    enum qk_err err;
+
+    wire_command_begin(&command, WIRE_MEMBER);
+    err = admission_command(a, token_record, token, &command);
+    if (err == QK_OK)
+        err = wire_command_end(&command, &bytes);
+    if (err == QK_OK)
+        err = consensus_submit(a->cluster->service->consensus, bytes, admission_applied, a);
+    wire_command_fini(&command);
+    if (err != QK_OK)
+        admission_refuse(a, err, "the join could not be recorded: try again");
+}
+
+static void admission_round(struct admission *a)
+{
+    struct cluster *cluster = a->cluster;
+    const struct hub_member *member = hub_member_find(cluster, a->node_id);
+    struct system_token token;
+    struct record record;
+    const char *objection;
+    enum qk_err err = QK_ERR_NOT_LEADER;
+
+    if (cluster_is_leader(cluster) && cluster->seal.state == SEAL_UNSEALED)
+        err = hub_join_token_read(cluster, a->token_id, &record, &token);
+    if (err == QK_OK && token.used &&
+        memcmp(token.used_by, a->info.noise_pk, sizeof(token.used_by)) != 0)
+        err = QK_ERR_EXISTS;
+    if (err != QK_OK) {
+        admission_refuse(a, err, token_objection(err));
+        return;
+    }
+    if (token.used) { /* by this very joiner, which lost the answer */
+        if (member == NULL) {
+            admission_refuse(a, QK_ERR_EXISTS, token_objection(QK_ERR_EXISTS));
+            return;
+        }
+        a->info = member->info;
+        admission_accept(a);
+        return;
+    }
+    objection = member_objection(cluster, a);
+    if (objection != NULL)
+        admission_refuse(a, QK_ERR_CONFLICT, objection);
+    else
+        admission_submit(a, &record, &token);
+}
+
+static void copy_text(char *out, size_t size, struct bytes text)
+{
+    size_t len = text.len < size ? text.len : size - 1;
+
+    if (len > 0)
+        memcpy(out, text.data, len);
+    out[len] = '\0';
+}
+
+void hub_join_admit(struct cluster *cluster, unsigned slot, const uint8_t *token_id,
+                    const struct peer_join_request *join)
+{
+    struct admission *a;
+
+    if (!name_good(join->name)) {
+        hub_join_slot_refuse(cluster, slot, token_id, QK_ERR_INVALID,
+                             "a node's name has 1 to 64 letters, digits, '-', '_' and '.'");
+        return;
+    }
+    a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        return;
+    a->cluster = cluster;
+    a->slot = slot;
+    a->request = cluster->joins[slot].request;
+    memcpy(a->token_id, token_id, TOKEN_ID_BYTES);
+    memcpy(a->node_id, join->node_id, NODE_ID_BYTES);
+    copy_text(a->info.name, sizeof(a->info.name), join->name);
+    copy_text(a->info.peer_address, sizeof(a->info.peer_address), join->peer_address);
+    copy_text(a->info.client_address, sizeof(a->info.client_address), join->client_address);
+    memcpy(a->info.noise_pk, join->noise_pk, sizeof(a->info.noise_pk));
+    a->info.state = MEMBER_JOINING;
+    a->info.joined_s = (uint64_t)time(NULL);
+    admission_round(a);
+}

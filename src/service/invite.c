@@ -1,0 +1,299 @@
+/* `node invite`: a join token. Its psk is kept sealed in the replicated record, so that whichever
+ * member leads can honour it; the record is consumed by the join (one use). */
+#include "service/invite.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/encode.h"
+#include "consensus/consensus.h"
+#include "keys/keyring.h"
+#include "service/audit.h"
+#include "service/cluster_handlers.h"
+#include "service/hub.h"
+#include "store/store.h"
+#include "wire/token.h"
+
+#define INVITE_TTL_S 3600u
+#define INVITE_TTL_S_MAX (7u * 24 * 3600)
+#define INVITE_EXPIRED_MAX 64 /* old tokens removed by one new one */
+
+struct invite {
+    struct service *service;
+    struct exchange *exchange;
+    struct token token;
+    struct record_key expired[INVITE_EXPIRED_MAX];
+    unsigned expired_n;
+};
+
+static void invite_free(struct invite *invite)
+{
+    token_fini(&invite->token);
+    free(invite);
+}
+
+static void invite_fail(struct invite *invite, enum qk_err err)
+{
+    exchange_reply_err(invite->exchange, err);
+    invite_free(invite);
+}
+
+/* --- the psk at rest ------------------------------------------------------------------------- */
+
+/* The key encrypts once: its context is the token's id. It hangs on the catalog key, which a
+ * rotation of MK rewraps and does not change, so an outstanding token survives it. */
+static enum qk_err psk_key(const struct service *service, const uint8_t *token_id,
+                           struct secret **ret_key)
+{
+    if (service->keyring == NULL)
+        return QK_ERR_SEALED;
+    return kdf_derive(keyring_catalog_key(service->keyring), "join-token",
+                      bytes_of(token_id, TOKEN_ID_BYTES), ret_key);
+}
+
+static void psk_aad(const struct service *service, const uint8_t *token_id, uint8_t ret_aad[32])
+{
+    _Static_assert(CLUSTER_ID_BYTES + TOKEN_ID_BYTES == 32, "the additional data's length");
+    memcpy(ret_aad, service->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(ret_aad + CLUSTER_ID_BYTES, token_id, TOKEN_ID_BYTES);
+}
+
+static enum qk_err psk_seal(const struct service *service, const struct token *token,
+                            struct buf *out)
+{
+    struct secret *key = NULL;
+    uint8_t aad[32];
+    enum qk_err err = psk_key(service, token->token_id, &key);
+
+    if (err != QK_OK)
+        return err;
+    psk_aad(service, token->token_id, aad);
+    err = aead_seal_secret(key, NULL, bytes_of(aad, sizeof(aad)), token->psk, out);
+    secret_free(key);
+    return err;
+}
+
+enum qk_err invite_open_psk(const struct service *service, const uint8_t *token_id,
+                            const struct system_token *record, struct secret **ret_psk)
+{
+    struct secret *key = NULL;
+    uint8_t aad[32];
+    enum qk_err err = psk_key(service, token_id, &key);
+
+    if (err != QK_OK)
+        return err;
+    psk_aad(service, token_id, aad);
+    err = aead_open_secret(key, NULL, bytes_of(aad, sizeof(aad)), record->sealed_psk, ret_psk);
+    secret_free(key);
+    return err;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static void invite_reply(struct invite *invite)
+{
+    struct buf out = BUF_SECRET_INIT(2 * TOKEN_TEXT_BYTES_MAX);
+    char id[2 * TOKEN_ID_BYTES + 1], number[24];
+    enum qk_err err;
+
+    hex_encode(invite->token.token_id, TOKEN_ID_BYTES, id);
+    snprintf(number, sizeof(number), "%" PRIu64, invite->token.expiry_s);
+    buf_put_str(&out, "{\"token\":\"");
+    err = token_encode(&invite->token, &out);
+    buf_put_str(&out, "\",\"token_id\":\"");
+    buf_put_str(&out, id);
+    buf_put_str(&out, "\",\"expires\":");
+    buf_put_str(&out, number);
+    buf_put_str(&out, "}\n");
+    if (err == QK_OK)
+        err = buf_error(&out);
+    audit_event(invite->service->audit, "invite", "token", id, "by", invite->exchange->from, NULL);
+    if (err == QK_OK)
+        exchange_reply_bytes(invite->exchange, 200, "application/json", buf_bytes(&out));
+    else
+        exchange_reply_err(invite->exchange, err);
+    buf_fini(&out);
+    invite_free(invite);
+}
+
+static void invite_applied(void *arg, enum qk_err err, uint64_t index, struct bytes result)
+{
+    struct invite *invite = arg;
+
+    (void)index;
+    if (err == QK_OK)
+        err = wire_result_single(result, NULL);
+    if (err == QK_OK)
+        invite_reply(invite);
+    else
+        invite_fail(invite, err);
+}
+
+/* --- the command ----------------------------------------------------------------------------- */
+
+static enum qk_err invite_command(struct invite *invite, struct wire_command *command)
+{
+    struct record_key key = record_token(invite->token.token_id);
+    struct system_token record = {.expiry_s = invite->token.expiry_s};
+    struct buf sealed = BUF_INIT(256), value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    enum qk_err err = psk_seal(invite->service, &invite->token, &sealed);
+
+    memcpy(record.inviter, invite->service->node_id, NODE_ID_BYTES);
+    record.sealed_psk = buf_bytes(&sealed);
+    system_token_encode(&record, &value);
+    wire_command_batch(command);
+    wire_command_put(command, record_key_bytes(&key), 1, 0, buf_bytes(&value));
+    for (unsigned i = 0; i < invite->expired_n; i++)
+        wire_command_delete(command, record_key_bytes(&invite->expired[i]));
+    if (err == QK_OK)
+        err = buf_error(&value);
+    buf_fini(&sealed);
+    buf_fini(&value);
+    return err;
+}
+
+static void invite_submit(struct invite *invite)
+{
+    struct wire_command command;
+    struct bytes bytes;
+    enum qk_err err;
+
+    wire_command_begin(&command, WIRE_TOKEN);
+    err = invite_command(invite, &command);
+    if (err == QK_OK)
+        err = wire_command_end(&command, &bytes);
+    if (err == QK_OK)
+        err = consensus_submit(invite->service->consensus, bytes, invite_applied, invite);
+    wire_command_fini(&command);
+    if (err != QK_OK)
+        invite_fail(invite, err);
+}
+
+/* Counts the tokens that are still good and notes the expired ones for removal. */
+static enum qk_err tokens_count(struct invite *invite, unsigned *ret_n)
+{
+    struct record_key prefix = record_tokens_prefix();
+    struct store_cursor *cursor = NULL;
+    struct store_row row;
+    struct system_token token;
+    uint64_t now_s = (uint64_t)time(NULL);
+    enum qk_err err;
+
+    *ret_n = 0;
+    err =
+        store_cursor_open_prefix(invite->service->store, record_key_bytes(&prefix), false, &cursor);
+    while (err == QK_OK && (err = store_cursor_next(cursor, &row)) == QK_OK) {
+        if (system_token_decode(row.record.value, &token) != QK_OK)
+            continue;
+        if (token.expiry_s > now_s)
+            *ret_n += !token.used;
+        else if (invite->expired_n < INVITE_EXPIRED_MAX) {
+            struct record_key *key = &invite->expired[invite->expired_n++];
+
+            key->len = (uint16_t)row.key.len;
+            memcpy(key->data, row.key.data, row.key.len);
+        }
+    }
+    store_cursor_close(cursor);
+    return err == QK_ERR_NOT_FOUND ? QK_OK : err;
+}
+
+static void invite_flushed(void *arg, enum qk_err err)
+{
+    struct invite *invite = arg;
+    unsigned n = 0;
+
+    if (err == QK_OK && invite->service->keyring == NULL)
+        err = QK_ERR_SEALED;
+    if (err == QK_OK)
+        err = tokens_count(invite, &n);
+    if (err != QK_OK) {
+        invite_fail(invite, err);
+        return;
+    }
+    if (n >= JOIN_TOKENS_MAX) {
+        exchange_reply_error(invite->exchange, 409, "conflict",
+                             "%u join tokens are outstanding, which is the most at a time: use "
+                             "one or wait until one has expired",
+                             n);
+        invite_free(invite);
+        return;
+    }
+    invite_submit(invite);
+}
+
+/* --- the beginning --------------------------------------------------------------------------- */
+
+static bool ttl_read(struct exchange *exchange, uint64_t *ret_ttl_s)
+{
+    struct bytes body = exchange->request.body;
+    json_t *json, *ttl;
+    bool good;
+
+    *ret_ttl_s = INVITE_TTL_S;
+    if (body.len == 0)
+        return true;
+    json = json_loadb((const char *)body.data, body.len, 0, NULL);
+    ttl = json_object_get(json, "ttl_s");
+    good = json_is_object(json) &&
+           (ttl == NULL || (json_is_integer(ttl) && json_integer_value(ttl) > 0 &&
+                            json_integer_value(ttl) <= (json_int_t)INVITE_TTL_S_MAX));
+    if (good && ttl != NULL)
+        *ret_ttl_s = (uint64_t)json_integer_value(ttl);
+    json_decref(json);
+    if (!good)
+        exchange_reply_error(exchange, 400, "bad_request", "\"ttl_s\" is a number from 1 to %u",
+                             INVITE_TTL_S_MAX);
+    return good;
+}
+
+static enum qk_err token_make(struct invite *invite, uint64_t ttl_s)
+{
+    const struct service *service = invite->service;
+    struct token *token = &invite->token;
+
+    memcpy(token->cluster_id, service->cluster_id, CLUSTER_ID_BYTES);
+    random_fill(token->token_id, sizeof(token->token_id));
+    memcpy(token->inviter_pk, service->node_sec->noise_pk, TOKEN_PK_BYTES);
+    token->expiry_s = (uint64_t)time(NULL) + ttl_s;
+    snprintf(token->addresses[0], sizeof(token->addresses[0]), "%s", service->peer_address);
+    token->addresses_n = 1;
+    return secret_new_random(TOKEN_PSK_BYTES, &token->psk);
+}
+
+void handle_invite(struct service *service, struct exchange *exchange)
+{
+    struct invite *invite;
+    uint64_t ttl_s;
+    enum qk_err err;
+
+    if (service->keyring == NULL || service->cluster->seal.state != SEAL_UNSEALED) {
+        char reason[CLUSTER_REASON_BYTES];
+
+        service_closed_reason(service, reason, sizeof(reason));
+        exchange_reply_error(exchange, 503, "sealed", "%s", reason);
+        return;
+    }
+    if (!cluster_is_leader(service->cluster)) {
+        exchange_reply_err(exchange, QK_ERR_NOT_LEADER);
+        return;
+    }
+    if (!ttl_read(exchange, &ttl_s))
+        return;
+    invite = calloc(1, sizeof(*invite));
+    if (invite == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    invite->service = service;
+    invite->exchange = exchange;
+    err = token_make(invite, ttl_s);
+    if (err != QK_OK)
+        invite_fail(invite, err);
+    else
+        store_flush(service->store, invite_flushed, invite);
+}

@@ -1,0 +1,144 @@
+/* What MK opens: the keyring from the store's records, then the catalog; and their closing. */
+#include "base/log.h"
+#include "keys/keyring.h"
+#include "service/catalog.h"
+#include "service/hub.h"
+#include "store/store.h"
+
+/* --- keyring and catalog --------------------------------------------------------------------- */
+
+static void opening_failed(struct cluster *cluster, enum qk_err err, const char *what)
+{
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
+
+    log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
+    catalog_close(cluster->service);
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = NULL;
+    secret_free(cluster->mk);
+    cluster->mk = NULL;
+    hub_seal(cluster, &event);
+}
+
+static void catalog_opened(void *arg, enum qk_err err)
+{
+    struct cluster *cluster = arg;
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
+
+    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->service->keyring == NULL)
+        return;
+    if (err != QK_OK) {
+        opening_failed(cluster, err, "the catalog");
+        return;
+    }
+    cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
+    log_info("seal", "unsealed %.1f ms after the last share arrived",
+             (double)cluster->counters.unsealed_us / 1000.0);
+    hub_seal(cluster, &event);
+}
+
+static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring)
+{
+    uint8_t space[DATABASE_ID_BYTES];
+    struct store_cursor *cursor = NULL;
+    struct store_row row;
+    enum qk_err err;
+
+    record_space_id(RECORD_KEYRING, space);
+    err = store_cursor_open_prefix(cluster->service->store, bytes_of(space, sizeof(space)), false,
+                                   &cursor);
+    while (err == QK_OK) {
+        err = store_cursor_next(cursor, &row);
+        if (err == QK_OK)
+            err = keyring_add(keyring, record_key_name(row.key), row.record.value);
+    }
+    store_cursor_close(cursor);
+    return err == QK_ERR_NOT_FOUND ? keyring_complete(keyring) : err;
+}
+
+static void keyring_flushed(void *arg, enum qk_err err)
+{
+    struct cluster *cluster = arg;
+
+    if (cluster->stopped || err == QK_ERR_CLOSED || cluster->opening == NULL)
+        return;
+    if (err == QK_OK)
+        err = keyring_fill(cluster, cluster->opening);
+    if (err != QK_OK) {
+        opening_failed(cluster, err, "the keyring");
+        return;
+    }
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = cluster->opening;
+    cluster->opening = NULL;
+    err = catalog_open(cluster->service, catalog_opened, cluster);
+    if (err != QK_OK)
+        opening_failed(cluster, err, "the catalog");
+}
+
+void hub_open(struct cluster *cluster)
+{
+    enum qk_err err;
+
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    err = keyring_open(cluster->service->cluster_id, cluster->mk, cluster->record->mk_version,
+                       &cluster->opening);
+    if (err != QK_OK) {
+        hub_combine_failed(cluster, err, 0);
+        return;
+    }
+    store_flush(cluster->service->store, keyring_flushed, cluster);
+}
+
+void hub_keyring_changed(struct cluster *cluster, struct bytes key)
+{
+    struct record record;
+    enum qk_err err;
+
+    if (cluster->service->keyring == NULL)
+        return;
+    if (key.len == 0)
+        err = keyring_fill(cluster, cluster->service->keyring);
+    else if (store_get(cluster->service->store, key, &record) == QK_OK)
+        err = keyring_add(cluster->service->keyring, record_key_name(key), record.value);
+    else
+        return;
+    if (err != QK_OK && err != QK_ERR_STALE)
+        log_error("seal", "a keyring record is damaged: %s", qk_err_text(err));
+}
+
+/* --- closing --------------------------------------------------------------------------------- */
+
+void hub_wipe(struct cluster *cluster)
+{
+    catalog_close(cluster->service);
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    keyring_close(cluster->service->keyring);
+    cluster->service->keyring = NULL;
+    secret_free(cluster->mk);
+    cluster->mk = NULL;
+    secret_free(cluster->own_share);
+    cluster->own_share = NULL;
+    while (cluster->shares_n > 0)
+        hub_share_drop(cluster, cluster->shares_x[0]);
+    hub_deal_wipe(cluster);
+    secret_stack_burn();
+    hub_note_open(cluster);
+}
+
+void hub_note_open(struct cluster *cluster)
+{
+    bool open = service_is_open(cluster->service);
+
+    if (open == cluster->opened)
+        return;
+    cluster->opened = open;
+    if (open && cluster->ops.opened != NULL)
+        cluster->ops.opened(cluster->ops.arg);
+    if (!open && cluster->ops.closed != NULL)
+        cluster->ops.closed(cluster->ops.arg);
+}

@@ -1,0 +1,139 @@
+/* Whether documents may be served and, if not, why, in words for people. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "link/link.h"
+#include "service/hub.h"
+
+bool service_is_open(const struct service *service)
+{
+    const struct cluster *cluster = service->cluster;
+
+    return cluster != NULL && !cluster->stopped && cluster->seal.state == SEAL_UNSEALED &&
+           service->keyring != NULL && service->catalog != NULL && hub_has_final(cluster);
+}
+
+bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id)
+{
+    return memcmp(cluster->service->node_id, node_id, NODE_ID_BYTES) == 0;
+}
+
+bool hub_is_live(const struct cluster *cluster, const uint8_t *node_id)
+{
+    const struct seal_peer *peer = seal_peer_find(&cluster->seal, node_id);
+
+    return hub_is_self(cluster, node_id) ||
+           (peer != NULL && seal_peer_live(peer, hub_now_ms(cluster)));
+}
+
+uint64_t hub_seen_ms(const struct cluster *cluster, const uint8_t *node_id)
+{
+    return cluster->service->link != NULL ? link_seen_ms(cluster->service->link, node_id)
+                                          : UINT64_MAX;
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct buf *out, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    buf_put_str(out, text);
+}
+
+static bool in_deal(const struct cluster *cluster, const uint8_t *node_id)
+{
+    size_t i;
+
+    return cluster->record == NULL || deal_record_find(cluster->record, node_id, &i) == QK_OK;
+}
+
+static void add_missing(const struct cluster *cluster, struct buf *out)
+{
+    unsigned missing = seal_shares_missing(&cluster->seal);
+    bool first = true;
+
+    add(out, "waiting for %u more node%s", missing, missing == 1 ? "" : "s");
+    for (unsigned i = 0; i < cluster->members_n; i++) {
+        const struct hub_member *member = &cluster->members[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+        uint64_t ms;
+
+        if (hub_is_self(cluster, member->node_id) || hub_is_live(cluster, member->node_id) ||
+            !in_deal(cluster, member->node_id))
+            continue;
+        ms = hub_seen_ms(cluster, member->node_id);
+        hub_node_text(cluster, member->node_id, name, sizeof(name));
+        if (ms == UINT64_MAX)
+            add(out, "%s%s (never)", first ? ": " : ", ", name);
+        else
+            add(out, "%s%s (last seen %" PRIu64 " s ago)", first ? ": " : ", ", name, ms / 1000);
+        first = false;
+    }
+}
+
+/* Enough members are there, but they do not release. True if that is so. */
+static bool add_denials(const struct cluster *cluster, struct buf *out)
+{
+    bool some = false;
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &cluster->seal.peers[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+
+        if (!peer->used || !peer->connected || peer->denied == RELEASE_ALLOWED)
+            continue;
+        hub_node_text(cluster, peer->node_id, name, sizeof(name));
+        add(out, "%s%s does not release: %s", some ? "; " : "", name,
+            release_rule_text(peer->denied));
+        some = true;
+    }
+    return some;
+}
+
+static void add_sealed(const struct cluster *cluster, struct buf *out)
+{
+    if (cluster->seal.closed)
+        add(out, "sealed by an operator: 'quorumkeep unseal' or a restart opens it again");
+    else if (cluster->seal.deal.epoch == 0)
+        add(out, "joining: waiting for the cluster's log and a share");
+    else if (seal_shares_missing(&cluster->seal) > 0)
+        add_missing(cluster, out);
+    else if (!add_denials(cluster, out))
+        add(out, "unsealing: exchanging shares");
+}
+
+void service_closed_reason(const struct service *service, char *ret_text, unsigned long len)
+{
+    const struct cluster *cluster = service->cluster;
+    struct buf out = BUF_INIT(len > 0 ? len - 1 : 0);
+
+    assert(len > 0);
+    ret_text[0] = '\0';
+    if (cluster == NULL || cluster->stopped)
+        add(&out, "the node is stopping");
+    else if (service->node_sec == NULL || cluster->discarding)
+        add(&out,
+            "uninitialised: 'quorumkeep init' makes a cluster, 'quorumkeep node join' joins one");
+    else if (cluster->seal.state == SEAL_HELD)
+        add(&out, "the cluster is on hold until an operator lifts it");
+    else if (cluster->seal.state == SEAL_SEALING)
+        add(&out, "sealing");
+    else if (cluster->seal.state != SEAL_UNSEALED)
+        add_sealed(cluster, &out);
+    else if (!hub_has_final(cluster))
+        add(&out, "waiting for a second node: 'quorumkeep node invite' here, then 'quorumkeep node "
+                  "join' there");
+    else if (service->keyring == NULL || service->catalog == NULL)
+        add(&out, "unsealing: opening the catalog");
+    else
+        add(&out, "open");
+    memcpy(ret_text, out.data != NULL ? (const char *)out.data : "", out.len);
+    ret_text[out.len] = '\0';
+    buf_fini(&out);
+}

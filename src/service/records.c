@@ -1,0 +1,161 @@
+/* The small records as applied here, read again whenever one of them changed, and whoever is told
+ * of it: the seal machine, the dealing machine, links, init and join. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/log.h"
+#include "consensus/consensus.h"
+#include "service/audit.h"
+#include "service/hub.h"
+#include "store/store.h"
+
+/* --- records --------------------------------------------------------------------------------- */
+
+static bool sys_get(struct cluster *cluster, const char *name, struct record *ret_record)
+{
+    struct record_key key = record_system(RECORD_SYS, name);
+
+    return store_get(cluster->service->store, record_key_bytes(&key), ret_record) == QK_OK;
+}
+
+static void read_settings(struct cluster *cluster)
+{
+    struct record record;
+
+    if (!sys_get(cluster, RECORD_CLUSTER, &record))
+        return;
+    if (system_cluster_decode(record.value, &cluster->info) == QK_OK)
+        cluster->has_settings = true;
+    else
+        log_error("cluster", "the record of the cluster's settings is damaged");
+}
+
+static void audit_deal(struct cluster *cluster, const char *event)
+{
+    char deal[2 * DEAL_ID_BYTES + 1];
+    char epoch[24], members[16];
+
+    hex_encode(cluster->record->deal, DEAL_ID_BYTES, deal);
+    snprintf(epoch, sizeof(epoch), "%" PRIu64, cluster->record->epoch);
+    snprintf(members, sizeof(members), "%zu", cluster->record->n);
+    audit_event(cluster->service->audit, event, "deal", deal, "epoch", epoch, "members", members,
+                NULL);
+}
+
+static void read_deal(struct cluster *cluster)
+{
+    struct deal_record *parsed = NULL;
+    struct record record;
+    enum qk_err err;
+
+    if (!sys_get(cluster, RECORD_DEAL, &record) || record.version == cluster->deal_version)
+        return;
+    err = deal_record_parse(record.value, &parsed);
+    if (err != QK_OK) {
+        log_error("cluster", "store.mdb: the deal record is damaged: %s", qk_err_text(err));
+        return;
+    }
+    cluster->deal_version = record.version;
+    if (cluster->record != NULL && parsed->epoch <= cluster->record->epoch) {
+        deal_record_free(parsed);
+        return;
+    }
+    deal_record_free(cluster->record);
+    cluster->record = parsed;
+    cluster->counters.deals_n++;
+    audit_deal(cluster, "deal");
+    hub_seal_deal(cluster);
+}
+
+static void read_rest(struct cluster *cluster)
+{
+    struct record record;
+
+    if (sys_get(cluster, SYSTEM_DEAL_INFO, &record) &&
+        system_deal_info_decode(record.value, &cluster->deal_info) != QK_OK)
+        log_error("cluster", "store.mdb: the record deal_info is damaged");
+    cluster->begin_version =
+        sys_get(cluster, RECORD_DEAL_BEGIN, &record) ? record.version : cluster->begin_version;
+    if (sys_get(cluster, RECORD_DEAL_FINAL, &record) && record.value.len == DEAL_ID_BYTES &&
+        record.version != cluster->final_version) {
+        cluster->final_version = record.version;
+        memcpy(cluster->final_deal, record.value.data, DEAL_ID_BYTES);
+        if (cluster->record != NULL)
+            audit_deal(cluster, "deal_final");
+    }
+}
+
+static void position(struct cluster *cluster)
+{
+    struct seal_event event = {.kind = SEAL_EV_POSITION};
+
+    if (cluster->service->consensus == NULL)
+        return;
+    event.term = consensus_term(cluster->service->consensus);
+    event.index = consensus_applied(cluster->service->consensus);
+    hub_seal(cluster, &event);
+}
+
+void hub_refresh(void *arg)
+{
+    struct cluster *cluster = arg;
+
+    if (cluster->stopped || !cluster->booted)
+        return;
+    read_settings(cluster);
+    read_rest(cluster);
+    hub_members_publish(cluster);
+    read_deal(cluster);
+    position(cluster);
+    hub_deal(cluster, DEALING_EV_FACTS);
+    hub_deal_erase(cluster);
+    hub_note_open(cluster);
+    hub_init_changed(cluster);
+    hub_joiner_changed(cluster);
+}
+
+void hub_refresh_soon(struct cluster *cluster)
+{
+    if (!cluster->stopped)
+        timer_start(cluster->refresh_timer, 0);
+}
+
+static void on_record(void *arg, struct bytes key)
+{
+    struct cluster *cluster = arg;
+    enum record_space space;
+
+    if (cluster->stopped)
+        return;
+    if (key.len == 0) {
+        hub_members_changed(cluster, key);
+        hub_keyring_changed(cluster, key);
+    } else if (record_key_space(key, &space) && space == RECORD_KEYRING) {
+        hub_keyring_changed(cluster, key);
+        return;
+    } else
+        hub_members_changed(cluster, key);
+    hub_refresh_soon(cluster);
+}
+
+enum qk_err hub_watch(struct cluster *cluster)
+{
+    uint8_t sys[DATABASE_ID_BYTES], keyring[DATABASE_ID_BYTES];
+    enum qk_err err;
+
+    record_space_id(RECORD_SYS, sys);
+    record_space_id(RECORD_KEYRING, keyring);
+    err = store_watch(cluster->service->store, bytes_of(sys, sizeof(sys)), on_record, cluster);
+    if (err != QK_OK)
+        return err;
+    return store_watch(cluster->service->store, bytes_of(keyring, sizeof(keyring)), on_record,
+                       cluster);
+}
+
+void hub_unwatch(struct cluster *cluster)
+{
+    if (cluster->service->store != NULL)
+        store_unwatch(cluster->service->store, on_record, cluster);
+}
