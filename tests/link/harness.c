@@ -233,3 +233,18 @@ bool node_is_up(const struct node *from, const struct node *to)
 {
     return link_is_up(from->link, to->config.node_id);
 }
+
+static bool is_settled(const struct node *node)
+{
+    struct link_stats stats;
+
+    link_stats_get(node->link, &stats);
+    return stats.connections == 1 && stats.half_open == 0 && node->ups == node->downs + 1;
+}
+
+void nodes_settle(struct node *a, struct node *b)
+{
+    RUN_UNTIL(node_is_up(a, b) && node_is_up(b, a) && is_settled(a) && is_settled(b));
+    a->ups = b->ups = 1;
+    a->downs = b->downs = 0;
+}

@@ -47,6 +47,9 @@ void node_fini(struct node *node);
 void node_peers(struct node *node, struct node *const *peers, size_t n);
 enum qk_err node_send(struct node *from, const struct node *to, enum link_channel channel,
                       const char *text);
+/* Until each has one connection and none is half-open (dials from both sides may have crossed);
+ * counts of ups and downs then begin at one and none. */
+void nodes_settle(struct node *a, struct node *b);
 bool node_is_up(const struct node *from, const struct node *to);
 
 void deadline_begin(uint64_t ms);
