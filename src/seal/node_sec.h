@@ -41,7 +41,8 @@ struct node_sec {
     size_t gens_n;
     uint64_t gen_last; /* the highest ever made, dropped ones included */
     uint64_t sequence;
-    char *path; /* private */
+    char *path;  /* private */
+    bool failed; /* private: a save failed, only a load tells what the file holds */
 };
 
 /* What is wrong, for the person who reads it; all static text. */
@@ -65,8 +66,8 @@ MUST_USE enum qk_err node_sec_load(const char *path, struct node_sec **ret_node,
 /* Wipes and frees; NULL is fine. The file stays. */
 void node_sec_free(struct node_sec *node);
 
-/* Each of these saves before it returns; on an error nothing changed in memory, and the file must
- * be taken to hold either state. */
+/* Each of these saves before it returns. On an error nothing changed in memory, the file may hold
+ * either state, and every later save is QK_ERR_IO until the file has been loaded again. */
 MUST_USE enum qk_err node_sec_count_boot(struct node_sec *node);
 /* A new generation with fresh random D and P; `ret_gen` its number. QK_ERR_FULL when four are held.
  */

@@ -1,0 +1,512 @@
+#include "seal/node_sec.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "seal/node_sec_half.h"
+
+/* --- state and its encoding --- */
+
+static size_t put_secret(uint8_t *out, const struct secret *secret)
+{
+    memcpy(out, secret_borrow(secret), secret_len(secret));
+    secret_return(secret);
+    return secret_len(secret);
+}
+
+/* The payload of node_sec_half.h; what follows the last generation is zero. */
+static void encode(const struct node_sec *node, uint8_t *out)
+{
+    uint8_t *at = out;
+
+    memset(out, 0, HALF_PAYLOAD_BYTES);
+    memcpy(at, NODE_SEC_MAGIC, 4);
+    put_u16(at + 4, NODE_SEC_VERSION);
+    at += 8;
+    memcpy(at, node->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(at + 16, node->node_id, NODE_ID_BYTES);
+    put_u64(at + 32, node->raft_id);
+    put_u32(at + 40, node->x);
+    put_u64(at + 44, node->boot_counter);
+    put_u64(at + 52, node->gen_last);
+    at += 60;
+    at += put_secret(at, node->identity);
+    at += put_secret(at, node->cluster_psk);
+    *at++ = (uint8_t)node->gens_n;
+    for (size_t i = 0; i < node->gens_n; i++) {
+        put_u64(at, node->gens[i].gen);
+        at += 8;
+        at += put_secret(at, node->gens[i].d);
+        at += put_secret(at, node->gens[i].p);
+    }
+    assert((size_t)(at - out) <= HALF_PAYLOAD_BYTES);
+}
+
+static enum qk_err take_secret(struct reader *reader, struct secret **ret_secret)
+{
+    struct bytes raw = reader_bytes(reader, KEY_BYTES);
+
+    return raw.len != KEY_BYTES ? QK_ERR_CORRUPT : secret_new_copy(raw.data, raw.len, ret_secret);
+}
+
+static enum qk_err decode_generations(struct reader *reader, struct node_sec *node)
+{
+    size_t n = reader_u8(reader);
+    enum qk_err err = n > NODE_SEC_GENERATIONS_MAX ? QK_ERR_CORRUPT : QK_OK;
+
+    for (size_t i = 0; i < n && err == QK_OK; i++) {
+        struct node_sec_generation *gen = &node->gens[i];
+
+        node->gens_n = i + 1; /* node_sec_free looks at this many */
+        gen->gen = reader_u64(reader);
+        if (gen->gen == 0 || gen->gen > node->gen_last ||
+            (i > 0 && gen->gen <= node->gens[i - 1].gen))
+            return QK_ERR_CORRUPT;
+        err = take_secret(reader, &gen->d);
+        if (err == QK_OK)
+            err = take_secret(reader, &gen->p);
+    }
+    return err;
+}
+
+static enum qk_err decode(struct bytes payload, struct node_sec *node)
+{
+    struct reader reader = reader_of(payload);
+    struct bytes magic = reader_bytes(&reader, 4);
+    uint16_t version = reader_u16(&reader);
+    enum qk_err err;
+
+    if (!bytes_equal(magic, bytes_str(NODE_SEC_MAGIC)))
+        return QK_ERR_CORRUPT;
+    if (version != NODE_SEC_VERSION)
+        return QK_ERR_UNSUPPORTED;
+    (void)reader_u16(&reader);
+    reader_copy(&reader, node->cluster_id, sizeof node->cluster_id);
+    reader_copy(&reader, node->node_id, sizeof node->node_id);
+    node->raft_id = reader_u64(&reader);
+    node->x = reader_u32(&reader);
+    node->boot_counter = reader_u64(&reader);
+    node->gen_last = reader_u64(&reader);
+    err = take_secret(&reader, &node->identity);
+    if (err == QK_OK)
+        err = take_secret(&reader, &node->cluster_psk);
+    if (err == QK_OK)
+        err = decode_generations(&reader, node);
+    if (err == QK_OK)
+        err = x25519_public(node->identity, node->noise_pk);
+    return err;
+}
+
+void node_sec_free(struct node_sec *node)
+{
+    if (node == NULL)
+        return;
+    for (size_t i = 0; i < node->gens_n; i++) {
+        secret_free(node->gens[i].d);
+        secret_free(node->gens[i].p);
+    }
+    secret_free(node->identity);
+    secret_free(node->cluster_psk);
+    free(node->path);
+    free(node);
+}
+
+const struct node_sec_generation *node_sec_find(const struct node_sec *node, uint64_t gen)
+{
+    for (size_t i = 0; i < node->gens_n; i++)
+        if (node->gens[i].gen == gen)
+            return &node->gens[i];
+    return NULL;
+}
+
+/* --- saving --- */
+
+static enum qk_err error_of(int code)
+{
+    return code == ENOSPC || code == EDQUOT ? QK_ERR_FULL : QK_ERR_IO;
+}
+
+static enum qk_err write_half(int fd, char half, uint64_t sequence, const uint8_t *payload,
+                              uint8_t *image)
+{
+    off_t from = half == 'A' ? 0 : NODE_SEC_HALF_BYTES;
+
+    half_encode(half, sequence, payload, image);
+    for (size_t at = 0; at < NODE_SEC_HALF_BYTES;) {
+        ssize_t put = pwrite(fd, image + at, NODE_SEC_HALF_BYTES - at, from + (off_t)at);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return error_of(errno);
+        at += (size_t)put;
+    }
+    return fsync(fd) == 0 ? QK_OK : error_of(errno);
+}
+
+/* A before B, each durable before the next step: see the head of node_sec.h. */
+static enum qk_err write_file(int fd, const struct node_sec *node, uint64_t sequence)
+{
+    struct secret *scratch;
+    uint8_t *payload, *image;
+    enum qk_err err = secret_new_zero(HALF_PAYLOAD_BYTES + NODE_SEC_HALF_BYTES, &scratch);
+
+    if (err != QK_OK)
+        return err;
+    payload = secret_borrow_mut(scratch);
+    image = payload + HALF_PAYLOAD_BYTES;
+    encode(node, payload);
+    err = write_half(fd, 'A', sequence, payload, image);
+    if (err == QK_OK)
+        err = write_half(fd, 'B', sequence, payload, image);
+    secret_return_mut(scratch);
+    secret_free(scratch);
+    secret_stack_burn();
+    return err;
+}
+
+/* After a failed save the file may hold any mixture of this sequence number's sectors: writing
+ * other content under the same number could pass for whole. So nothing is saved until a load has
+ * looked at the file. */
+static enum qk_err save(struct node_sec *node)
+{
+    enum qk_err err;
+    int fd;
+
+    if (node->failed)
+        return QK_ERR_IO;
+    fd = open(node->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_of(errno);
+    err = write_file(fd, node, node->sequence + 1);
+    if (close(fd) != 0 && err == QK_OK)
+        err = QK_ERR_IO;
+    if (err == QK_OK)
+        node->sequence++;
+    else
+        node->failed = true;
+    return err;
+}
+
+enum qk_err node_sec_count_boot(struct node_sec *node)
+{
+    enum qk_err err;
+
+    node->boot_counter++;
+    err = save(node);
+    if (err != QK_OK)
+        node->boot_counter--;
+    return err;
+}
+
+static enum qk_err generation_init(struct node_sec_generation *gen, uint64_t number)
+{
+    enum qk_err err = secret_new_random(KEY_BYTES, &gen->d);
+
+    if (err != QK_OK)
+        return err;
+    err = secret_new_random(KEY_BYTES, &gen->p);
+    if (err != QK_OK) {
+        secret_free(gen->d);
+        return err;
+    }
+    gen->gen = number;
+    return QK_OK;
+}
+
+static void generation_fini(struct node_sec_generation *gen)
+{
+    secret_free(gen->d);
+    secret_free(gen->p);
+    memset(gen, 0, sizeof *gen);
+}
+
+enum qk_err node_sec_add_generation(struct node_sec *node, uint64_t *ret_gen)
+{
+    struct node_sec_generation *gen;
+    enum qk_err err;
+
+    if (node->gens_n == NODE_SEC_GENERATIONS_MAX)
+        return QK_ERR_FULL;
+    gen = &node->gens[node->gens_n];
+    err = generation_init(gen, node->gen_last + 1);
+    if (err != QK_OK)
+        return err;
+    node->gens_n++;
+    node->gen_last++;
+    err = save(node);
+    if (err != QK_OK) {
+        node->gens_n--;
+        node->gen_last--;
+        generation_fini(gen);
+        return err;
+    }
+    *ret_gen = gen->gen;
+    return QK_OK;
+}
+
+/* Drops the generations [from, to) of the list: first from the file, then from memory. */
+static enum qk_err erase(struct node_sec *node, size_t from, size_t to)
+{
+    struct node_sec_generation kept[NODE_SEC_GENERATIONS_MAX], all[NODE_SEC_GENERATIONS_MAX];
+    size_t n = 0, all_n = node->gens_n;
+    enum qk_err err;
+
+    if (from == to)
+        return QK_OK;
+    memset(kept, 0, sizeof kept);
+    memcpy(all, node->gens, sizeof all);
+    for (size_t i = 0; i < all_n; i++)
+        if (i < from || i >= to)
+            kept[n++] = all[i];
+    memcpy(node->gens, kept, sizeof kept);
+    node->gens_n = n;
+    err = save(node);
+    if (err != QK_OK) {
+        memcpy(node->gens, all, sizeof all);
+        node->gens_n = all_n;
+        return err;
+    }
+    for (size_t i = from; i < to; i++)
+        generation_fini(&all[i]);
+    return QK_OK;
+}
+
+enum qk_err node_sec_erase_older(struct node_sec *node, uint64_t gen)
+{
+    size_t to = 0;
+
+    while (to < node->gens_n && node->gens[to].gen < gen)
+        to++;
+    return erase(node, 0, to);
+}
+
+enum qk_err node_sec_erase_generation(struct node_sec *node, uint64_t gen)
+{
+    for (size_t i = 0; i < node->gens_n; i++)
+        if (node->gens[i].gen == gen)
+            return erase(node, i, i + 1);
+    return QK_ERR_NOT_FOUND;
+}
+
+/* --- creating --- */
+
+static enum qk_err sync_directory(const char *path)
+{
+    char dir[NODE_SEC_PATH_BYTES_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    enum qk_err err;
+    int fd;
+
+    if (len >= sizeof dir)
+        return QK_ERR_TOO_BIG;
+    memcpy(dir, path, len);
+    dir[len] = 0;
+    fd = open(slash == NULL ? "." : len == 0 ? "/" : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return QK_ERR_IO;
+    err = fsync(fd) == 0 ? QK_OK : QK_ERR_IO;
+    (void)close(fd);
+    return err;
+}
+
+/* Written under another name and linked into place, so that the name never shows half a file; link
+ * fails if the name is taken. */
+static enum qk_err create_file(const struct node_sec *node)
+{
+    char temporary[NODE_SEC_PATH_BYTES_MAX];
+    int len = snprintf(temporary, sizeof temporary, "%s.new", node->path);
+    enum qk_err err;
+    int fd;
+
+    if (len < 0 || (size_t)len >= sizeof temporary)
+        return QK_ERR_TOO_BIG;
+    if (access(node->path, F_OK) == 0)
+        return QK_ERR_EXISTS;
+    (void)unlink(temporary);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_of(errno);
+    err = write_file(fd, node, node->sequence);
+    if (close(fd) != 0 && err == QK_OK)
+        err = QK_ERR_IO;
+    if (err == QK_OK && link(temporary, node->path) != 0)
+        err = errno == EEXIST ? QK_ERR_EXISTS : error_of(errno);
+    (void)unlink(temporary);
+    return err == QK_OK ? sync_directory(node->path) : err;
+}
+
+enum qk_err node_sec_create(const char *path, const uint8_t cluster_id[static CLUSTER_ID_BYTES],
+                            const uint8_t node_id[static NODE_ID_BYTES], uint64_t raft_id,
+                            uint32_t x, const struct secret *identity,
+                            const struct secret *cluster_psk, struct node_sec **ret_node)
+{
+    struct node_sec *node = calloc(1, sizeof *node);
+    enum qk_err err = QK_ERR_NOMEM;
+
+    assert(secret_len(identity) == X25519_BYTES && secret_len(cluster_psk) == KEY_BYTES);
+    if (node == NULL)
+        return QK_ERR_NOMEM;
+    memcpy(node->cluster_id, cluster_id, sizeof node->cluster_id);
+    memcpy(node->node_id, node_id, sizeof node->node_id);
+    node->raft_id = raft_id;
+    node->x = x;
+    node->sequence = 1;
+    node->path = strdup(path);
+    if (node->path != NULL)
+        err = secret_new_clone(identity, &node->identity);
+    if (err == QK_OK)
+        err = secret_new_clone(cluster_psk, &node->cluster_psk);
+    if (err == QK_OK)
+        err = x25519_public(identity, node->noise_pk);
+    if (err == QK_OK)
+        err = create_file(node);
+    if (err != QK_OK) {
+        node_sec_free(node);
+        return err;
+    }
+    *ret_node = node;
+    return QK_OK;
+}
+
+/* --- loading --- */
+
+static enum qk_err fail(struct node_sec_fault *fault, char half, const char *what, enum qk_err err)
+{
+    fault->half = half;
+    fault->what = what;
+    return err;
+}
+
+static enum qk_err open_checked(const char *path, int *ret_fd, struct node_sec_fault *fault)
+{
+    struct stat stat;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    enum qk_err err = QK_OK;
+
+    if (fd < 0 && errno == ENOENT)
+        return fail(fault, 0, "is missing", QK_ERR_NOT_FOUND);
+    if (fd < 0)
+        return fail(fault, 0, "cannot be opened", errno == EIO ? QK_ERR_IO : QK_ERR_DENIED);
+    if (fstat(fd, &stat) != 0)
+        err = fail(fault, 0, "cannot be examined", QK_ERR_IO);
+    else if (!S_ISREG(stat.st_mode))
+        err = fail(fault, 0, "is not a regular file", QK_ERR_DENIED);
+    else if (stat.st_uid != geteuid())
+        err = fail(fault, 0, "belongs to another user", QK_ERR_DENIED);
+    else if ((stat.st_mode & 077) != 0)
+        err = fail(fault, 0, "is accessible to others (chmod 600)", QK_ERR_DENIED);
+    else if (stat.st_size != (off_t)NODE_SEC_FILE_BYTES)
+        err = fail(fault, 0, "has the wrong size", QK_ERR_CORRUPT);
+    if (err != QK_OK)
+        (void)close(fd);
+    else
+        *ret_fd = fd;
+    return err;
+}
+
+static enum qk_err read_file(int fd, uint8_t *ret_image, struct node_sec_fault *fault)
+{
+    for (size_t at = 0; at < NODE_SEC_FILE_BYTES;) {
+        ssize_t got = pread(fd, ret_image + at, NODE_SEC_FILE_BYTES - at, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return fail(fault, at < NODE_SEC_HALF_BYTES ? 'A' : 'B', "cannot be read", QK_ERR_IO);
+        at += (size_t)got;
+    }
+    return QK_OK;
+}
+
+/* Chooses the half to use and, after a torn write, brings the other one up to it. `image` has room
+ * for a half behind the file's bytes. */
+static enum qk_err load_image(int fd, uint8_t *image, struct node_sec *node,
+                              struct node_sec_fault *fault)
+{
+    uint8_t *spare = image + NODE_SEC_FILE_BYTES, *payload = spare + NODE_SEC_HALF_BYTES;
+    struct half_choice choice;
+    enum qk_err err = read_file(fd, image, fault);
+
+    if (err == QK_OK)
+        err = half_choose(image, &choice, fault);
+    if (err != QK_OK)
+        return err;
+    half_payload(image + (choice.use == 'A' ? 0 : NODE_SEC_HALF_BYTES), payload);
+    node->sequence = choice.sequence;
+    err = decode(bytes_of(payload, HALF_PAYLOAD_BYTES), node);
+    if (err == QK_ERR_CORRUPT || err == QK_ERR_UNSUPPORTED)
+        return fail(
+            fault, choice.use,
+            err == QK_ERR_CORRUPT ? "holds no valid state" : "was written by another version", err);
+    if (err == QK_OK && choice.repair != 0) {
+        err = write_half(fd, choice.repair, choice.sequence, payload, spare);
+        if (err != QK_OK)
+            (void)fail(fault, choice.repair, "was torn and cannot be repaired", err);
+    }
+    return err;
+}
+
+enum qk_err node_sec_load(const char *path, struct node_sec **ret_node,
+                          struct node_sec_fault *ret_fault)
+{
+    struct node_sec_fault fault = {0, "cannot be held in memory"}, *at = ret_fault;
+    struct node_sec *node = NULL;
+    struct secret *image = NULL;
+    int fd = -1;
+    enum qk_err err;
+
+    if (at == NULL)
+        at = &fault;
+    *at = fault;
+    err = open_checked(path, &fd, at);
+    if (err == QK_OK)
+        err =
+            secret_new_zero(NODE_SEC_FILE_BYTES + NODE_SEC_HALF_BYTES + HALF_PAYLOAD_BYTES, &image);
+    if (err != QK_OK)
+        goto out;
+    node = calloc(1, sizeof *node);
+    if (node != NULL)
+        node->path = strdup(path);
+    err = node == NULL || node->path == NULL ? QK_ERR_NOMEM : QK_OK;
+    if (err == QK_OK) {
+        err = load_image(fd, secret_borrow_mut(image), node, at);
+        secret_return_mut(image);
+        secret_stack_burn();
+    }
+    if (err != QK_OK) {
+        node_sec_free(node);
+        goto out;
+    }
+    *at = (struct node_sec_fault){0, ""};
+    *ret_node = node;
+
+out:
+    secret_free(image);
+    if (fd >= 0)
+        (void)close(fd);
+    return err;
+}
+
+enum qk_err node_sec_destroy(const char *path)
+{
+    static const uint8_t zeros[NODE_SEC_FILE_BYTES];
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    enum qk_err err = QK_OK;
+
+    if (fd < 0)
+        return errno == ENOENT ? QK_ERR_NOT_FOUND : QK_ERR_IO;
+    if (pwrite(fd, zeros, sizeof zeros, 0) != (ssize_t)sizeof zeros || fsync(fd) != 0)
+        err = QK_ERR_IO;
+    (void)close(fd);
+    if (err == QK_OK && unlink(path) != 0)
+        err = QK_ERR_IO;
+    return err == QK_OK ? sync_directory(path) : err;
+}
