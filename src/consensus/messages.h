@@ -24,6 +24,9 @@ enum message_kind {
 };
 
 #define MESSAGE_ENTRIES_MAX 4096
+#define MESSAGE_APPEND_HEAD_BYTES                                                                  \
+    38 /* version, kind, four u64; its last four: count of entries                                 \
+        */
 #define MESSAGE_BYTES_MAX (ENTRY_BYTES_MAX + 64 * KIB)
 /* An AppendEntries carries at most this much payload, or a single larger entry. */
 #define MESSAGE_BATCH_BYTES (1 * MIB)

@@ -106,6 +106,7 @@ struct world {
     /* what is known to be true */
     uint64_t truth[SIM_INDEX_MAX]; /* number of the command at an index, 1: none there */
     uint64_t committed_term[SIM_INDEX_MAX];
+    uint64_t committed_in[SIM_INDEX_MAX]; /* the term whose leader committed it */
     uint64_t committed_max;
     uint64_t term_leader[SIM_TERMS_MAX];
     uint64_t acked_max, seen_max; /* highest index acknowledged, or read */
