@@ -78,11 +78,12 @@ void login_free(struct login *login)
 static void login_work(uv_work_t *work)
 {
     struct login_try *try = work->data;
+    struct bytes password = try->password.len == 0 ? bytes_str("") : buf_bytes(&try->password);
 
     if (try->hash[0] == '\0') /* the first unknown name: a hash to compare the next ones with */
-        try->err = password_hash(buf_bytes(&try->password), try->hash);
+        try->err = password_hash(password, try->hash);
     else
-        try->err = password_verify(buf_bytes(&try->password), try->hash);
+        try->err = password_verify(password, try->hash);
 }
 
 /* --- back on the loop --- */

@@ -1,0 +1,258 @@
+#include "documents_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_start(struct exchange *exchange, int status, const char *content_type,
+                     const struct reply_field *fields, unsigned fields_n, size_t length)
+{
+    struct call *call = (struct call *)exchange;
+
+    cr_assert_eq(call->status, 0, "answered twice");
+    call->status = status;
+    snprintf(call->content_type, sizeof(call->content_type), "%s", content_type);
+    memcpy(call->fields, fields, fields_n * sizeof(fields[0]));
+    call->fields_n = fields_n;
+    call->length = length;
+}
+
+static void on_write(struct exchange *exchange, struct bytes body)
+{
+    struct call *call = (struct call *)exchange;
+
+    cr_assert(call->status != 0 && !call->ended);
+    buf_put_bytes(&call->body, body);
+    call->unread += body.len;
+    if (call->unread > call->unread_max)
+        call->unread_max = call->unread;
+}
+
+static void on_end(struct exchange *exchange)
+{
+    struct call *call = (struct call *)exchange;
+
+    cr_assert(call->status != 0 && !call->ended);
+    if (call->length != SIZE_MAX && exchange->request.method != METHOD_HEAD)
+        cr_assert_eq(call->length, call->body.len);
+    call->ended = true;
+}
+
+static size_t on_queued(const struct exchange *exchange)
+{
+    return ((const struct call *)exchange)->unread;
+}
+
+static void on_drain_timer(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+
+    call->unread = 0;
+    call->drained(call->drained_arg);
+}
+
+static void on_on_drain(struct exchange *exchange, void (*drained)(void *arg), void *arg)
+{
+    struct call *call = (struct call *)exchange;
+
+    call->drains_n++;
+    call->drained = drained;
+    call->drained_arg = arg;
+    if (!call->drain_open) {
+        call->drain_open = true;
+        uv_timer_init(&call->documents->loop, &call->drain_timer);
+        call->drain_timer.data = call;
+    }
+    uv_timer_start(&call->drain_timer, on_drain_timer, 1, 0); /* 0 would fire in this turn */
+}
+
+static const struct exchange_ops ops = {on_start, on_write, on_end, on_queued, on_on_drain};
+
+static struct bytes decode(char **at, char **out, const char *stops)
+{
+    char *start = *out;
+
+    while (**at != '\0' && strchr(stops, **at) == NULL) {
+        char c = *(*at)++;
+
+        if (c == '%') {
+            char hex[3] = {(*at)[0], (*at)[1], 0};
+
+            c = (char)strtoul(hex, NULL, 16);
+            *at += 2;
+        }
+        *(*out)++ = c;
+    }
+    return bytes_of(start, (size_t)(*out - start));
+}
+
+static void parse_target(struct call *call)
+{
+    struct request *request = &call->exchange.request;
+    char *at = call->target, *out = call->decoded;
+
+    while (*at == '/' && at[1] != '\0') {
+        at++;
+        request->segments[request->segments_n++] = decode(&at, &out, "/?");
+    }
+    while (*at == '?' || *at == '&') {
+        struct request_param *param = &request->params[request->params_n++];
+
+        at++;
+        param->name = decode(&at, &out, "=&");
+        if (*at == '=')
+            at++;
+        param->value = decode(&at, &out, "&");
+    }
+}
+
+struct call *call_begin(struct documents *documents, enum method method, const char *target,
+                        struct bytes body)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    struct request *request = &call->exchange.request;
+
+    call->documents = documents;
+    call->exchange.ops = &ops;
+    call->body = BUF_INIT(256 * MIB);
+    snprintf(call->target, sizeof(call->target), "%s", target);
+    request->method = method;
+    request->body = body;
+    request->content_type = bytes_str("application/json");
+    request->host = bytes_str("localhost:7601");
+    request->who = principal_control();
+    parse_target(call);
+    return call;
+}
+
+static service_handler handler_of(const struct request *request)
+{
+    struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
+    bool read = request->method == METHOD_GET || request->method == METHOD_HEAD;
+
+    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))
+        return handle_all_dbs;
+    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_uuids")))
+        return handle_uuids;
+    if (request->segments_n == 1)
+        return read                             ? handle_db_get
+               : request->method == METHOD_PUT  ? handle_db_put
+               : request->method == METHOD_POST ? handle_doc_post
+                                                : handle_db_delete;
+    if (bytes_equal(name, bytes_str("_all_docs")))
+        return handle_all_docs;
+    if (bytes_equal(name, bytes_str("_changes")))
+        return handle_changes;
+    if (bytes_equal(name, bytes_str("_bulk_docs")))
+        return handle_bulk_docs;
+    if (bytes_equal(name, bytes_str("_ensure_full_commit")))
+        return handle_ensure_full_commit;
+    return read                            ? handle_doc_get
+           : request->method == METHOD_PUT ? handle_doc_put
+                                           : handle_doc_delete;
+}
+
+void call_start(struct call *call)
+{
+    handler_of (&call->exchange.request)(&call->documents->service, &call->exchange);
+}
+
+void call_run(struct call *call)
+{
+    documents_run_until(call->documents, &call->ended);
+}
+
+struct call *call(struct documents *documents, enum method method, const char *target,
+                  const char *body)
+{
+    struct call *made =
+        call_begin(documents, method, target, body == NULL ? BYTES_NONE : bytes_str(body));
+
+    call_start(made);
+    call_run(made);
+    return made;
+}
+
+static void on_drain_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void call_free(struct call *call)
+{
+    buf_fini(&call->body);
+    if (call->drain_open)
+        uv_close((uv_handle_t *)&call->drain_timer, on_drain_closed);
+    else
+        free(call);
+}
+
+const char *call_field(const struct call *call, const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < call->fields_n; i++) {
+        if (strcmp(call->fields[i].name, name) == 0)
+            return call->fields[i].value;
+    }
+    return NULL;
+}
+
+const char *call_text(struct call *call)
+{
+    buf_put_u8(&call->body, 0);
+    call->body.len--;
+    return (const char *)call->body.data;
+}
+
+json_t *call_json(struct call *call)
+{
+    json_t *json = json_loads(call_text(call), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    cr_assert_not_null(json, "%s", call_text(call));
+    return json;
+}
+
+void expect(struct documents *documents, enum method method, const char *target, const char *body,
+            int status, const char *reply)
+{
+    struct call *made = call(documents, method, target, body);
+    size_t len = strlen(call_text(made));
+
+    cr_assert_eq(made->status, status, "%s: %d %s", target, made->status, call_text(made));
+    if (reply != NULL) {
+        cr_assert(len > 0 && made->body.data[len - 1] == '\n');
+        made->body.data[len - 1] = '\0';
+        cr_assert_str_eq((const char *)made->body.data, reply);
+    }
+    call_free(made);
+}
+
+void expect_error(struct documents *documents, enum method method, const char *target,
+                  const char *body, int status, const char *error, const char *reason)
+{
+    char reply[1024];
+    json_t *json = json_pack("{s:s, s:s}", "error", error, "reason", reason);
+    char *text = json_dumps(json, JSON_COMPACT);
+    void (*release)(void *);
+
+    snprintf(reply, sizeof(reply), "%s", text);
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+    json_decref(json);
+    expect(documents, method, target, body, status, reply);
+}
+
+void put_doc(struct documents *documents, const char *target, const char *body,
+             char ret_rev[static 64])
+{
+    struct call *made = call(documents, METHOD_PUT, target, body);
+    json_t *json;
+
+    cr_assert_eq(made->status, 201, "%s: %s", target, call_text(made));
+    json = call_json(made);
+    snprintf(ret_rev, 64, "%s", json_string_value(json_object_get(json, "rev")));
+    json_decref(json);
+    call_free(made);
+}

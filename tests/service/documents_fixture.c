@@ -1,0 +1,331 @@
+#include "documents_fixture.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "access/user.h"
+#include "consensus/consensus.h"
+#include "keys/keyring.h"
+#include "secret/crypto.h"
+#include "service/catalog.h"
+#include "service/login.h"
+#include "service/submit.h"
+
+#define RUN_MS_MAX 60000
+
+/* --- the gate --- */
+
+static struct documents *current;
+
+bool service_is_open(const struct service *service)
+{
+    return current->open && service->keyring != NULL && service->catalog != NULL;
+}
+
+void service_closed_reason(const struct service *service, char *ret_text, unsigned long len)
+{
+    (void)service;
+    snprintf(ret_text, len, "waiting for 1 more node: n2 (never)");
+}
+
+/* --- one member's consensus --- */
+
+struct submission {
+    struct submission *next;
+    uint8_t *command; /* NULL: a read */
+    size_t len;
+    consensus_submit_cb submit_cb;
+    consensus_read_cb read_cb;
+    void *arg;
+};
+
+static void enqueue(struct submission *submission)
+{
+    if (current->first == NULL)
+        current->first = submission;
+    else
+        current->last->next = submission;
+    current->last = submission;
+}
+
+enum qk_err consensus_submit(struct consensus *c, struct bytes command, consensus_submit_cb cb,
+                             void *arg)
+{
+    struct submission *submission = calloc(1, sizeof(*submission));
+
+    (void)c;
+    if (!current->leader) {
+        free(submission);
+        return QK_ERR_NOT_LEADER;
+    }
+    submission->command = malloc(command.len);
+    memcpy(submission->command, command.data, command.len);
+    submission->len = command.len;
+    submission->submit_cb = cb;
+    submission->arg = arg;
+    current->submitted_n++;
+    enqueue(submission);
+    return QK_OK;
+}
+
+enum qk_err consensus_read(struct consensus *c, unsigned timeout_ms, consensus_read_cb cb,
+                           void *arg)
+{
+    struct submission *submission = calloc(1, sizeof(*submission));
+
+    (void)c;
+    (void)timeout_ms;
+    submission->read_cb = cb;
+    submission->arg = arg;
+    enqueue(submission);
+    return QK_OK;
+}
+
+enum consensus_role consensus_role(const struct consensus *c)
+{
+    (void)c;
+    return current->leader ? CONSENSUS_LEADER : CONSENSUS_FOLLOWER;
+}
+
+uint64_t consensus_leader(const struct consensus *c)
+{
+    (void)c;
+    return current->leader ? 1 : 2;
+}
+
+uint64_t consensus_peer_contact_ms(const struct consensus *c, uint64_t peer)
+{
+    (void)c;
+    return peer == 2 ? 1234 : UINT64_MAX;
+}
+
+bool consensus_has_majority_contact(const struct consensus *c)
+{
+    (void)c;
+    return true;
+}
+
+uint64_t consensus_applied(const struct consensus *c)
+{
+    (void)c;
+    return current->index;
+}
+
+static void apply(struct bytes command, struct buf *result)
+{
+    current->index++;
+    cr_assert_eq(store_apply(current->service.store, current->index, 1, true, command, result),
+                 QK_OK);
+}
+
+static void run_command(struct submission *submission)
+{
+    struct buf result = BUF_INIT(1 * MIB);
+    void (*interfere)(struct documents *) = current->interfere;
+    enum qk_err err = current->submit_err;
+
+    current->interfere = NULL;
+    if (interfere != NULL)
+        interfere(current);
+    current->submit_err = QK_OK;
+    if (err == QK_OK || current->submit_apply_first)
+        apply(bytes_of(submission->command, submission->len), &result);
+    submission->submit_cb(submission->arg, err, current->index,
+                          err == QK_OK ? buf_bytes(&result) : BYTES_NONE);
+    buf_fini(&result);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct submission *submission = current->first;
+
+    (void)idle;
+    if (submission == NULL || current->hold)
+        return;
+    current->first = submission->next;
+    if (submission->command != NULL)
+        run_command(submission);
+    else
+        submission->read_cb(submission->arg, QK_OK, current->index);
+    free(submission->command);
+    free(submission);
+}
+
+void documents_apply(struct documents *documents, struct wire_command *command)
+{
+    struct buf result = BUF_INIT(1 * MIB);
+    struct bytes bytes;
+
+    cr_assert_eq(documents, current);
+    cr_assert_eq(wire_command_end(command, &bytes), QK_OK);
+    apply(bytes, &result);
+    wire_command_fini(command);
+    buf_fini(&result);
+}
+
+/* --- start and end --- */
+
+static void on_fatal(void *arg, enum qk_err err, const char *what)
+{
+    (void)arg;
+    cr_assert(false, "store: %s: %s", qk_err_text(err), what);
+}
+
+static void on_flag(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void on_catalog(void *arg, enum qk_err err)
+{
+    cr_assert_eq(err, QK_OK, "catalog: %s", qk_err_text(err));
+    *(bool *)arg = true;
+}
+
+void documents_run_until(struct documents *documents, const bool *flag)
+{
+    uint64_t began = uv_hrtime();
+
+    while (!*flag) {
+        (void)uv_run(&documents->loop, UV_RUN_ONCE);
+        cr_assert_lt((uv_hrtime() - began) / 1000000, RUN_MS_MAX, "the loop went on too long");
+    }
+}
+
+static void open_store(struct documents *documents)
+{
+    struct store_options options = {.no_sync = true, .reserve_bytes = 1};
+    struct store_callbacks callbacks = {.arg = documents, .fatal = on_fatal};
+    char what[500] = "";
+
+    cr_assert_eq(store_open(&documents->loop, documents->path, &options, &callbacks,
+                            &documents->service.store, what, sizeof(what)),
+                 QK_OK, "%s", what);
+}
+
+static void open_catalog(struct documents *documents)
+{
+    bool opened = false;
+
+    cr_assert_eq(catalog_open(&documents->service, on_catalog, &opened), QK_OK);
+    documents_run_until(documents, &opened);
+    documents->open = true;
+}
+
+static void store_keyring(struct documents *documents)
+{
+    struct keyring_records records;
+    struct wire_command command;
+    size_t i;
+
+    cr_assert_eq(keyring_create(documents->service.cluster_id, documents->mk, 1, &records,
+                                &documents->service.keyring),
+                 QK_OK);
+    wire_command_begin(&command, WIRE_KEYRING);
+    wire_command_batch(&command);
+    for (i = 0; i < records.n; i++) {
+        uint8_t space[DATABASE_ID_BYTES];
+        struct record_key key;
+
+        record_space_id(RECORD_KEYRING, space);
+        key = record_document(space, bytes_of(records.items[i].name, records.items[i].name_len));
+        wire_command_put(&command, record_key_bytes(&key), 1, 0,
+                         buf_bytes(&records.items[i].value));
+    }
+    documents_apply(documents, &command);
+    keyring_records_fini(&records);
+}
+
+static void store_admin(struct documents *documents)
+{
+    struct user user = {.credential_version = 1, .admin = true, .name = ADMIN_NAME};
+    struct buf value = BUF_INIT(64 * KIB);
+    uint8_t key[CATALOG_KEY_BYTES];
+    struct wire_command command;
+
+    random_fill(user.id, sizeof(user.id));
+    cr_assert_eq(password_hash(bytes_str(ADMIN_PASSWORD), user.password_hash), QK_OK);
+    cr_assert_eq(catalog_user_key(&documents->service, bytes_str(ADMIN_NAME), key), QK_OK);
+    cr_assert_eq(catalog_user_seal(&documents->service, &user, 1, &value), QK_OK);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
+    documents_apply(documents, &command);
+    buf_fini(&value);
+}
+
+void documents_init(struct documents *documents)
+{
+    const char *base = getenv("TMPDIR");
+
+    memset(documents, 0, sizeof(*documents));
+    current = documents;
+    cr_assert_eq(secret_arena_init(SECRET_ARENA_UNLOCKED, SECRET_ARENA_BYTES_DEFAULT), QK_OK);
+    cr_assert_eq(uv_loop_init(&documents->loop), 0);
+    uv_idle_init(&documents->loop, &documents->idle);
+    uv_idle_start(&documents->idle, on_idle);
+    snprintf(documents->folder, sizeof(documents->folder), "%s/qk-documents-XXXXXX",
+             base == NULL ? "/tmp" : base);
+    cr_assert_not_null(mkdtemp(documents->folder));
+    snprintf(documents->path, sizeof(documents->path), "%s/store.mdb", documents->folder);
+    documents->service.loop = &documents->loop;
+    documents->leader = true;
+    random_fill(documents->service.cluster_id, CLUSTER_ID_BYTES);
+    cr_assert_eq(secret_new_random(KEY_BYTES, &documents->mk), QK_OK);
+    cr_assert_eq(submitter_new(&documents->service, &documents->service.submitter), QK_OK);
+    cr_assert_eq(login_new(&documents->service, &documents->service.login), QK_OK);
+    open_store(documents);
+    store_keyring(documents);
+    store_admin(documents);
+    open_catalog(documents);
+}
+
+static void close_store(struct documents *documents)
+{
+    bool closed = false;
+
+    documents->open = false;
+    catalog_close(&documents->service);
+    store_close(documents->service.store, on_flag, &closed);
+    documents_run_until(documents, &closed);
+    documents->service.store = NULL;
+}
+
+void documents_restart(struct documents *documents)
+{
+    close_store(documents);
+    open_store(documents);
+    documents->index = store_applied(documents->service.store);
+    open_catalog(documents);
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        (void)closedir(dir);
+    (void)rmdir(folder);
+}
+
+void documents_fini(struct documents *documents)
+{
+    close_store(documents);
+    keyring_close(documents->service.keyring);
+    submitter_free(documents->service.submitter);
+    login_free(documents->service.login);
+    secret_free(documents->mk);
+    uv_close((uv_handle_t *)&documents->idle, NULL);
+    (void)uv_run(&documents->loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&documents->loop), 0);
+    cr_assert_eq(secret_stats().secrets_n, 0);
+    secret_arena_fini();
+    remove_folder(documents->folder);
+}

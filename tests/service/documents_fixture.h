@@ -1,0 +1,91 @@
+/* The document handlers over a real store and a real keyring. What stands in for the rest of a
+ * node: consensus_submit and consensus_read of this folder, which keep the contract of
+ * consensus/consensus.h for one member (commands applied in order, from the loop, results to the
+ * submitter), and can be told to fail as a real one does. */
+#ifndef TESTS_SERVICE_DOCUMENTS_FIXTURE_H
+#define TESTS_SERVICE_DOCUMENTS_FIXTURE_H
+
+#include <jansson.h>
+#include <uv.h>
+
+#include "service/handlers.h"
+#include "store/store.h"
+
+#define ADMIN_NAME "admin"
+#define ADMIN_PASSWORD "correct horse"
+
+struct submission;
+
+struct documents {
+    uv_loop_t loop;
+    uv_idle_t idle; /* runs what was submitted */
+    char folder[256], path[300];
+    struct service service;
+    struct secret *mk;
+    uint64_t index;
+    struct submission *first, *last;
+    bool open;
+    bool leader;
+    enum qk_err submit_err;  /* what the next consensus_submit calls back with, once */
+    bool submit_apply_first; /* with submit_err: the command is applied all the same */
+    size_t submitted_n;      /* commands */
+    bool hold;               /* nothing submitted is applied */
+    /* Called before a command is applied, once: another leader's write. */
+    void (*interfere)(struct documents *documents);
+};
+
+/* Opens everything; the catalog has the admin user. */
+void documents_init(struct documents *documents);
+void documents_fini(struct documents *documents);
+/* Closes and opens store, keyring and catalog again. */
+void documents_restart(struct documents *documents);
+void documents_run_until(struct documents *documents, const bool *flag);
+/* Applies a command as another leader would have. */
+void documents_apply(struct documents *documents, struct wire_command *command);
+
+/* One request and its reply. */
+struct call {
+    struct exchange exchange; /* first: exchange_ops get it */
+    struct documents *documents;
+    int status;
+    char content_type[64];
+    struct reply_field fields[REPLY_FIELDS_MAX];
+    unsigned fields_n;
+    size_t length;
+    struct buf body;
+    bool ended;
+    size_t drains_n;
+    size_t unread; /* of the body, since the last drain */
+    size_t unread_max;
+    void (*drained)(void *arg);
+    void *drained_arg;
+    uv_timer_t drain_timer;
+    bool drain_open;
+    char target[4096];
+    char decoded[8192];
+};
+
+/* `target` is a path with query, percent-encoded; runs until the reply has ended. */
+struct call *call(struct documents *documents, enum method method, const char *target,
+                  const char *body);
+/* The same in steps: begin, set what the request needs (if_match, content_type), start, run. */
+struct call *call_begin(struct documents *documents, enum method method, const char *target,
+                        struct bytes body);
+void call_start(struct call *call);
+void call_run(struct call *call);
+void call_free(struct call *call);
+const char *call_field(const struct call *call, const char *name); /* NULL if absent */
+const char *call_text(struct call *call);                          /* the body, terminated */
+json_t *call_json(struct call *call);                              /* for the caller to release */
+
+/* Runs a request and checks status and, unless NULL, the whole body (without its newline). */
+void expect(struct documents *documents, enum method method, const char *target, const char *body,
+            int status, const char *reply);
+/* Runs a request, checks status and the members "error" and "reason". */
+void expect_error(struct documents *documents, enum method method, const char *target,
+                  const char *body, int status, const char *error, const char *reason);
+/* Stores a document, new or over `rev`; the new revision in `ret_rev`. */
+void put_doc(struct documents *documents, const char *target, const char *body,
+             char ret_rev[static 64]);
+
+#endif

@@ -1,0 +1,115 @@
+#include "documents_fixture.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "access/throttle.h"
+#include "service/login.h"
+
+static struct documents documents;
+
+static void setup(void)
+{
+    documents_init(&documents);
+}
+
+static void teardown(void)
+{
+    documents_fini(&documents);
+}
+
+TestSuite(login, .init = setup, .fini = teardown);
+
+struct answer {
+    bool done;
+    enum qk_err err;
+    struct principal who;
+};
+
+static void on_login(void *arg, enum qk_err err, const struct principal *who,
+                     unsigned retry_after_s)
+{
+    struct answer *answer = arg;
+
+    (void)retry_after_s;
+    answer->err = err;
+    if (who != NULL)
+        answer->who = *who;
+    answer->done = true;
+}
+
+static struct answer log_in(const char *name, const char *password)
+{
+    struct answer answer = {0};
+
+    answer.err = login_check(documents.service.login, bytes_str(name), bytes_str(password),
+                             "127.0.0.1", on_login, &answer);
+    if (answer.err == QK_OK)
+        documents_run_until(&documents, &answer.done);
+    return answer;
+}
+
+Test(login, right_password_yields_the_principal)
+{
+    struct answer answer = log_in(ADMIN_NAME, ADMIN_PASSWORD);
+
+    cr_assert_eq(answer.err, QK_OK);
+    cr_assert_eq(answer.who.kind, PRINCIPAL_USER);
+    cr_assert(answer.who.admin);
+    cr_assert_str_eq(answer.who.name, ADMIN_NAME);
+    cr_assert(login_is_current(&documents.service, &answer.who));
+    answer.who.credential_version++;
+    cr_assert_not(login_is_current(&documents.service, &answer.who));
+}
+
+Test(login, wrong_password_and_unknown_name_are_the_same)
+{
+    cr_assert_eq(log_in(ADMIN_NAME, "wrong").err, QK_ERR_UNAUTHENTICATED);
+    cr_assert_eq(log_in(ADMIN_NAME, "").err, QK_ERR_UNAUTHENTICATED);
+    cr_assert_eq(log_in("nobody", ADMIN_PASSWORD).err, QK_ERR_UNAUTHENTICATED);
+    cr_assert_eq(log_in("nobody", ADMIN_PASSWORD).err, QK_ERR_UNAUTHENTICATED);
+    cr_assert_eq(log_in("", "").err, QK_ERR_UNAUTHENTICATED);
+}
+
+Test(login, failures_are_limited_per_account)
+{
+    unsigned i;
+
+    for (i = 0; i < THROTTLE_ACCOUNT_BURST; i++)
+        cr_assert_eq(log_in(ADMIN_NAME, "wrong").err, QK_ERR_UNAUTHENTICATED);
+    cr_assert_eq(log_in(ADMIN_NAME, ADMIN_PASSWORD).err, QK_ERR_BUSY);
+    cr_assert_gt(login_retry_after_s(documents.service.login, bytes_str(ADMIN_NAME), "127.0.0.1"),
+                 0);
+}
+
+Test(login, basic_credentials_are_parsed_strictly)
+{
+    struct buf out = BUF_SECRET_INIT(4 * KIB);
+    struct bytes name, password;
+
+    cr_assert_eq(
+        login_parse_basic(bytes_str("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), &out, &name, &password),
+        QK_OK); /* RFC 7617, 2 */
+    cr_assert(bytes_equal(name, bytes_str("Aladdin")));
+    cr_assert(bytes_equal(password, bytes_str("open sesame")));
+    buf_reset(&out);
+    cr_assert_eq(login_parse_basic(bytes_str("basic YTpiOmM="), &out, &name, &password), QK_OK);
+    cr_assert(bytes_equal(password, bytes_str("b:c")));
+    buf_reset(&out);
+    cr_assert_eq(login_parse_basic(bytes_str("Basic YWJj"), &out, &name, &password),
+                 QK_ERR_INVALID);
+    cr_assert_eq(login_parse_basic(bytes_str("Basic !"), &out, &name, &password), QK_ERR_INVALID);
+    cr_assert_eq(login_parse_basic(bytes_str("Bearer YTpi"), &out, &name, &password),
+                 QK_ERR_INVALID);
+    cr_assert_eq(login_parse_basic(BYTES_NONE, &out, &name, &password), QK_ERR_INVALID);
+    buf_fini(&out);
+}
+
+Test(login, sealed_or_too_long_is_refused_at_once)
+{
+    char password[2000];
+
+    memset(password, 'x', sizeof(password));
+    password[sizeof(password) - 1] = '\0';
+    cr_assert_eq(log_in(ADMIN_NAME, password).err, QK_ERR_UNAUTHENTICATED);
+}
