@@ -34,11 +34,9 @@ struct transfer_config {
     /* Queues a message on LINK_SNAPSHOT: link_send's results. */
     enum qk_err (*send)(void *arg, const uint8_t node_id[NODE_ID_BYTES], const struct bytes *parts,
                         size_t parts_n);
-    bool (*is_up)(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
     /* A stream begun with transfer_send ended: QK_OK, the peer holds it staged and durable. From
      * the loop, never inside transfer_send. */
-    void (*sent)(void *arg, const uint8_t node_id[NODE_ID_BYTES], struct bytes token,
-                 enum qk_err err);
+    void (*sent)(void *arg, uint64_t peer, struct bytes token, enum qk_err err);
     /* The answer to transfer_install. */
     void (*installed)(void *arg, enum qk_err err);
     unsigned silence_ms; /* 0: 30000; no sign of the peer for so long ends a stream */
@@ -58,10 +56,11 @@ void transfer_receive(struct transfer *transfer, const uint8_t node_id[static NO
                       struct bytes message);
 void transfer_drained(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES]);
 
-/* Streams the own store, as it is now or newer, to a peer; `sent` tells the end. One to the same
- * peer is replaced (its `sent` is not called). QK_ERR_BUSY: TRANSFERS_MAX are under way. */
-MUST_USE enum qk_err transfer_send(struct transfer *transfer,
-                                   const uint8_t node_id[static NODE_ID_BYTES], struct bytes token);
+/* Streams the own store, as it is now or newer, to a peer; `sent` tells the end, with `peer` and
+ * `token` as given here. One to the same node is replaced (its `sent` is not called). When
+ * TRANSFERS_MAX are under way it waits for its turn. */
+void transfer_send(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES],
+                   uint64_t peer, struct bytes token);
 /* Is the stream labelled with exactly `token` here, whole and durable? */
 bool transfer_staged(const struct transfer *transfer, struct bytes token);
 /* Puts it in the store's place; `installed` tells the end. QK_OK also when the store already holds

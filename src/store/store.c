@@ -155,6 +155,11 @@ enum qk_err store_open(struct uv_loop_s *loop, const char *path,
     return QK_OK;
 }
 
+const char *store_path(const struct store *store)
+{
+    return store->path;
+}
+
 enum qk_err store_admit(const struct store *store)
 {
     if (store->full)

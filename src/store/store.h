@@ -54,6 +54,8 @@ MUST_USE enum qk_err store_check(const char *path, char *ret_what, size_t size);
 MUST_USE enum qk_err store_set_aside(const char *path, uint64_t now_s, char *ret_aside,
                                      size_t size);
 
+/* The file's path, as given. */
+const char *store_path(const struct store *store);
 /* Opens or makes the file and starts the writer. On failure a line for people is in `ret_what`
  * (which may be NULL). `callbacks.fatal` must not be NULL. */
 MUST_USE enum qk_err store_open(struct uv_loop_s *loop, const char *path,

@@ -25,13 +25,11 @@ static void on_full(void *arg, bool full)
     fixture->room_told += !full;
 }
 
-void fixture_init(struct fixture *fixture)
+static void folder_make(struct fixture *fixture)
 {
     const char *base = getenv("TMPDIR");
 
-    memset(fixture, 0, sizeof *fixture);
     fixture->options.reserve_bytes = 1;
-    cr_assert_eq(uv_loop_init(&fixture->loop), 0);
     (void)snprintf(fixture->folder, sizeof fixture->folder, "%s/qk-store-XXXXXX",
                    base == NULL ? "/tmp" : base);
     cr_assert_not_null(mkdtemp(fixture->folder));
@@ -39,13 +37,28 @@ void fixture_init(struct fixture *fixture)
     cr_assert_eq(fixture_open(fixture), QK_OK);
 }
 
+void fixture_init(struct fixture *fixture)
+{
+    memset(fixture, 0, sizeof *fixture);
+    cr_assert_eq(uv_loop_init(&fixture->loop), 0);
+    fixture->runs_in = &fixture->loop;
+    folder_make(fixture);
+}
+
+void fixture_init_in(struct fixture *fixture, struct fixture *other)
+{
+    memset(fixture, 0, sizeof *fixture);
+    fixture->runs_in = &other->loop;
+    folder_make(fixture);
+}
+
 enum qk_err fixture_open(struct fixture *fixture)
 {
     struct store_callbacks callbacks = {.arg = fixture, .fatal = on_fatal, .full = on_full};
     char what[500];
 
-    return store_open(&fixture->loop, fixture->path, &fixture->options, &callbacks, &fixture->store,
-                      what, sizeof what);
+    return store_open(fixture->runs_in, fixture->path, &fixture->options, &callbacks,
+                      &fixture->store, what, sizeof what);
 }
 
 static void on_flag(void *arg)
@@ -64,7 +77,7 @@ void fixture_run_until(struct fixture *fixture, const bool *flag)
     uint64_t began = uv_hrtime();
 
     while (!*flag) {
-        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
+        (void)uv_run(fixture->runs_in, UV_RUN_ONCE);
         cr_assert_lt((uv_hrtime() - began) / 1000000, LOOP_MS_MAX, "the loop went on too long");
     }
 }
@@ -76,23 +89,35 @@ void fixture_close(struct fixture *fixture)
     store_close(fixture->store, on_flag, &closed);
     fixture->store = NULL;
     fixture_run_until(fixture, &closed);
-    (void)uv_run(&fixture->loop, UV_RUN_DEFAULT);
 }
 
-void fixture_fini(struct fixture *fixture)
+static void folder_remove(struct fixture *fixture)
 {
     struct dirent *entry;
-    DIR *dir;
+    DIR *dir = opendir(fixture->folder);
 
-    if (fixture->store != NULL)
-        fixture_close(fixture);
-    cr_assert_eq(uv_loop_close(&fixture->loop), 0);
-    dir = opendir(fixture->folder);
     while (dir != NULL && (entry = readdir(dir)) != NULL)
         (void)unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir != NULL)
         (void)closedir(dir);
     (void)rmdir(fixture->folder);
+}
+
+void fixture_fini(struct fixture *fixture)
+{
+    if (fixture->store != NULL)
+        fixture_close(fixture);
+    (void)uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&fixture->loop), 0);
+    folder_remove(fixture);
+}
+
+void fixture_fini_in(struct fixture *fixture, struct fixture *other)
+{
+    cr_assert_eq(fixture->runs_in, &other->loop);
+    if (fixture->store != NULL)
+        fixture_close(fixture);
+    folder_remove(fixture);
 }
 
 void fixture_flush(struct fixture *fixture)

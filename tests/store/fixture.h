@@ -8,6 +8,7 @@
 
 struct fixture {
     uv_loop_t loop;
+    uv_loop_t *runs_in; /* its own loop, or another fixture's */
     char folder[256];
     char path[300];
     struct store_options options;
@@ -19,6 +20,9 @@ struct fixture {
 };
 
 void fixture_init(struct fixture *fixture);
+/* A second store in the loop of `other`, and its end, before `other`'s. */
+void fixture_init_in(struct fixture *fixture, struct fixture *other);
+void fixture_fini_in(struct fixture *fixture, struct fixture *other);
 /* Opens (again) the store of this folder. */
 enum qk_err fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);

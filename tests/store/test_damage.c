@@ -295,6 +295,7 @@ Test(damage, after_kill_9_the_store_holds_exactly_what_its_index_says, .timeout 
             struct fixture mine = f;
 
             (void)close(ends[0]);
+            mine.runs_in = &mine.loop;
             if (uv_loop_init(&mine.loop) != 0 || fixture_open(&mine) != QK_OK)
                 _exit(5);
             write_until_killed(&mine, ends[1]);
