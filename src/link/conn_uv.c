@@ -58,7 +58,7 @@ static void conn_free_when_over(struct conn *conn)
 {
     if (!conn->handle_closed || conn->resolving)
         return;
-    stream_fini(&conn->stream); /* keys first: `closed` may be the end of everything */
+    link_stream_fini(&conn->stream); /* keys first: `closed` may be the end of everything */
     conn->ops->closed(conn);
     buf_fini(&conn->in);
     free(conn);
@@ -94,7 +94,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 static void finish_if_sent(struct conn *conn)
 {
     if (!conn->finishing || conn->shut || conn->closing || conn->in_flight > 0 ||
-        stream_has_output(&conn->stream))
+        link_stream_has_output(&conn->stream))
         return;
     conn->shut = true;
     conn->shutdown.data = conn;
@@ -145,7 +145,7 @@ static enum qk_err write_some(struct conn *conn)
     writing->conn = conn;
     writing->req.data = writing;
     writing->out.max = WRITE_BYTES_MAX;
-    err = stream_output(&conn->stream, conn_now_ms(conn), WRITE_BYTES, &writing->out);
+    err = link_stream_output(&conn->stream, conn_now_ms(conn), WRITE_BYTES, &writing->out);
     if (err == QK_OK) {
         buf = uv_buf_init((char *)writing->out.data, (unsigned)writing->out.len);
         if (uv_write(&writing->req, (uv_stream_t *)&conn->tcp, &buf, 1, on_written) != 0)
@@ -167,7 +167,7 @@ void conn_flush(struct conn *conn)
     if (!conn->connected || conn->shut)
         return;
     while (err == QK_OK && !conn->closing && conn->in_flight < CONN_IN_FLIGHT_BYTES_MAX &&
-           stream_has_output(&conn->stream))
+           link_stream_has_output(&conn->stream))
         err = write_some(conn);
     if (err != QK_OK)
         conn_close(conn, err);
@@ -189,15 +189,15 @@ size_t conn_queued_bytes(const struct conn *conn)
 /* One event at a time; the owner may pause or close the connection in any of them. */
 static void conn_feed(struct conn *conn)
 {
-    enum stream_event event = STREAM_QUIET;
+    enum link_stream_event event = STREAM_QUIET;
     size_t at = 0;
 
     conn->feeding = true;
     while (event != STREAM_HUNGRY && !conn->closing && !conn->paused && !conn->finishing) {
         size_t used;
-        enum qk_err err =
-            stream_feed(&conn->stream, conn_now_ms(conn),
-                        bytes_slice(buf_bytes(&conn->in), at, conn->in.len - at), &used, &event);
+        enum qk_err err = link_stream_feed(&conn->stream, conn_now_ms(conn),
+                                           bytes_slice(buf_bytes(&conn->in), at, conn->in.len - at),
+                                           &used, &event);
 
         if (err != QK_OK) {
             conn_close(conn, err);

@@ -17,7 +17,7 @@ struct conn;
 struct peer;
 
 struct conn_ops {
-    void (*event)(struct conn *conn, enum stream_event event);
+    void (*event)(struct conn *conn, enum link_stream_event event);
     void (*sent)(struct conn *conn); /* something was written to the socket */
     void (*closed)(struct conn *conn);
 };
@@ -30,7 +30,7 @@ struct conn {
     const struct conn_ops *ops;
     void *owner;
     struct conn *next, *prev; /* the owner's list */
-    struct stream stream;
+    struct link_stream stream;
     struct buf in; /* ciphertext */
     size_t in_flight;
     unsigned attempt; /* of conn_dial, while resolving */
@@ -52,7 +52,7 @@ struct conn {
 
 /* NULL when out of memory. The handle is in the loop: only conn_close gets rid of it. */
 struct conn *conn_new(uv_loop_t *loop, const struct conn_ops *ops, void *owner);
-/* Connects to "host:port", then sends what stream_dial (before or after) made. Failures end in
+/* Connects to "host:port", then sends what link_stream_dial (before or after) made. Failures end in
  * `closed`. Of a name's several addresses the one of number `attempt` (modulo their count) is
  * tried.
  */

@@ -44,7 +44,7 @@ static void peer_dial(struct link *link, struct peer *peer)
     peer_attach(peer, conn);
     peer->dialing = conn;
     conn->deadline_ms = link_now_ms(link) + link->config.handshake_ms;
-    if (stream_dial(&conn->stream, &link->self, FRAME_MEMBER, peer->info.pk, NULL) != QK_OK)
+    if (link_stream_dial(&conn->stream, &link->self, FRAME_MEMBER, peer->info.pk, NULL) != QK_OK)
         conn_close(conn, QK_ERR_INVALID); /* the member's key is no usable point */
     else
         conn_dial(conn, peer->info.address, peer->dials_n++);

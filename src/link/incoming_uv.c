@@ -63,7 +63,7 @@ static void on_connection(uv_stream_t *listener, int status)
     conn = conn_new(link->config.loop, &link_conn_ops, link);
     if (conn == NULL)
         return;
-    stream_accept(&conn->stream, &link->self);
+    link_stream_accept(&conn->stream, &link->self);
     conn->deadline_ms = link_now_ms(link) + link->config.handshake_ms;
     if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0 || !address_has_token(link, conn) ||
         !make_room(link, conn)) {

@@ -31,7 +31,7 @@ void link_join_answer(struct link *link, uint64_t join_id, enum qk_err err,
 
     if (conn == NULL || !conn->stream.handshake.asking)
         return;
-    rc = stream_answer(&conn->stream, err, psk);
+    rc = link_stream_answer(&conn->stream, err, psk);
     if (rc != QK_OK)
         conn_close(conn, rc);
     else if (err != QK_OK)

@@ -31,7 +31,7 @@ struct link_join {
     void *close_arg;
 };
 
-static void on_conn_event(struct conn *conn, enum stream_event event);
+static void on_conn_event(struct conn *conn, enum link_stream_event event);
 static void on_conn_sent(struct conn *conn);
 static void on_conn_closed(struct conn *conn);
 static const struct conn_ops join_conn_ops = {on_conn_event, on_conn_sent, on_conn_closed};
@@ -69,8 +69,8 @@ static void join_try_next(struct link_join *join)
     }
     join->conn = conn;
     conn->deadline_ms = conn_now_ms(conn) + join->config.handshake_ms;
-    if (stream_dial(&conn->stream, &join->self, FRAME_JOIN, join->config.inviter_pk,
-                    join->config.token_id) != QK_OK)
+    if (link_stream_dial(&conn->stream, &join->self, FRAME_JOIN, join->config.inviter_pk,
+                         join->config.token_id) != QK_OK)
         conn_close(conn, QK_ERR_FOREIGN); /* no usable key: nobody can be the inviter */
     else
         conn_dial(conn, join->addresses[join->tried_n % join->addresses_n],
@@ -93,7 +93,7 @@ static void send_waiting(struct link_join *join)
     }
 }
 
-static void on_conn_event(struct conn *conn, enum stream_event event)
+static void on_conn_event(struct conn *conn, enum link_stream_event event)
 {
     struct link_join *join = conn->owner;
 
@@ -181,7 +181,7 @@ static void on_tick(uv_timer_t *timer)
         conn_close(conn, QK_ERR_TIMEOUT);
     else if (now_ms - conn->pinged_ms >= KEEPALIVE_MS) {
         conn->pinged_ms = now_ms;
-        stream_ping(&conn->stream, 0);
+        link_stream_ping(&conn->stream, 0);
         conn_flush(conn);
     }
 }

@@ -88,7 +88,7 @@ static void conn_message(struct link *link, struct conn *conn)
                             conn->stream.message);
 }
 
-static void on_conn_event(struct conn *conn, enum stream_event event)
+static void on_conn_event(struct conn *conn, enum link_stream_event event)
 {
     struct link *link = conn->owner;
 
@@ -179,7 +179,7 @@ static void conn_tick(struct link *link, struct conn *conn, uint64_t now_ms)
         conn->pinged_ms = now_ms;
         /* A challenge under way must keep its nonce. */
         if (conn->peer == NULL || conn->peer->contender == NULL) {
-            stream_ping(&conn->stream, 0);
+            link_stream_ping(&conn->stream, 0);
             conn_flush(conn);
         }
     }

@@ -153,7 +153,7 @@ static void peer_challenge(struct link *link, struct peer *peer, struct conn *co
     random_fill(&peer->challenge_nonce, sizeof peer->challenge_nonce);
     peer->challenge_nonce |= 1; /* 0 is the keepalive's */
     peer->challenge_end_ms = link_now_ms(link) + LINK_CHALLENGE_MS;
-    stream_ping(&peer->up->stream, peer->challenge_nonce);
+    link_stream_ping(&peer->up->stream, peer->challenge_nonce);
     conn_flush(peer->up);
 }
 

@@ -10,27 +10,27 @@ enum record_kind { RECORD_PING = 1, RECORD_PONG = 2, RECORD_FIRST = 3, RECORD_MO
 #define NONCE_BYTES 8
 #define GREETING_BYTES_MAX (2 * KIB)
 
-static void stream_zero(struct stream *stream)
+static void link_stream_zero(struct link_stream *stream)
 {
-    *stream = (struct stream){.greeting = BUF_INIT(GREETING_BYTES_MAX)};
+    *stream = (struct link_stream){.greeting = BUF_INIT(GREETING_BYTES_MAX)};
     inbox_init(&stream->inbox);
 }
 
-enum qk_err stream_dial(struct stream *stream, const struct handshake_self *self,
-                        enum frame_kind kind, const uint8_t remote_pk[static NOISE_KEY_BYTES],
-                        const uint8_t *token_id)
+enum qk_err link_stream_dial(struct link_stream *stream, const struct handshake_self *self,
+                             enum frame_kind kind, const uint8_t remote_pk[static NOISE_KEY_BYTES],
+                             const uint8_t *token_id)
 {
-    stream_zero(stream);
+    link_stream_zero(stream);
     return handshake_begin(&stream->handshake, self, kind, remote_pk, token_id, &stream->greeting);
 }
 
-void stream_accept(struct stream *stream, const struct handshake_self *self)
+void link_stream_accept(struct link_stream *stream, const struct handshake_self *self)
 {
-    stream_zero(stream);
+    link_stream_zero(stream);
     handshake_await(&stream->handshake, self);
 }
 
-void stream_fini(struct stream *stream)
+void link_stream_fini(struct link_stream *stream)
 {
     handshake_fini(&stream->handshake);
     if (stream->keyed) /* stays set: the owner may still ask how far it came */
@@ -42,8 +42,8 @@ void stream_fini(struct stream *stream)
 
 /* The handshake is done: its keys make the session. A ping goes first, which is what the other end
  * may be waiting for. */
-static enum qk_err make_session(struct stream *stream, uint64_t now_ms,
-                                enum stream_event *ret_event)
+static enum qk_err make_session(struct link_stream *stream, uint64_t now_ms,
+                                enum link_stream_event *ret_event)
 {
     struct secret *send_key, *receive_key;
     enum qk_err err = handshake_finish(&stream->handshake, &send_key, &receive_key);
@@ -52,7 +52,7 @@ static enum qk_err make_session(struct stream *stream, uint64_t now_ms,
         return err;
     session_init(&stream->session, send_key, receive_key, now_ms);
     stream->keyed = true;
-    stream_ping(stream, 0);
+    link_stream_ping(stream, 0);
     if (!handshake_is_confirmed_by_record(&stream->handshake)) {
         stream->up = true;
         *ret_event = STREAM_UP;
@@ -60,8 +60,8 @@ static enum qk_err make_session(struct stream *stream, uint64_t now_ms,
     return QK_OK;
 }
 
-static enum qk_err feed_handshake(struct stream *stream, uint64_t now_ms, struct bytes in,
-                                  size_t *ret_used, enum stream_event *ret_event)
+static enum qk_err feed_handshake(struct link_stream *stream, uint64_t now_ms, struct bytes in,
+                                  size_t *ret_used, enum link_stream_event *ret_event)
 {
     enum handshake_step step;
     size_t len;
@@ -77,8 +77,8 @@ static enum qk_err feed_handshake(struct stream *stream, uint64_t now_ms, struct
     return step == HANDSHAKE_DONE ? make_session(stream, now_ms, ret_event) : QK_OK;
 }
 
-static enum qk_err take_ping(struct stream *stream, struct bytes body, bool is_pong,
-                             enum stream_event *ret_event)
+static enum qk_err take_ping(struct link_stream *stream, struct bytes body, bool is_pong,
+                             enum link_stream_event *ret_event)
 {
     struct reader reader = reader_of(body);
     uint64_t nonce = reader_u64(&reader);
@@ -95,8 +95,8 @@ static enum qk_err take_ping(struct stream *stream, struct bytes body, bool is_p
     return QK_OK;
 }
 
-static enum qk_err take_piece(struct stream *stream, struct bytes body, bool is_first,
-                              enum stream_event *ret_event)
+static enum qk_err take_piece(struct link_stream *stream, struct bytes body, bool is_first,
+                              enum link_stream_event *ret_event)
 {
     struct reader reader = reader_of(body);
     uint8_t channel = reader_u8(&reader);
@@ -119,8 +119,8 @@ static enum qk_err take_piece(struct stream *stream, struct bytes body, bool is_
     return QK_OK;
 }
 
-static enum qk_err take_record(struct stream *stream, uint8_t kind, struct bytes body,
-                               enum stream_event *ret_event)
+static enum qk_err take_record(struct link_stream *stream, uint8_t kind, struct bytes body,
+                               enum link_stream_event *ret_event)
 {
     switch (kind) {
     case RECORD_PING:
@@ -134,8 +134,8 @@ static enum qk_err take_record(struct stream *stream, uint8_t kind, struct bytes
     }
 }
 
-static enum qk_err feed_record(struct stream *stream, struct bytes in, size_t *ret_used,
-                               enum stream_event *ret_event)
+static enum qk_err feed_record(struct link_stream *stream, struct bytes in, size_t *ret_used,
+                               enum link_stream_event *ret_event)
 {
     struct bytes body;
     uint8_t kind;
@@ -162,8 +162,8 @@ static enum qk_err feed_record(struct stream *stream, struct bytes in, size_t *r
     return take_record(stream, kind, body, ret_event);
 }
 
-enum qk_err stream_feed(struct stream *stream, uint64_t now_ms, struct bytes in, size_t *ret_used,
-                        enum stream_event *ret_event)
+enum qk_err link_stream_feed(struct link_stream *stream, uint64_t now_ms, struct bytes in,
+                             size_t *ret_used, enum link_stream_event *ret_event)
 {
     *ret_used = 0;
     *ret_event = STREAM_HUNGRY;
@@ -176,19 +176,20 @@ enum qk_err stream_feed(struct stream *stream, uint64_t now_ms, struct bytes in,
     return feed_record(stream, in, ret_used, ret_event);
 }
 
-enum qk_err stream_answer(struct stream *stream, enum qk_err answer, const struct secret *psk)
+enum qk_err link_stream_answer(struct link_stream *stream, enum qk_err answer,
+                               const struct secret *psk)
 {
     return handshake_answer(&stream->handshake, answer, psk, &stream->greeting);
 }
 
-void stream_ping(struct stream *stream, uint64_t nonce)
+void link_stream_ping(struct link_stream *stream, uint64_t nonce)
 {
     stream->ping_due = true;
     stream->ping_nonce = nonce;
 }
 
-static enum qk_err put_nonce(struct stream *stream, uint64_t now_ms, uint8_t kind, uint64_t nonce,
-                             struct buf *out)
+static enum qk_err put_nonce(struct link_stream *stream, uint64_t now_ms, uint8_t kind,
+                             uint64_t nonce, struct buf *out)
 {
     uint8_t raw[NONCE_BYTES];
 
@@ -196,7 +197,7 @@ static enum qk_err put_nonce(struct stream *stream, uint64_t now_ms, uint8_t kin
     return session_seal(&stream->session, now_ms, kind, bytes_of(raw, sizeof raw), BYTES_NONE, out);
 }
 
-static enum qk_err put_piece(struct stream *stream, uint64_t now_ms, struct buf *out)
+static enum qk_err put_piece(struct link_stream *stream, uint64_t now_ms, struct buf *out)
 {
     struct outbox_piece piece =
         outbox_next(&stream->outbox, SESSION_BODY_BYTES_MAX - FIRST_HEAD_BYTES);
@@ -212,7 +213,7 @@ static enum qk_err put_piece(struct stream *stream, uint64_t now_ms, struct buf 
     return err;
 }
 
-static enum qk_err output_records(struct stream *stream, uint64_t now_ms, size_t len_max,
+static enum qk_err output_records(struct link_stream *stream, uint64_t now_ms, size_t len_max,
                                   struct buf *out)
 {
     enum qk_err err = QK_OK;
@@ -229,7 +230,8 @@ static enum qk_err output_records(struct stream *stream, uint64_t now_ms, size_t
     return err;
 }
 
-enum qk_err stream_output(struct stream *stream, uint64_t now_ms, size_t len_max, struct buf *out)
+enum qk_err link_stream_output(struct link_stream *stream, uint64_t now_ms, size_t len_max,
+                               struct buf *out)
 {
     buf_put_bytes(out, buf_bytes(&stream->greeting));
     buf_reset(&stream->greeting);
@@ -238,7 +240,7 @@ enum qk_err stream_output(struct stream *stream, uint64_t now_ms, size_t len_max
     return stream->keyed ? output_records(stream, now_ms, len_max, out) : QK_OK;
 }
 
-bool stream_has_output(const struct stream *stream)
+bool link_stream_has_output(const struct link_stream *stream)
 {
     return stream->greeting.len > 0 ||
            (stream->keyed && (stream->ping_due || stream->pong_due ||

@@ -51,29 +51,30 @@ static void fuzz_begin(void)
 }
 
 /* Everything a connection would do with the bytes, refusing or accepting tokens as it goes. */
-static void feed_all(struct stream *stream, struct bytes in)
+static void feed_all(struct link_stream *stream, struct bytes in)
 {
     struct buf out = BUF_INIT(4 * MIB);
-    enum stream_event event = STREAM_QUIET;
+    enum link_stream_event event = STREAM_QUIET;
     enum qk_err err = QK_OK;
     size_t used;
 
     while (err == QK_OK && event != STREAM_HUNGRY) {
-        err = stream_feed(stream, 1, in, &used, &event);
+        err = link_stream_feed(stream, 1, in, &used, &event);
         if (used > in.len)
             abort();
         in = bytes_slice(in, used, in.len - used);
         if (err == QK_OK && event == STREAM_TOKEN)
-            err = stream_answer(stream, in.len % 2 == 0 ? QK_OK : QK_ERR_EXPIRED, fuzz_self.psk);
+            err =
+                link_stream_answer(stream, in.len % 2 == 0 ? QK_OK : QK_ERR_EXPIRED, fuzz_self.psk);
         if (err == QK_OK && event == STREAM_MESSAGE && stream->message.len > LINK_MESSAGE_BYTES_MAX)
             abort();
         if (err == QK_OK)
-            err = stream_output(stream, 1, 1 * MIB, &out);
+            err = link_stream_output(stream, 1, 1 * MIB, &out);
     }
     buf_fini(&out);
 }
 
-static void fuzz_framed_responder(struct stream *stream, struct bytes in)
+static void fuzz_framed_responder(struct link_stream *stream, struct bytes in)
 {
     struct buf frame = BUF_INIT(64 * KIB);
     uint8_t header[FRAME_HEADER_BYTES], mac[FRAME_MAC1_BYTES];
@@ -92,7 +93,7 @@ static void fuzz_framed_responder(struct stream *stream, struct bytes in)
 
 /* The handshake is over; what comes is sealed under the right key, so the parser of records and
  * the inbox are what is met. The input is a list of length u16, kind, body. */
-static void fuzz_records(struct stream *stream, struct bytes in)
+static void fuzz_records(struct link_stream *stream, struct bytes in)
 {
     struct session peer;
     struct reader reader = reader_of(in);
@@ -120,23 +121,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static const uint8_t token_id[HANDSHAKE_TOKEN_ID_BYTES];
     struct bytes in = bytes_of(data, len);
     struct bytes rest = bytes_slice(in, 1, len);
-    struct stream stream;
+    struct link_stream stream;
 
     if (len == 0)
         return 0;
     fuzz_begin();
-    stream_accept(&stream, &fuzz_self);
+    link_stream_accept(&stream, &fuzz_self);
     if (in.data[0] % 5 == 1)
         fuzz_framed_responder(&stream, rest);
     else if (in.data[0] % 5 == 4)
         fuzz_records(&stream, rest);
     else {
         if (in.data[0] % 5 == 2)
-            must(stream_dial(&stream, &fuzz_self, FRAME_MEMBER, fuzz_remote_pk, NULL));
+            must(link_stream_dial(&stream, &fuzz_self, FRAME_MEMBER, fuzz_remote_pk, NULL));
         if (in.data[0] % 5 == 3)
-            must(stream_dial(&stream, &fuzz_self, FRAME_JOIN, fuzz_remote_pk, token_id));
+            must(link_stream_dial(&stream, &fuzz_self, FRAME_JOIN, fuzz_remote_pk, token_id));
         feed_all(&stream, rest);
     }
-    stream_fini(&stream);
+    link_stream_fini(&stream);
     return 0;
 }

@@ -79,7 +79,7 @@ static unsigned search_memory(void)
 static volatile uint8_t copy[NEEDLE_BYTES];
 
 static struct handshake_self selves[2];
-static struct stream streams[2];
+static struct link_stream streams[2];
 
 static struct secret *identity_new(uint8_t *ret_pk)
 {
@@ -92,12 +92,13 @@ static struct secret *identity_new(uint8_t *ret_pk)
 static void pump(unsigned from)
 {
     struct buf out = BUF_INIT(MIB);
-    enum stream_event event = STREAM_QUIET;
+    enum link_stream_event event = STREAM_QUIET;
     size_t used;
 
-    cr_assert_eq(stream_output(&streams[from], 1, MIB, &out), QK_OK);
+    cr_assert_eq(link_stream_output(&streams[from], 1, MIB, &out), QK_OK);
     while (event != STREAM_HUNGRY) {
-        cr_assert_eq(stream_feed(&streams[1 - from], 1, buf_bytes(&out), &used, &event), QK_OK);
+        cr_assert_eq(link_stream_feed(&streams[1 - from], 1, buf_bytes(&out), &used, &event),
+                     QK_OK);
         buf_consume(&out, used);
     }
     buf_fini(&out);
@@ -118,8 +119,9 @@ Test(memory, keys_of_a_link_are_in_the_arena_only, .timeout = 60)
         selves[i].identity = identities[i];
         selves[i].psk = psk;
     }
-    cr_assert_eq(stream_dial(&streams[0], &selves[0], FRAME_MEMBER, selves[1].pk, NULL), QK_OK);
-    stream_accept(&streams[1], &selves[1]);
+    cr_assert_eq(link_stream_dial(&streams[0], &selves[0], FRAME_MEMBER, selves[1].pk, NULL),
+                 QK_OK);
+    link_stream_accept(&streams[1], &selves[1]);
     for (unsigned i = 0; i < 6; i++)
         pump(i % 2);
     cr_assert(streams[0].up && streams[1].up);
@@ -143,7 +145,7 @@ Test(memory, keys_of_a_link_are_in_the_arena_only, .timeout = 60)
     cr_assert_geq(search_memory(), 1);
     secret_free(control);
     for (unsigned i = 0; i < 2; i++) {
-        stream_fini(&streams[i]);
+        link_stream_fini(&streams[i]);
         secret_free(identities[i]);
     }
     secret_free(psk);

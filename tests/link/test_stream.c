@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len); /* tests/fuzz/fuzz_
 
 struct end {
     struct handshake_self self;
-    struct stream stream;
+    struct link_stream stream;
     struct buf out; /* what it wants to send */
     bool up;
     unsigned messages, pongs;
@@ -48,16 +48,16 @@ static void ends_open(void)
 static void streams_begin(enum frame_kind kind)
 {
     ends[1].token_psk = psk;
-    cr_assert_eq(stream_dial(&ends[0].stream, &ends[0].self, kind, ends[1].self.pk,
-                             kind == FRAME_JOIN ? token_id : NULL),
+    cr_assert_eq(link_stream_dial(&ends[0].stream, &ends[0].self, kind, ends[1].self.pk,
+                                  kind == FRAME_JOIN ? token_id : NULL),
                  QK_OK);
-    stream_accept(&ends[1].stream, &ends[1].self);
+    link_stream_accept(&ends[1].stream, &ends[1].self);
 }
 
 static void streams_end(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        stream_fini(&ends[i].stream);
+        link_stream_fini(&ends[i].stream);
         buf_reset(&ends[i].out);
         buf_reset(&ends[i].last);
         ends[i].up = false;
@@ -83,13 +83,13 @@ static void ends_close(void)
 
 TestSuite(stream, .init = ends_open, .fini = ends_close, .timeout = 120);
 
-static void end_event(struct end *end, enum stream_event event)
+static void end_event(struct end *end, enum link_stream_event event)
 {
     end->up |= event == STREAM_UP;
     end->pongs += event == STREAM_PONG;
     if (event == STREAM_TOKEN) {
         cr_assert_eq(memcmp(end->stream.handshake.token_id, token_id, sizeof token_id), 0);
-        cr_assert_eq(stream_answer(&end->stream, end->answer, end->token_psk), QK_OK);
+        cr_assert_eq(link_stream_answer(&end->stream, end->answer, end->token_psk), QK_OK);
     }
     if (event == STREAM_MESSAGE) {
         end->messages++;
@@ -100,17 +100,17 @@ static void end_event(struct end *end, enum stream_event event)
 
 static void end_collect(struct end *end)
 {
-    cr_assert_eq(stream_output(&end->stream, 1, end->out.len + 64 * KIB, &end->out), QK_OK);
+    cr_assert_eq(link_stream_output(&end->stream, 1, end->out.len + 64 * KIB, &end->out), QK_OK);
 }
 
 /* Gives `end` the bytes until it is hungry or fails; the rest stays in `in`. */
 static void end_feed(struct end *end, struct buf *in)
 {
-    enum stream_event event = STREAM_QUIET;
+    enum link_stream_event event = STREAM_QUIET;
     size_t used;
 
     while (end->err == QK_OK && event != STREAM_HUNGRY) {
-        end->err = stream_feed(&end->stream, 1, buf_bytes(in), &used, &event);
+        end->err = link_stream_feed(&end->stream, 1, buf_bytes(in), &used, &event);
         if (end->err != QK_OK)
             break;
         buf_consume(in, used);
@@ -194,7 +194,7 @@ Test(stream, pings_are_answered)
 {
     streams_begin(FRAME_MEMBER);
     talk();
-    stream_ping(&ends[0].stream, 0x1234567890abcdef);
+    link_stream_ping(&ends[0].stream, 0x1234567890abcdef);
     ends[0].pongs = 0;
     talk();
     cr_assert_eq(ends[0].pongs, 1);
@@ -293,13 +293,13 @@ Test(stream, every_cut_leaves_the_responder_waiting)
     buf_put_bytes(&first, buf_bytes(&ends[0].out));
     streams_end();
     for (size_t i = 0; i < first.len; i++) {
-        enum stream_event event;
+        enum link_stream_event event;
         size_t used;
 
         streams_begin(FRAME_MEMBER);
-        cr_assert_eq(
-            stream_feed(&ends[1].stream, 1, bytes_slice(buf_bytes(&first), 0, i), &used, &event),
-            QK_OK);
+        cr_assert_eq(link_stream_feed(&ends[1].stream, 1, bytes_slice(buf_bytes(&first), 0, i),
+                                      &used, &event),
+                     QK_OK);
         cr_assert(event == STREAM_HUNGRY && used == 0);
         streams_end();
     }
@@ -323,13 +323,13 @@ Test(stream, what_is_not_our_protocol_is_refused_at_its_first_wrong_byte)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        enum stream_event event;
+        enum link_stream_event event;
         size_t used;
 
         streams_begin(FRAME_MEMBER);
-        cr_assert_eq(
-            stream_feed(&ends[1].stream, 1, bytes_of(cases[i].text, cases[i].len), &used, &event),
-            cases[i].err, "case %zu", i);
+        cr_assert_eq(link_stream_feed(&ends[1].stream, 1, bytes_of(cases[i].text, cases[i].len),
+                                      &used, &event),
+                     cases[i].err, "case %zu", i);
         streams_end();
     }
 }
