@@ -319,6 +319,8 @@ static void outgoing_acked(struct outgoing *outgoing, uint64_t offset)
     }
     if (outgoing->head == NULL)
         outgoing->tail = NULL;
+    if (outgoing->sent < offset) /* what it asked for again had arrived after all */
+        outgoing->sent = offset;
 }
 
 static void outgoing_done(struct outgoing *outgoing, enum transfer_outcome outcome)

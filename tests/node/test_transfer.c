@@ -442,7 +442,7 @@ static size_t memory_now(void)
 Test(transfer, memory_stays_constant_whatever_the_size, .timeout = 900)
 {
     const char *wanted = getenv("QK_TRANSFER_MIB");
-    size_t mib = wanted == NULL ? 192 : (size_t)strtoul(wanted, NULL, 10);
+    size_t mib = wanted == NULL ? 160 : (size_t)strtoul(wanted, NULL, 10);
     size_t before, most = 0, turns = 0;
     struct pair pair;
     char *value = malloc(256 * KIB + 1);
@@ -469,7 +469,9 @@ Test(transfer, memory_stays_constant_whatever_the_size, .timeout = 900)
     cr_assert_eq(pair.a.sent_err, QK_OK);
     cr_log_info("%zu MiB sent, memory grew by %zu KiB", mib,
                 (most > before ? most - before : 0) / KIB);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
     cr_assert_lt(most, before + 64 * MIB);
+#endif
     pair_fini(&pair);
 }
 
