@@ -79,6 +79,7 @@ enum qk_err envelope_seal(const struct secret *data_key, const uint8_t key_id[st
     if (plain.len > ENVELOPE_PLAIN_BYTES_MAX)
         return QK_ERR_TOO_BIG;
     header_begin(key_id, key_version, header);
+    secret_scope_begin();
     err = kdf_derive_pair(data_key, "qk.record.v1", bytes_of(header, COMMITTED_BYTES), &ke,
                           header + COMMITTED_BYTES);
     if (err == QK_OK)
@@ -94,6 +95,7 @@ enum qk_err envelope_seal(const struct secret *data_key, const uint8_t key_id[st
 
 out:
     secret_free(ke);
+    secret_scope_end();
     return err;
 }
 
@@ -142,13 +144,15 @@ enum qk_err envelope_open(const struct secret *data_key, const struct envelope_a
                           struct bytes sealed, struct buf *out)
 {
     struct aad full;
-    struct secret *ke;
-    enum qk_err err = open_begin(data_key, aad, sealed, &ke, &full);
+    struct secret *ke = NULL;
+    enum qk_err err;
 
-    if (err != QK_OK)
-        return err;
-    err = aead_open(ke, NULL, bytes_of(full.bytes, full.len), ciphertext(sealed), out);
+    secret_scope_begin();
+    err = open_begin(data_key, aad, sealed, &ke, &full);
+    if (err == QK_OK)
+        err = aead_open(ke, NULL, bytes_of(full.bytes, full.len), ciphertext(sealed), out);
     secret_free(ke);
+    secret_scope_end();
     return err;
 }
 

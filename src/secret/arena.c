@@ -22,10 +22,15 @@
 
 #define ARENA_BYTES_MAX (256 * MIB)
 
-/* How often a page is open, for whom: its protection follows from the two counts. */
+/* How often a page is open, for whom: its protection follows from the two counts, at once or, when
+ * less is needed within a scope, at the end of it. */
 struct arena_page {
     uint32_t readers, writers;
+    int protection; /* PROT_NONE < PROT_READ < PROT_READ | PROT_WRITE */
+    bool pending;   /* in arena.pending */
 };
+
+#define ARENA_PENDING_MAX 64
 
 static struct {
     pthread_mutex_t lock;
@@ -37,6 +42,9 @@ static struct {
     uint8_t *taken; /* one byte a slot */
     struct arena_page *pages;
     uint8_t canary[ARENA_CANARY_BYTES];
+    size_t scopes; /* how many are open */
+    size_t pending[ARENA_PENDING_MAX];
+    size_t pending_n;
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t run_slots(size_t len)
@@ -131,6 +139,7 @@ static void arena_unmap(void)
     arena.pages = NULL;
     arena.slots_used = 0;
     arena.hint = 0;
+    arena.pending_n = 0;
 }
 
 enum qk_err secret_arena_init(enum secret_arena kind, size_t bytes)
@@ -185,15 +194,59 @@ void arena_usage(size_t *ret_total, size_t *ret_used)
 
 /* A page that cannot be opened or closed leaves no way on: its caller holds the pointer already,
  * or believes that nobody does. */
-static void arena_protect(size_t page)
+static void page_protect(size_t page, int protection)
 {
-    const struct arena_page *at = &arena.pages[page];
-    int protection = at->writers > 0   ? PROT_READ | PROT_WRITE
-                     : at->readers > 0 ? PROT_READ
-                                       : PROT_NONE;
-
     if (mprotect(arena.base + page * arena.page_bytes, arena.page_bytes, protection) != 0)
         abort();
+    arena.pages[page].protection = protection;
+}
+
+static int page_need(const struct arena_page *page)
+{
+    return page->writers > 0 ? PROT_READ | PROT_WRITE : page->readers > 0 ? PROT_READ : PROT_NONE;
+}
+
+static void page_update(size_t page)
+{
+    struct arena_page *at = &arena.pages[page];
+    int need = page_need(at);
+
+    if (need == at->protection)
+        return;
+    if (need > at->protection || arena.scopes == 0) {
+        page_protect(page, need);
+        return;
+    }
+    if (at->pending)
+        return;
+    if (arena.pending_n == ARENA_PENDING_MAX) {
+        page_protect(page, need);
+        return;
+    }
+    at->pending = true;
+    arena.pending[arena.pending_n++] = page;
+}
+
+void secret_scope_begin(void)
+{
+    (void)pthread_mutex_lock(&arena.lock);
+    arena.scopes++;
+    (void)pthread_mutex_unlock(&arena.lock);
+}
+
+void secret_scope_end(void)
+{
+    (void)pthread_mutex_lock(&arena.lock);
+    assert(arena.scopes > 0);
+    arena.scopes--;
+    if (arena.scopes == 0) {
+        for (size_t i = 0; i < arena.pending_n; i++) {
+            arena.pages[arena.pending[i]].pending = false;
+            page_update(arena.pending[i]);
+        }
+        arena.pending_n = 0;
+    }
+    (void)pthread_mutex_unlock(&arena.lock);
 }
 
 static size_t page_first(uint32_t slot)
@@ -211,8 +264,8 @@ static void arena_open_locked(uint32_t slot, size_t len, bool writing)
     for (size_t page = page_first(slot); page <= page_last(slot, len); page++) {
         uint32_t *count = writing ? &arena.pages[page].writers : &arena.pages[page].readers;
 
-        if (++*count == 1 && (writing || arena.pages[page].writers == 0))
-            arena_protect(page);
+        ++*count;
+        page_update(page);
     }
 }
 
@@ -222,8 +275,8 @@ static void arena_close_locked(uint32_t slot, size_t len, bool writing)
         uint32_t *count = writing ? &arena.pages[page].writers : &arena.pages[page].readers;
 
         assert(*count > 0);
-        if (--*count == 0 && (writing || arena.pages[page].writers == 0))
-            arena_protect(page);
+        --*count;
+        page_update(page);
     }
 }
 

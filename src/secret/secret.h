@@ -58,6 +58,11 @@ void secret_return(const struct secret *secret);
 /* Opens the bytes for writing until secret_return_mut. */
 uint8_t *secret_borrow_mut(struct secret *secret);
 void secret_return_mut(struct secret *secret);
+/* Between begin and end, pages that were opened stay open: closing them is a system call each, put
+ * off to the end of the outermost scope. For a burst of operations on keys in one callback (a batch
+ * of records, the frames of one read); never across a return to the loop. Nests. */
+void secret_scope_begin(void);
+void secret_scope_end(void);
 /* Constant time; false if lengths differ or either was wiped. */
 bool secret_equal(const struct secret *a, const struct secret *b);
 

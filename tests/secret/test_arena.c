@@ -38,6 +38,7 @@ static int ended_by(void (*act)(void *), void *arg)
 struct plan {
     enum secret_arena kind;
     size_t len;
+    int mark; /* a pipe */
 };
 
 static struct secret *child_secret(const struct plan *plan)
@@ -111,13 +112,45 @@ static void borrow_twice_return_once(void *arg)
     _exit(0);
 }
 
+static void read_after_scope(void *arg)
+{
+    struct secret *secret = child_secret(arg);
+    const volatile uint8_t *at;
+
+    secret_scope_begin();
+    secret_scope_begin();
+    at = secret_borrow(secret);
+    secret_return(secret);
+    (void)at[0];
+    secret_scope_end();
+    (void)at[0]; /* the outer scope is still open */
+    secret_scope_end();
+    if (write(((const struct plan *)arg)->mark, "x", 1) != 1)
+        _exit(80);
+    (void)at[0];
+}
+
+Test(arena, a_scope_closes_its_pages_at_its_end)
+{
+    int fds[2];
+    char mark = 0;
+    struct plan plan = {SECRET_ARENA_AUTO, 32, 0};
+
+    cr_assert_eq(pipe(fds), 0);
+    plan.mark = fds[1];
+    cr_assert_eq(ended_by(read_after_scope, &plan), SIGSEGV);
+    cr_assert_eq(read(fds[0], &mark, 1), 1); /* it came as far as the end of the scope */
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 Test(arena, every_access_outside_a_borrow_faults)
 {
     static const enum secret_arena kinds[] = {SECRET_ARENA_AUTO, SECRET_ARENA_MLOCK,
                                               SECRET_ARENA_UNLOCKED};
 
     for (size_t i = 0; i < 3; i++) {
-        struct plan plan = {kinds[i], 32};
+        struct plan plan = {kinds[i], 32, -1};
 
         cr_assert_eq(ended_by(read_at_rest, &plan), SIGSEGV);
         cr_assert_eq(ended_by(write_while_read_only, &plan), SIGSEGV);
