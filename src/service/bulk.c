@@ -28,6 +28,8 @@ struct bulk {
     size_t items_n;
     size_t *proposed; /* batch -> item, of the command under way */
     size_t proposed_n;
+    bool applied;     /* at least one document was written */
+    bool no_database; /* as of the last evaluation */
 };
 
 static void bulk_free(struct bulk *bulk)
@@ -145,6 +147,13 @@ static enum qk_err bulk_mark_doubles(struct bulk *bulk)
 
 /* --- writing --- */
 
+/* Evaluated on every round, so that a request without documents gets its 404 too. */
+static bool bulk_has_database(const struct bulk *bulk)
+{
+    return catalog_database_find(bulk->service->catalog, bulk->exchange->request.segments[0]) !=
+           NULL;
+}
+
 static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
 {
     struct bulk *bulk = arg;
@@ -152,6 +161,7 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
     size_t i;
 
     bulk->proposed_n = 0;
+    bulk->no_database = !bulk_has_database(bulk);
     for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
         if (bulk->items[i].write.state != WRITE_OPEN)
             continue;
@@ -168,8 +178,10 @@ static void bulk_result(void *arg, size_t at, const struct wire_result *result)
 {
     struct bulk *bulk = arg;
 
-    if (at < bulk->proposed_n && result->ok)
-        bulk->items[bulk->proposed[at]].write.state = WRITE_DONE;
+    if (at >= bulk->proposed_n || !result->ok)
+        return;
+    bulk->items[bulk->proposed[at]].write.state = WRITE_DONE;
+    bulk->applied = true;
 }
 
 static json_t *item_error(const struct write *write, const char *error, const char *reason)
@@ -189,6 +201,8 @@ static json_t *item_json(const struct write *write)
         return item_error(write, "bad_request", "there is no data key of that name");
     case WRITE_NO_DATABASE:
         return item_error(write, "not_found", "Database does not exist.");
+    case WRITE_MISSING: /* of DELETE alone */
+    case WRITE_DELETED:
     case WRITE_OPEN:
     case WRITE_FAILED:
         break;
@@ -217,6 +231,8 @@ static void bulk_done(void *arg, enum qk_err err)
 
     if (err != QK_OK)
         submit_reply_err(bulk->service, bulk->exchange, err);
+    else if (!bulk->applied && bulk->no_database)
+        exchange_reply_error(bulk->exchange, 404, "not_found", "Database does not exist.");
     else
         bulk_reply(bulk);
     bulk_free(bulk);
@@ -224,8 +240,9 @@ static void bulk_done(void *arg, enum qk_err err)
 
 static const struct submit_ops bulk_ops = {bulk_evaluate, bulk_result, bulk_done};
 
-static enum qk_err bulk_start(struct bulk *bulk, const struct catalog_database *database)
+static enum qk_err bulk_start(struct bulk *bulk)
 {
+    struct bytes name = bulk->exchange->request.segments[0];
     struct record_key *keys = calloc(bulk->items_n + 1, sizeof(*keys));
     struct bytes *views = calloc(bulk->items_n + 1, sizeof(*views));
     enum qk_err err = QK_ERR_NOMEM;
@@ -233,11 +250,11 @@ static enum qk_err bulk_start(struct bulk *bulk, const struct catalog_database *
 
     if (keys == NULL || views == NULL)
         goto out;
-    for (i = 0; i < bulk->items_n; i++) {
-        keys[i] = record_document(database->id, bulk->items[i].write.id);
+    err = bulk_mark_doubles(bulk);
+    for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
+        err = write_latch(bulk->service, name, bulk->items[i].write.id, &keys[i]);
         views[i] = record_key_bytes(&keys[i]);
     }
-    err = bulk_mark_doubles(bulk);
     if (err == QK_OK)
         err = submit_start(bulk->service, views, bulk->items_n, &bulk_ops, bulk);
 
@@ -251,19 +268,15 @@ static enum qk_err bulk_begin(struct service *service, struct exchange *exchange
                               struct doc_problem *problem)
 {
     struct bulk *bulk = calloc(1, sizeof(*bulk));
-    const struct catalog_database *database;
     enum qk_err err;
 
     if (bulk == NULL)
         return QK_ERR_NOMEM;
     bulk->service = service;
     bulk->exchange = exchange;
-    database = catalog_database_find(service->catalog, exchange->request.segments[0]);
     err = bulk_parse(bulk, problem);
-    if (err == QK_OK && database == NULL)
-        err = doc_problem_set(problem, 404, "not_found", "Database does not exist.");
     if (err == QK_OK)
-        err = bulk_start(bulk, database);
+        err = bulk_start(bulk);
     if (err != QK_OK)
         bulk_free(bulk);
     return err;
@@ -285,11 +298,14 @@ void handle_bulk_docs(struct service *service, struct exchange *exchange)
         exchange_reply_problem_or(exchange, &problem, err);
 }
 
-void handle_ensure_full_commit(struct service *service, struct exchange *exchange)
+static void ensure_ready(struct service *service, struct exchange *exchange)
 {
-    if (!service_is_open(service))
-        submit_reply_err(service, exchange, QK_ERR_SEALED);
-    else if (read_database(service, exchange) != NULL)
+    if (read_database(service, exchange) != NULL)
         exchange_reply_json(exchange, 201,
                             json_pack("{s:b, s:s}", "ok", 1, "instance_start_time", "0"));
+}
+
+void handle_ensure_full_commit(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, ensure_ready);
 }

@@ -1,42 +1,10 @@
-/* DELETE: CouchDB looks first, so that a document that is not there is a 404 and not a conflict;
- * then it is a write of a tombstone like any other. */
-#include <assert.h>
-
+/* DELETE: the write of a tombstone. CouchDB looks first, so that a document that is not there is a
+ * 404 and not a conflict. */
 #include "doc/id.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/put.h"
-#include "service/read.h"
-#include "service/submit.h"
 #include "service/write.h"
-
-/* True if the document is there; otherwise the exchange was answered. */
-static bool delete_look(struct service *service, struct exchange *exchange, struct bytes id)
-{
-    const struct catalog_database *database;
-    struct stored stored;
-    const char *reason = NULL;
-    enum qk_err err;
-
-    if (!service_is_open(service)) {
-        submit_reply_err(service, exchange, QK_ERR_SEALED);
-        return false;
-    }
-    database = read_database(service, exchange);
-    if (database == NULL)
-        return false;
-    err = stored_get(service, database->id, id, &stored);
-    if (err == QK_OK && stored.record.leaves_n == 0)
-        reason = "missing";
-    else if (err == QK_OK && stored.record.leaves[0].deleted)
-        reason = "deleted";
-    stored_fini(&stored);
-    if (err != QK_OK)
-        exchange_reply_err(exchange, err);
-    else if (reason != NULL)
-        exchange_reply_error(exchange, 404, "not_found", "%s", reason);
-    return err == QK_OK && reason == NULL;
-}
 
 void handle_doc_delete(struct service *service, struct exchange *exchange)
 {
@@ -54,10 +22,8 @@ void handle_doc_delete(struct service *service, struct exchange *exchange)
     if (err != QK_OK) {
         document_fini(&document);
         exchange_reply_problem_or(exchange, &problem, err);
-    } else if (delete_look(service, exchange, buf_bytes(&id))) {
-        write_one(service, exchange, buf_bytes(&id), &document, 200);
     } else {
-        document_fini(&document);
+        write_one(service, exchange, buf_bytes(&id), &document, 200, true);
     }
     buf_fini(&id);
 }

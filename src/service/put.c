@@ -128,7 +128,7 @@ void handle_doc_put(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = doc_id_check(buf_bytes(&id), &problem);
     if (err == QK_OK) {
-        write_one(service, exchange, buf_bytes(&id), &document, 201);
+        write_one(service, exchange, buf_bytes(&id), &document, 201, false);
     } else {
         document_fini(&document);
         reply_unparsed(exchange, buf_bytes(&id), &problem, err);
@@ -160,7 +160,7 @@ void handle_doc_post(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = doc_id_check(buf_bytes(&document.id), &problem);
     if (err == QK_OK) {
-        write_one(service, exchange, buf_bytes(&document.id), &document, 201);
+        write_one(service, exchange, buf_bytes(&document.id), &document, 201, false);
     } else {
         reply_unparsed(exchange, buf_bytes(&document.id), &problem, err);
         document_fini(&document);

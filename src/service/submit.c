@@ -9,6 +9,7 @@
 #include "store/store.h"
 
 #define LATCH_BUCKETS 4096
+#define SUBMIT_CONFIRM_MS 5000
 
 struct waiter;
 
@@ -34,6 +35,8 @@ struct submit {
     struct submit *next_ready;
     size_t blocked_n; /* lines in which another is first */
     unsigned rounds;  /* that ended with a failed condition */
+    bool proposed;    /* at least one command */
+    uint64_t term;    /* of the last evaluation */
     size_t waiters_n;
     struct waiter waiters[];
 };
@@ -156,14 +159,16 @@ static void latch_leave(struct submitter *submitter, struct waiter *waiter)
 
 /* --- the course of one write --- */
 
+static void submit_leave_lines(struct submit *submit)
+{
+    while (submit->waiters_n > 0)
+        latch_leave(submit->submitter, &submit->waiters[--submit->waiters_n]);
+}
+
 static void submit_finish(struct submit *submit, enum qk_err err)
 {
-    struct submitter *submitter = submit->submitter;
-    size_t i;
-
-    for (i = 0; i < submit->waiters_n; i++)
-        latch_leave(submitter, &submit->waiters[i]);
-    submitter->writes_n--;
+    submit_leave_lines(submit);
+    submit->submitter->writes_n--;
     submit->ops->done(submit->arg, err);
     free(submit);
 }
@@ -217,6 +222,7 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
     err = submit_admit(service);
     if (err != QK_OK)
         return err;
+    submit->term = consensus_term(service->consensus);
     wire_command_begin(&command, WIRE_WRITE);
     err = submit->ops->evaluate(submit->arg, &command);
     if (err != QK_OK || command.batches_n == 0)
@@ -224,12 +230,44 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
     err = wire_command_end(&command, &bytes);
     if (err == QK_OK)
         err = consensus_submit(service->consensus, bytes, submit_cb, submit);
-    if (err == QK_OK)
+    if (err == QK_OK) {
+        submit->proposed = true;
         *ret_ended = false;
+    }
 
 out:
     wire_command_fini(&command);
     return err;
+}
+
+/* Nothing was proposed: "conflict" or "missing" is the whole answer, and a leader that was replaced
+ * without knowing would give a stale one. What was evaluated holds if this node still leads in the
+ * same term after a read point, which a majority confirms. */
+static void submit_confirmed(void *arg, enum qk_err err, uint64_t index)
+{
+    struct submit *submit = arg;
+    struct submitter *submitter = submit->submitter;
+    struct consensus *consensus = submitter->service->consensus;
+
+    (void)index;
+    if (err == QK_OK && (consensus_role(consensus) != CONSENSUS_LEADER ||
+                         consensus_term(consensus) != submit->term))
+        err = QK_ERR_NOT_LEADER;
+    submit_finish(submit, err);
+    submitter_run(submitter);
+}
+
+static void submit_end(struct submit *submit, enum qk_err err)
+{
+    struct consensus *consensus = submit->submitter->service->consensus;
+
+    if (err == QK_OK && !submit->proposed) {
+        submit_leave_lines(submit); /* those behind share one round of confirmation */
+        err = consensus_read(consensus, SUBMIT_CONFIRM_MS, submit_confirmed, submit);
+        if (err == QK_OK)
+            return;
+    }
+    submit_finish(submit, err);
 }
 
 /* A loop and not a chain of calls: a long line of writes that all end at once must not grow the
@@ -247,7 +285,7 @@ static void submitter_run(struct submitter *submitter)
         submitter->ready_first = submit->next_ready;
         err = submit_round(submit, &ended);
         if (ended)
-            submit_finish(submit, err);
+            submit_end(submit, err);
     }
     submitter->running = false;
 }

@@ -4,6 +4,9 @@
  *          ^ waits in line per document                        |  some batch's condition failed:
  *                                                              +- evaluate again (bounded)
  *
+ * A write that ends without having proposed anything (a conflict, a missing database) is answered
+ * after a read point, so that a leader replaced without knowing gives no stale answer.
+ *
  * A latch per document keeps writes to one document in line, so that in the usual case no condition
  * fails; correctness rests on the conditions alone, since a leader may change at any time. A write
  * takes its place in all its lines at once, so lines cannot wait for each other in a circle. */

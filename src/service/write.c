@@ -31,6 +31,19 @@ static bool write_parent(const struct write *write, const struct doc_record *rec
     return record->leaves[0].deleted && !document->deleted;
 }
 
+/* What the record alone decides; WRITE_OPEN if it is to be written over `ret_parent`. */
+static enum write_state write_decide(const struct write *write, const struct doc_record *record,
+                                     struct doc_leaf **ret_parent)
+{
+    if (write->must_exist && record->leaves_n == 0)
+        return WRITE_MISSING;
+    if (write->must_exist && record->leaves[0].deleted)
+        return WRITE_DELETED;
+    if (write->same_id_earlier || !write_parent(write, record, ret_parent))
+        return WRITE_CONFLICT;
+    return WRITE_OPEN;
+}
+
 /* A key that the document names, else the default. */
 static enum qk_err write_key(struct service *service, struct write *write, struct doc_leaf *leaf)
 {
@@ -156,7 +169,7 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
                            struct wire_command *command)
 {
     const struct catalog_database *database;
-    struct doc_leaf *parent;
+    struct doc_leaf *parent = NULL;
     struct stored stored;
     enum qk_err err;
 
@@ -168,9 +181,9 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
         return QK_OK;
     }
     err = stored_get(service, database->id, write->id, &stored);
-    if (err == QK_OK && (write->same_id_earlier || !write_parent(write, &stored.record, &parent)))
-        write->state = WRITE_CONFLICT;
-    else if (err == QK_OK)
+    if (err == QK_OK)
+        write->state = write_decide(write, &stored.record, &parent);
+    if (err == QK_OK && write->state == WRITE_OPEN)
         err = write_propose(service, database, write, &stored, parent, command);
     stored_fini(&stored);
     if (err == QK_ERR_NOT_FOUND) {
@@ -263,6 +276,12 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
     case WRITE_CONFLICT:
         exchange_reply_err(exchange, QK_ERR_CONFLICT);
         break;
+    case WRITE_MISSING:
+        exchange_reply_error(exchange, 404, "not_found", "missing");
+        break;
+    case WRITE_DELETED:
+        exchange_reply_error(exchange, 404, "not_found", "deleted");
+        break;
     case WRITE_NO_DATABASE:
         exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
         break;
@@ -316,26 +335,41 @@ static void one_done(void *arg, enum qk_err err)
 
 static const struct submit_ops one_ops = {one_evaluate, one_result, one_done};
 
-static enum qk_err one_start(struct one_write *one)
+enum qk_err write_latch(struct service *service, struct bytes database_name, struct bytes id,
+                        struct record_key *ret_key)
 {
     const struct catalog_database *database;
+    uint8_t name_key[CATALOG_KEY_BYTES];
+    enum qk_err err;
+
+    database = catalog_database_find(service->catalog, database_name);
+    if (database != NULL) {
+        *ret_key = record_document(database->id, id);
+        return QK_OK;
+    }
+    err = catalog_name_key(service, database_name, name_key);
+    if (err == QK_OK)
+        *ret_key = record_catalog(name_key + DATABASE_ID_BYTES);
+    return err;
+}
+
+static enum qk_err one_start(struct one_write *one)
+{
     struct record_key key;
-    struct bytes key_bytes;
+    struct bytes view;
+    enum qk_err err;
 
     if (!service_is_open(one->service))
         return QK_ERR_SEALED;
-    database = catalog_database_find(one->service->catalog, one->write.database_name);
-    if (database == NULL) {
-        one->write.state = WRITE_NO_DATABASE;
-        return QK_ERR_NOT_FOUND;
-    }
-    key = record_document(database->id, one->write.id);
-    key_bytes = record_key_bytes(&key);
-    return submit_start(one->service, &key_bytes, 1, &one_ops, one);
+    err = write_latch(one->service, one->write.database_name, one->write.id, &key);
+    if (err != QK_OK)
+        return err;
+    view = record_key_bytes(&key);
+    return submit_start(one->service, &view, 1, &one_ops, one);
 }
 
 void write_one(struct service *service, struct exchange *exchange, struct bytes id,
-               struct document *document, int status_ok)
+               struct document *document, int status_ok, bool must_exist)
 {
     struct one_write *one = calloc(1, sizeof(*one));
     enum qk_err err;
@@ -356,9 +390,10 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
     one->write.database_name = exchange->request.segments[0];
     one->write.id = buf_bytes(&one->id);
     one->write.document = &one->document;
+    one->write.must_exist = must_exist;
     err = buf_error(&one->id);
     if (err == QK_OK)
         err = one_start(one);
     if (err != QK_OK)
-        one_done(one, one->write.state == WRITE_NO_DATABASE ? QK_OK : err);
+        one_done(one, err);
 }

@@ -11,6 +11,8 @@ enum write_state {
     WRITE_OPEN,     /* to be decided, or proposed and not yet known */
     WRITE_DONE,     /* applied: `revision` is the new one */
     WRITE_CONFLICT, /* the given revision is not a leaf, or one was needed */
+    WRITE_MISSING,  /* DELETE: there is no such document */
+    WRITE_DELETED,  /* DELETE: it is deleted already */
     WRITE_NO_DATABASE,
     WRITE_NO_KEY, /* `_key_id` names no data key */
     WRITE_FAILED, /* `err` */
@@ -25,6 +27,7 @@ struct write {
     struct revision revision;
     char key_name[128]; /* of the data key used: for X-Quorumkeep-Key */
     uint32_t key_version;
+    bool must_exist;      /* DELETE: CouchDB says 404 before it looks at revisions */
     bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
 };
 
@@ -33,6 +36,10 @@ struct write {
  */
 MUST_USE enum qk_err write_evaluate(struct service *service, struct write *write,
                                     struct wire_command *command);
+/* The line in which a write stands: the document's record, or without such a database its name, so
+ * that the answer is found in turn as well. */
+MUST_USE enum qk_err write_latch(struct service *service, struct bytes database_name,
+                                 struct bytes id, struct record_key *ret_key);
 /* {"ok":true,"id":...,"rev":...} of a write that is done; NULL without memory. */
 json_t *write_result_json(const struct write *write);
 /* The reply to the one write of a request, whatever became of it. */
@@ -41,6 +48,6 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
 
 /* PUT, POST and DELETE: one write from `exchange`, which is answered. Takes over `document`. */
 void write_one(struct service *service, struct exchange *exchange, struct bytes id,
-               struct document *document, int status_ok);
+               struct document *document, int status_ok, bool must_exist);
 
 #endif

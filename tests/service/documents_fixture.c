@@ -91,6 +91,12 @@ enum consensus_role consensus_role(const struct consensus *c)
     return current->leader ? CONSENSUS_LEADER : CONSENSUS_FOLLOWER;
 }
 
+uint64_t consensus_term(const struct consensus *c)
+{
+    (void)c;
+    return current->term;
+}
+
 uint64_t consensus_leader(const struct consensus *c)
 {
     (void)c;
@@ -150,7 +156,7 @@ static void on_idle(uv_idle_t *idle)
     if (submission->command != NULL)
         run_command(submission);
     else
-        submission->read_cb(submission->arg, QK_OK, current->index);
+        submission->read_cb(submission->arg, current->read_err, current->index);
     free(submission->command);
     free(submission);
 }

@@ -26,6 +26,8 @@ struct documents {
     struct submission *first, *last;
     bool open;
     bool leader;
+    uint64_t term;
+    enum qk_err read_err;    /* what consensus_read calls back with */
     enum qk_err submit_err;  /* what the next consensus_submit calls back with, once */
     bool submit_apply_first; /* with submit_err: the command is applied all the same */
     size_t submitted_n;      /* commands */

@@ -183,6 +183,29 @@ Test(submit, bulk_writes_that_cross_do_not_wait_for_each_other_in_a_circle)
     call_free(c);
 }
 
+Test(submit, conflict_seen_by_a_replaced_leader_is_not_told)
+{
+    struct call *made;
+    char rev[64];
+
+    put_doc(&documents, "/db/a", "{}", rev);
+    documents.hold = true;
+    made = call_begin(&documents, METHOD_PUT, "/db/a", bytes_str("{}"));
+    call_start(made);
+    cr_assert_not(made->ended, "answered before a majority confirmed the leader");
+    documents.term++;
+    documents.hold = false;
+    call_run(made);
+    cr_assert_eq(made->status, 503);
+    call_free(made);
+    documents.read_err = QK_ERR_NO_QUORUM;
+    expect(&documents, METHOD_PUT, "/db/a", "{}", 503, NULL);
+    expect(&documents, METHOD_PUT, "/db", NULL, 503, NULL);
+    expect(&documents, METHOD_DELETE, "/db/none", NULL, 503, NULL);
+    documents.read_err = QK_OK;
+    expect(&documents, METHOD_PUT, "/db/a", "{}", 409, NULL);
+}
+
 Test(submit, sealing_fails_what_waits_in_line)
 {
     struct call *a, *b;
