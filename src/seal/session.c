@@ -1,6 +1,6 @@
-/* One session a connection: both sides send a HELLO with a nonce; whoever hears a new nonce answers
- * with a HELLO that echoes it. A peer that echoed is live. Every SEAL_HELLO_MS a new nonce asks
- * again, so that a silent peer stops to count after SEAL_FRESH_MS.
+/* One session a connection: both sides send a HELLO with a nonce; whoever hears a new nonce, or
+ * is asked again, answers with a HELLO that echoes it. A peer that echoed is live. Every
+ * SEAL_HELLO_MS a new nonce asks again, so that a silent peer stops to count after SEAL_FRESH_MS.
  *
  * Clones: the link itself challenges a second connection of one key and reports SEAL_EV_CLONE. What
  * it cannot see, a boot id that comes back after another had taken its place, is seen here: a
@@ -84,6 +84,7 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->state = (uint8_t)m->state;
     hello->share = m->own_share;
     hello->by_record = !peer->known;
+    hello->ask = !peer->answered;
     hello->version = PEER_VERSION;
 }
 
@@ -209,7 +210,7 @@ void session_hello(struct seal_step_ctx *ctx, const struct seal_event *event)
     peer->greeted = true;
     peer->seen = true;
     peer->seen_ms = ctx->now_ms;
-    if (fresh_nonce)
+    if (fresh_nonce || hello->ask)
         session_greet(ctx, peer);
     if (moved)
         ask_reset_peer(peer, ctx->now_ms);

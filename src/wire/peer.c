@@ -37,7 +37,7 @@ static void put_hello(struct buf *out, const struct peer_hello *hello)
     pack_u64(out, hello->term);
     pack_u64(out, hello->index);
     pack_u64(out, (uint64_t)hello->state | (hello->share ? 0x100u : 0) |
-                      (hello->by_record ? 0x200u : 0));
+                      (hello->by_record ? 0x200u : 0) | (hello->ask ? 0x400u : 0));
     pack_u64(out, hello->version);
 }
 
@@ -200,10 +200,11 @@ static void get_hello(struct unpack *in, struct peer_hello *hello)
     hello->raft_id = unpack_u64(in);
     hello->term = unpack_u64(in);
     hello->index = unpack_u64(in);
-    state = unpack_u64_max(in, 0x3ff);
+    state = unpack_u64_max(in, 0x7ff);
     hello->state = (uint8_t)(state & 0xff);
     hello->share = (state & 0x100) != 0;
     hello->by_record = (state & 0x200) != 0;
+    hello->ask = (state & 0x400) != 0;
     hello->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
 }
 

@@ -57,6 +57,7 @@ struct peer_hello {
     uint64_t index;   /* applied */
     uint8_t state;    /* enum seal_state */
     bool share;       /* the speaker's own share of that deal is open */
+    bool ask;         /* its nonce has not been echoed yet: answer */
     bool by_record;   /* it does not know the listener: answer on LINK_RECORD */
     uint16_t version; /* highest PEER_VERSION and command version it knows */
 };

@@ -1,0 +1,498 @@
+/* The leader's machine against replicated records kept here: whole joins as transcripts, with the
+ * leader crashing at every step, before and after what it asked for took effect. */
+#include "seal/dealing.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUEUE_MAX 256
+
+struct bench {
+    struct dealing d;
+    struct dealing_effects out;
+    struct dealing_facts records; /* what is replicated and connected */
+    uint64_t now_ms;
+    uint64_t deals_n;
+    unsigned ops_n;     /* operations carried out */
+    unsigned crash_at;  /* the leader ends at that operation; 0: never */
+    bool crash_effects; /* after it took effect, not before */
+    unsigned begins_n, finals_n, drops_n;
+    bool silent[NODES_MAX]; /* gives no generation and no ack */
+};
+
+static void node_id(unsigned i, uint8_t ret_id[static NODE_ID_BYTES])
+{
+    memset(ret_id, 0, NODE_ID_BYTES);
+    ret_id[0] = (uint8_t)(i + 1);
+}
+
+static struct dealing_member *member_of(struct bench *b, const uint8_t *id)
+{
+    return &b->records.members[id[0] - 1];
+}
+
+static void member_add(struct bench *b, enum dealing_role role)
+{
+    struct dealing_member *member = &b->records.members[b->records.members_n];
+
+    memset(member, 0, sizeof(*member));
+    node_id(b->records.members_n, member->node_id);
+    member->raft_id = member->x = ++b->records.members_n;
+    member->role = role;
+    member->online = true;
+    member->in_raft = member->voter = role == DEALING_MEMBER;
+}
+
+static struct bench *bench_new(void)
+{
+    struct bench *b = calloc(1, sizeof(*b));
+
+    cr_assert_not_null(b);
+    dealing_init(&b->d);
+    b->now_ms = 1000;
+    b->records.leader = b->records.unsealed = true;
+    b->records.threshold = 2;
+    member_add(b, DEALING_MEMBER);
+    b->records.members[0].self = true;
+    return b;
+}
+
+static void step(struct bench *b, struct dealing_event *event);
+
+static void event_of(struct bench *b, enum dealing_event_kind kind)
+{
+    struct dealing_event event = {.kind = kind};
+
+    step(b, &event);
+}
+
+static void begin(struct bench *b)
+{
+    b->records.begin_attempt++;
+    b->begins_n++;
+}
+
+static void propose(struct bench *b, const struct dealing_effect *effect)
+{
+    cr_assert_eq(effect->attempt, b->records.begin_attempt);
+    b->records.dealt = true;
+    b->records.final = false;
+    b->records.deal_id[0] = (uint8_t)++b->deals_n;
+    for (unsigned i = 0; i < b->records.members_n; i++) {
+        struct dealing_member *member = &b->records.members[i];
+        bool part = false;
+
+        for (unsigned k = 0; k < b->d.parts_n; k++)
+            part = part || memcmp(b->d.parts[k], member->node_id, NODE_ID_BYTES) == 0;
+        member->part = part;
+        member->in_deal = part || member->in_deal;
+    }
+}
+
+static void take_effect(struct bench *b, const struct dealing_effect *effect)
+{
+    switch (effect->kind) {
+    case DEALING_DO_ADD:
+        cr_assert_not(member_of(b, effect->node_id)->in_raft);
+        member_of(b, effect->node_id)->in_raft = true;
+        break;
+    case DEALING_DO_BEGIN:
+        begin(b);
+        break;
+    case DEALING_DO_PROPOSE:
+        propose(b, effect);
+        break;
+    case DEALING_DO_FINAL:
+        cr_assert_eq(memcmp(effect->deal_id, b->records.deal_id, DEAL_ID_BYTES), 0);
+        b->records.final = true;
+        b->finals_n++;
+        break;
+    case DEALING_DO_PROMOTE:
+        cr_assert(b->records.final, "no vote before the deal is final");
+        cr_assert(member_of(b, effect->node_id)->in_deal);
+        member_of(b, effect->node_id)->voter = true;
+        break;
+    case DEALING_DO_MARK:
+        member_of(b, effect->node_id)->role = DEALING_MEMBER;
+        break;
+    case DEALING_DO_COLLECT:
+    case DEALING_DO_CHECK:
+    case DEALING_DO_DROP:
+        break;
+    }
+}
+
+/* A new leader: it knows the records and nothing else. */
+static void crash(struct bench *b)
+{
+    dealing_init(&b->d);
+    b->crash_at = 0;
+}
+
+static void operate(struct bench *b, const struct dealing_effect *effect)
+{
+    struct dealing_event event = {.kind = DEALING_EV_DONE, .ticket = effect->ticket};
+    bool crashes = ++b->ops_n == b->crash_at;
+
+    if (!crashes || b->crash_effects)
+        take_effect(b, effect);
+    if (crashes) {
+        crash(b);
+        return;
+    }
+    step(b, &event);
+}
+
+static void collect(struct bench *b, const struct dealing_effect *effect)
+{
+    struct dealing_event event = {.kind = DEALING_EV_PART, .attempt = effect->attempt};
+
+    if (b->silent[effect->node_id[0] - 1])
+        return;
+    memcpy(event.node_id, effect->node_id, NODE_ID_BYTES);
+    step(b, &event);
+}
+
+static void check(struct bench *b, const struct dealing_effect *effect)
+{
+    struct dealing_event event = {.kind = DEALING_EV_ACK};
+
+    if (b->silent[effect->node_id[0] - 1] || !member_of(b, effect->node_id)->online)
+        return;
+    memcpy(event.node_id, effect->node_id, NODE_ID_BYTES);
+    memcpy(event.deal_id, effect->deal_id, DEAL_ID_BYTES);
+    step(b, &event);
+}
+
+static void step(struct bench *b, struct dealing_event *event)
+{
+    struct dealing_effects *out = malloc(sizeof(*out));
+
+    b->records.voters_n = 0;
+    for (unsigned i = 0; i < b->records.members_n; i++)
+        b->records.voters_n += b->records.members[i].voter;
+    event->facts = &b->records;
+    dealing_step(&b->d, b->now_ms, event, out);
+    for (unsigned i = 0; i < out->n; i++) {
+        if (out->list[i].kind == DEALING_DO_COLLECT)
+            collect(b, &out->list[i]);
+        else if (out->list[i].kind == DEALING_DO_CHECK)
+            check(b, &out->list[i]);
+        else if (out->list[i].kind == DEALING_DO_DROP)
+            b->drops_n++;
+        else
+            operate(b, &out->list[i]);
+    }
+    free(out);
+}
+
+static void run(struct bench *b, uint64_t ms)
+{
+    uint64_t end_ms = b->now_ms + ms;
+
+    event_of(b, DEALING_EV_FACTS);
+    while (b->now_ms < end_ms) {
+        b->now_ms += 10;
+        if (dealing_deadline(&b->d, b->now_ms) <= b->now_ms)
+            event_of(b, DEALING_EV_TICK);
+        else if (b->now_ms % 500 == 0)
+            event_of(b, DEALING_EV_FACTS);
+    }
+}
+
+static bool all_members(const struct bench *b)
+{
+    for (unsigned i = 0; i < b->records.members_n; i++)
+        if (b->records.members[i].role != DEALING_MEMBER || !b->records.members[i].in_deal)
+            return false;
+    return b->records.dealt && b->records.final;
+}
+
+Test(dealing, a_lone_founder_has_nothing_to_do)
+{
+    struct bench *b = bench_new();
+
+    run(b, 5000);
+    cr_assert_eq(b->ops_n, 0);
+    cr_assert_eq(dealing_deadline(&b->d, b->now_ms), UINT64_MAX);
+    free(b);
+}
+
+Test(dealing, a_join_is_add_deal_final_promote_mark)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    run(b, 100);
+    cr_assert(all_members(b));
+    cr_assert_eq(b->ops_n, 6, "add, begin, propose, final, promote, mark");
+    cr_assert(b->records.members[1].voter);
+    free(b);
+}
+
+Test(dealing, a_leader_that_falls_at_any_step_is_succeeded)
+{
+    for (unsigned nodes = 2; nodes <= 4; nodes++)
+        for (unsigned at = 1; at <= 6; at++)
+            for (unsigned effects = 0; effects < 2; effects++) {
+                struct bench *b = bench_new();
+
+                for (unsigned i = 1; i + 1 < nodes; i++)
+                    member_add(b, DEALING_JOINING);
+                run(b, 3000);
+                cr_assert(nodes == 2 || all_members(b));
+                b->crash_at = b->ops_n + at;
+                b->crash_effects = effects == 1;
+                member_add(b, DEALING_JOINING);
+                run(b, 5000);
+                cr_assert(all_members(b), "%u nodes, crash at %u, effects %u", nodes, at, effects);
+                cr_assert_eq(b->crash_at, 0, "it did crash");
+                free(b);
+            }
+}
+
+Test(dealing, a_leader_that_loses_its_place_drops_what_it_was_given)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    b->silent[1] = true;
+    run(b, 300);
+    cr_assert_eq(b->d.state, DEALING_COLLECT);
+    b->records.leader = false;
+    event_of(b, DEALING_EV_FACTS);
+    cr_assert_eq(b->d.state, DEALING_IDLE);
+    cr_assert_eq(b->drops_n, 1);
+    cr_assert_eq(dealing_deadline(&b->d, b->now_ms), UINT64_MAX);
+    free(b);
+}
+
+Test(dealing, an_outcome_of_an_earlier_operation_is_ignored)
+{
+    struct bench *b = bench_new();
+    struct dealing_event event = {.kind = DEALING_EV_DONE, .ticket = 77, .err = QK_OK};
+
+    member_add(b, DEALING_JOINING);
+    b->silent[1] = true;
+    run(b, 300);
+    step(b, &event);
+    cr_assert_eq(b->d.state, DEALING_COLLECT);
+    free(b);
+}
+
+Test(dealing, a_member_that_is_away_does_not_stop_a_join)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    run(b, 100);
+    b->records.members[1].online = false;
+    member_add(b, DEALING_JOINING);
+    run(b, 200);
+    cr_assert(all_members(b));
+    cr_assert_not(b->records.members[1].part, "its earlier generation is used");
+    free(b);
+}
+
+Test(dealing, a_member_that_is_connected_but_silent_is_left_with_its_earlier_generation)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    run(b, 100);
+    b->silent[1] = true;
+    member_add(b, DEALING_JOINING);
+    run(b, DEALING_COLLECT_MS + 2000);
+    cr_assert(all_members(b));
+    free(b);
+}
+
+Test(dealing, a_joiner_that_never_gives_its_part_gets_no_deal_and_is_tried_again)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    b->silent[1] = true;
+    run(b, 2 * DEALING_COLLECT_MS + 3000);
+    cr_assert_not(b->records.dealt);
+    cr_assert_geq(b->begins_n, 2);
+    b->silent[1] = false;
+    run(b, 3000);
+    cr_assert(all_members(b));
+    free(b);
+}
+
+Test(dealing, final_waits_for_the_ack_of_who_is_connected)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    run(b, 100);
+    member_add(b, DEALING_JOINING);
+    b->crash_at = b->ops_n + 4; /* at FINAL, without effect */
+    run(b, 60);
+    b->silent[2] = true;
+    b->records.final = false;
+    dealing_init(&b->d);
+    run(b, 3 * DEALING_WAIVE_MS);
+    cr_assert_not(b->records.final, "n3 is connected and has not acked");
+    b->records.members[2].online = false;
+    run(b, 2000);
+    cr_assert(b->records.final, "it went away: waived after a time, a threshold has acked");
+    free(b);
+}
+
+Test(dealing, final_with_a_new_master_key_is_never_waived)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    member_add(b, DEALING_JOINING);
+    run(b, 3000);
+    cr_assert(all_members(b));
+    b->records.final = false;
+    b->records.deal_new_mk = true;
+    b->records.members[2].online = false;
+    dealing_init(&b->d);
+    run(b, 3 * DEALING_WAIVE_MS);
+    cr_assert_not(b->records.final);
+    b->records.members[2].online = true;
+    run(b, 2000);
+    cr_assert(b->records.final);
+    free(b);
+}
+
+Test(dealing, fewer_acks_than_the_threshold_never_make_it_final)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    b->crash_at = 4; /* at FINAL */
+    run(b, 20);
+    b->records.members[1].online = false;
+    dealing_init(&b->d);
+    run(b, 5 * DEALING_WAIVE_MS);
+    cr_assert_not(b->records.final);
+    b->records.members[1].online = true;
+    run(b, 2000);
+    cr_assert(all_members(b));
+    free(b);
+}
+
+Test(dealing, a_joiner_that_is_gone_does_not_block_the_next)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    run(b, 100);
+    member_add(b, DEALING_JOINING);
+    b->records.members[2].online = false;
+    member_add(b, DEALING_JOINING);
+    run(b, 3000);
+    cr_assert_eq(b->records.members[3].role, DEALING_MEMBER);
+    cr_assert_eq(b->records.members[2].role, DEALING_JOINING);
+    free(b);
+}
+
+Test(dealing, beyond_seven_voters_members_stay_standbys)
+{
+    struct bench *b = bench_new();
+
+    for (unsigned i = 1; i < 9; i++)
+        member_add(b, DEALING_JOINING);
+    run(b, 5000);
+    cr_assert(all_members(b));
+    cr_assert(b->records.members[6].voter);
+    cr_assert_not(b->records.members[8].voter);
+    free(b);
+}
+
+/* Every event in every state: no crash, effects bounded, and only operations of the state. */
+Test(dealing, every_event_in_every_state_is_safe)
+{
+    for (enum dealing_state state = 0; state < DEALING_STATES_N; state++)
+        for (enum dealing_event_kind kind = 0; kind < DEALING_EVENTS_N; kind++)
+            for (unsigned err = 0; err < 2; err++) {
+                struct bench *b = bench_new();
+                struct dealing_event event = {.kind = kind, .err = err ? QK_ERR_TIMEOUT : QK_OK};
+
+                member_add(b, DEALING_JOINING);
+                b->d.state = state;
+                b->d.ticket = event.ticket = 4;
+                b->records.dealt = state == DEALING_ACKS;
+                event.facts = &b->records;
+                node_id(1, event.node_id);
+                dealing_step(&b->d, b->now_ms, &event, &b->out);
+                cr_assert_leq(b->out.n, DEALING_EFFECTS_MAX);
+                cr_assert_lt(b->d.state, DEALING_STATES_N);
+                if (kind == DEALING_EV_DONE && err && state != DEALING_IDLE &&
+                    state != DEALING_COLLECT && state != DEALING_ACKS)
+                    cr_assert_eq(b->d.state, DEALING_IDLE, "%s", dealing_state_text(state));
+                free(b);
+            }
+}
+
+/* --- generations ----------------------------------------------------------------------------- */
+
+Test(generations, an_attempt_that_is_not_applied_here_is_not_answered)
+{
+    struct dealing_gen gens[4] = {{.gen = 1}};
+    uint64_t gen = 0;
+
+    cr_assert_eq(dealing_collect_answer(3, 2, gens, 1, 4, &gen), DEALING_NOT_YET);
+    cr_assert_eq(dealing_collect_answer(1, 2, gens, 1, 4, &gen), DEALING_PAST);
+    cr_assert_eq(gens[0].attempt, 0);
+    cr_assert_eq(dealing_collect_answer(2, 2, gens, 1, 4, &gen), DEALING_MAKE);
+}
+
+Test(generations, asked_twice_the_same_one_is_given)
+{
+    struct dealing_gen gens[4] = {{.gen = 1, .attempt = 1, .exact = true},
+                                  {.gen = 2, .attempt = 2, .exact = true}};
+    uint64_t gen = 0;
+
+    cr_assert_eq(dealing_collect_answer(2, 2, gens, 2, 4, &gen), DEALING_KEEP);
+    cr_assert_eq(gen, 2);
+}
+
+Test(generations, after_a_restart_a_new_one_is_made_for_the_same_attempt)
+{
+    struct dealing_gen gens[4] = {{.gen = 1}, {.gen = 2}};
+    uint64_t gen = 0;
+
+    cr_assert_eq(dealing_collect_answer(2, 2, gens, 2, 4, &gen), DEALING_MAKE);
+    cr_assert_eq(gens[1].attempt, 2, "never less than the true one");
+}
+
+Test(generations, four_are_the_most)
+{
+    struct dealing_gen gens[4] = {{.gen = 1}, {.gen = 2}, {.gen = 3}, {.gen = 4}};
+    uint64_t gen = 0;
+
+    cr_assert_eq(dealing_collect_answer(5, 5, gens, 4, 4, &gen), DEALING_FULL);
+}
+
+Test(generations, older_ones_go_only_after_final_and_the_record_s_own_never)
+{
+    struct dealing_gen gen = {.gen = 3, .attempt = 3, .exact = true};
+    struct dealing_durable durable = {.record_gen = 4, .begin_attempt = 9};
+
+    cr_assert_not(dealing_may_erase(&gen, &durable));
+    durable.final = true;
+    cr_assert(dealing_may_erase(&gen, &durable));
+    durable.record_gen = 3;
+    cr_assert_not(dealing_may_erase(&gen, &durable));
+}
+
+Test(generations, one_of_an_attempt_in_progress_stays_and_goes_when_a_newer_began)
+{
+    struct dealing_gen gen = {.gen = 5, .attempt = 5, .exact = true};
+    struct dealing_durable durable = {.record_gen = 4, .final = true, .begin_attempt = 5};
+
+    cr_assert_not(dealing_may_erase(&gen, &durable));
+    durable.begin_attempt = 6;
+    cr_assert(dealing_may_erase(&gen, &durable));
+    gen.attempt = 0;
+    cr_assert_not(dealing_may_erase(&gen, &durable), "of an unknown attempt");
+}
