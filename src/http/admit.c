@@ -167,9 +167,10 @@ enum admit admit_begin(struct admission *admission)
 {
     struct http_exchange *hx = admission->hx;
     struct principal *who = &hx->base.request.who;
-    enum admit verdict = admit_route(hx, admission->method_known);
+    enum admit verdict;
 
     assert(admission->cache != NULL);
+    verdict = admit_route(hx, admission->method_known);
     if (verdict != ADMIT_OK)
         return verdict;
     if (admission->content_coding.len > 0 &&

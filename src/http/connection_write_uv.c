@@ -35,8 +35,6 @@ static void on_written(uv_write_t *req, int status)
     connection_send(c);
     if (c->state == CLOSED)
         return;
-    if (c->exchange != NULL && connection_queued(c) < HTTP_DRAINED_BYTES)
-        http_exchange_wake(&c->exchange->hx);
     if (c->state == READING)
         http_later(c->http, &c->pump_later);
     connection_arm(c, true);
@@ -75,6 +73,8 @@ void connection_send(struct connection *c)
             }
         }
     }
+    if (c->exchange != NULL && connection_queued(c) < HTTP_DRAINED_BYTES)
+        http_exchange_wake(&c->exchange->hx);
     if (!c->writing)
         on_sent(c);
 }

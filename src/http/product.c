@@ -1,0 +1,107 @@
+/* The product's table of routes, and the few answers that concern the interface itself. */
+#include <string.h>
+
+#include "base/encode.h"
+#include "http/server.h"
+#include "service/audit_handlers.h"
+#include "service/cluster_handlers.h"
+#include "service/handlers.h"
+
+#define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
+#define METRICS_BYTES_MAX (1 * MIB)
+
+/* GET /: CouchDB's shape, by which its clients know each other. */
+static void handle_welcome(struct service *service, struct exchange *exchange)
+{
+    static const uint8_t NONE[CLUSTER_ID_BYTES] = {0};
+    char uuid[2 * CLUSTER_ID_BYTES + 1];
+    json_t *body;
+
+    body = json_pack("{s:s, s:s, s:[], s:{s:s, s:s}}", "couchdb", "Welcome", "version", QK_VERSION,
+                     "features", "vendor", "name", "Quorumkeep", "version", QK_VERSION);
+    if (body != NULL && memcmp(service->cluster_id, NONE, sizeof NONE) != 0) {
+        hex_encode(service->cluster_id, CLUSTER_ID_BYTES, uuid);
+        (void)json_object_set_new(body, "uuid", json_string(uuid));
+    }
+    exchange_reply_json(exchange, 200, body);
+}
+
+/* GET /metrics */
+static void handle_metrics(struct service *service, struct exchange *exchange)
+{
+    struct http *http = ((struct http_exchange *)(void *)exchange)->http;
+    struct buf out = BUF_INIT(METRICS_BYTES_MAX);
+
+    (void)service;
+    metrics_write(&http->metrics, &out);
+    metrics_write_one(&out, "quorumkeep_http_connections", "gauge", "Connections open.",
+                      http->connections_n);
+    metrics_write_one(&out, "quorumkeep_http_requests_in_progress", "gauge",
+                      "Requests begun and not ended.", http->exchanges_n);
+    metrics_write_one(&out, "quorumkeep_http_body_bytes", "gauge",
+                      "Bytes of the bodies of these requests.", (double)http->bodies_bytes);
+    if (http->config.hooks.gauges != NULL)
+        http->config.hooks.gauges(http->config.hooks.arg, &out);
+    if (buf_error(&out) != QK_OK)
+        exchange_reply_err(exchange, buf_error(&out));
+    else
+        exchange_reply_bytes(exchange, 200, "text/plain; version=0.0.4; charset=utf-8",
+                             buf_bytes(&out));
+    buf_fini(&out);
+}
+
+#define STATUS ROUTE_CLASS_STATUS
+#define ADMIN ROUTE_CLASS_ADMIN
+#define DATABASE ROUTE_CLASS_DATABASE
+#define READ ROUTE_CLASS_READ
+#define WRITE ROUTE_CLASS_WRITE
+#define LIST ROUTE_CLASS_LIST
+#define OPEN ROUTE_OPEN
+#define OPEN_LEADER (ROUTE_OPEN | ROUTE_LEADER)
+
+/* clang-format off */
+static const struct route ROUTES[] = {
+    {METHOD_GET, "/", ACCESS_PUBLIC, 0, STATUS, BODY_SMALL, handle_welcome},
+    {METHOD_GET, "/_up", ACCESS_PUBLIC, 0, STATUS, BODY_SMALL, handle_up},
+    {METHOD_GET, "/v1/sys/health", ACCESS_PUBLIC, 0, STATUS, BODY_SMALL, handle_health},
+    {METHOD_GET, "/v1/sys/seal-status", ACCESS_PUBLIC, 0, STATUS, BODY_SMALL, handle_seal_status},
+    {METHOD_GET, "/v1/sys/leader", ACCESS_PUBLIC, 0, STATUS, BODY_SMALL, handle_leader},
+    {METHOD_GET, "/_quorumkeep/status", ACCESS_STATUS, 0, STATUS, BODY_SMALL, handle_status},
+    {METHOD_GET, "/metrics", ACCESS_STATUS, 0, STATUS, BODY_SMALL, handle_metrics},
+
+    {METHOD_POST, "/_quorumkeep/init", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_init},
+    {METHOD_POST, "/_quorumkeep/join", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_join},
+    {METHOD_POST, "/_quorumkeep/invite", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_invite},
+    {METHOD_POST, "/_quorumkeep/seal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_seal},
+    {METHOD_POST, "/_quorumkeep/unseal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_unseal},
+    {METHOD_GET, "/_quorumkeep/nodes", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_members},
+    {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
+
+    {METHOD_GET, "/_all_dbs", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
+    {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
+    {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
+    {METHOD_PUT, "/{db}", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_put},
+    {METHOD_DELETE, "/{db}", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_delete},
+    {METHOD_POST, "/{db}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_post},
+
+    {METHOD_POST, "/{db}/_bulk_docs", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_bulk_docs},
+    {METHOD_POST, "/{db}/_ensure_full_commit", ACCESS_DB_WRITE, OPEN, WRITE, BODY_SMALL, handle_ensure_full_commit},
+    {METHOD_GET, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},
+    {METHOD_POST, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
+    {METHOD_POST, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_changes},
+
+    {METHOD_GET, "/{db}/{doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
+    {METHOD_PUT, "/{db}/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
+    {METHOD_DELETE, "/{db}/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
+    {METHOD_GET, "/{db}/_design/{*name}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
+    {METHOD_PUT, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
+    {METHOD_DELETE, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
+};
+/* clang-format on */
+
+const struct route *http_product_routes(unsigned *ret_n)
+{
+    *ret_n = sizeof ROUTES / sizeof ROUTES[0];
+    return ROUTES;
+}

@@ -1,0 +1,225 @@
+/* What the interface asks of the rest of the node. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "consensus/consensus.h"
+#include "http/http.h"
+#include "http/metrics.h"
+#include "link/link.h"
+#include "secret/secret.h"
+#include "service/cluster.h"
+#include "service/login.h"
+#include "service/service.h"
+#include "store/store.h"
+
+static bool hook_is_open(void *arg)
+{
+    return service_is_open(arg);
+}
+
+static void hook_closed_reason(void *arg, char *ret_text, size_t len)
+{
+    service_closed_reason(arg, ret_text, len);
+}
+
+static bool hook_can_login(void *arg)
+{
+    const struct service *service = arg;
+
+    return service->catalog != NULL && service->login != NULL;
+}
+
+static enum qk_err hook_login(void *arg, struct bytes name, struct bytes password, const char *from,
+                              http_login_cb cb, void *cb_arg)
+{
+    struct service *service = arg;
+
+    return login_check(service->login, name, password, from, cb, cb_arg);
+}
+
+static bool hook_login_is_current(void *arg, const struct principal *who)
+{
+    return login_is_current(arg, who);
+}
+
+static bool hook_is_leader(void *arg)
+{
+    const struct service *service = arg;
+
+    return service->cluster != NULL && cluster_is_leader(service->cluster);
+}
+
+static bool hook_leader(void *arg, uint8_t ret_node_id[static NODE_ID_BYTES])
+{
+    const struct service *service = arg;
+
+    return service->cluster != NULL && service->link != NULL &&
+           cluster_leader(service->cluster, ret_node_id) == QK_OK &&
+           link_is_up(service->link, ret_node_id);
+}
+
+static bool hook_is_member(void *arg, const uint8_t node_id[static NODE_ID_BYTES])
+{
+    const struct service *service = arg;
+
+    return service->cluster != NULL && cluster_is_member(service->cluster, node_id);
+}
+
+static enum qk_err hook_send(void *arg, const uint8_t node_id[static NODE_ID_BYTES],
+                             struct bytes message)
+{
+    struct service *service = arg;
+
+    if (service->link == NULL)
+        return QK_ERR_CLOSED;
+    return link_send(service->link, node_id, LINK_FORWARD, &message, 1);
+}
+
+static double resident_bytes(void)
+{
+    unsigned long long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    (void)fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+struct gauge {
+    const char *name, *type, *help;
+    double value;
+};
+
+static void write_gauges(const struct gauge *gauges, size_t gauges_n, struct buf *out)
+{
+    for (size_t i = 0; i < gauges_n; i++)
+        metrics_write_one(out, gauges[i].name, gauges[i].type, gauges[i].help, gauges[i].value);
+}
+
+static void write_process(const struct service *service, struct buf *out)
+{
+    struct secret_stats secrets = secret_stats();
+    const struct gauge gauges[] = {
+        {"quorumkeep_open", "gauge", "1 if documents are served.", service_is_open(service)},
+        {"process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes()},
+        {"quorumkeep_arena_bytes", "gauge", "Locked memory for keys.", (double)secrets.bytes_total},
+        {"quorumkeep_arena_used_bytes", "gauge", "Of it, in use.", (double)secrets.bytes_used},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
+static void write_cluster(const struct cluster *cluster, struct buf *out)
+{
+    struct cluster_figures figures;
+
+    cluster_figures(cluster, &figures);
+    const struct gauge gauges[] = {
+        {"quorumkeep_sealed", "gauge", "0 if this node is unsealed.",
+         figures.state != SEAL_UNSEALED},
+        {"quorumkeep_members", "gauge", "Members of the cluster.", figures.members_n},
+        {"quorumkeep_members_seen", "gauge", "Members in contact, this one included.",
+         figures.members_live_n},
+        {"quorumkeep_shares_missing", "gauge", "Shares still needed to unseal.",
+         figures.shares_missing_n},
+        {"quorumkeep_deal_epoch", "gauge", "Epoch of the current deal.", (double)figures.epoch},
+        {"quorumkeep_deals_total", "counter", "Deals completed here.", (double)figures.deals_n},
+        {"quorumkeep_releases_total", "counter", "Releases given.", (double)figures.releases_n},
+        {"quorumkeep_denials_total", "counter", "Releases denied.", (double)figures.denials_n},
+        {"quorumkeep_clone_alarms_total", "counter", "Two live sessions of one node.",
+         (double)figures.clone_alarms_n},
+        {"quorumkeep_release_rate_alarms_total", "counter",
+         "Releases over the limit of one member.", (double)figures.rate_alarms_n},
+        {"quorumkeep_unseal_seconds", "gauge", "From the share that sufficed to unsealed, last.",
+         (double)figures.unsealed_us / 1e6},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
+static void write_consensus(const struct consensus *consensus, struct buf *out)
+{
+    struct consensus_stats stats;
+
+    consensus_stats(consensus, &stats);
+    const struct gauge gauges[] = {
+        {"quorumkeep_raft_leader", "gauge", "1 if this node leads.",
+         consensus_role(consensus) == CONSENSUS_LEADER},
+        {"quorumkeep_raft_majority", "gauge", "1 if a majority of the voters is in contact.",
+         consensus_has_majority_contact(consensus)},
+        {"quorumkeep_raft_term", "gauge", "Current term.", (double)consensus_term(consensus)},
+        {"quorumkeep_raft_commit_index", "gauge", "Committed up to here.",
+         (double)consensus_commit(consensus)},
+        {"quorumkeep_raft_applied_index", "gauge", "Applied up to here.",
+         (double)consensus_applied(consensus)},
+        {"quorumkeep_raft_last_index", "gauge", "End of the log.",
+         (double)consensus_last_index(consensus)},
+        {"quorumkeep_raft_entries_total", "counter", "Entries written.", (double)stats.entries_n},
+        {"quorumkeep_raft_commands_total", "counter", "Commands in them.",
+         (double)stats.commands_n},
+        {"quorumkeep_raft_syncs_total", "counter", "Syncs of the log.", (double)stats.syncs_n},
+        {"quorumkeep_raft_written_bytes_total", "counter", "Bytes written to the log.",
+         (double)stats.bytes_n},
+        {"quorumkeep_raft_log_bytes", "gauge", "Log kept in memory.", (double)stats.log_bytes},
+        {"quorumkeep_raft_inflight_bytes", "gauge", "Commands not yet answered.",
+         (double)stats.inflight_bytes},
+        {"quorumkeep_raft_elections_total", "counter", "Elections begun.",
+         (double)stats.elections_n},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
+static void write_below(const struct service *service, struct buf *out)
+{
+    struct link_stats link = {0};
+
+    if (service->store != NULL)
+        metrics_write_one(out, "quorumkeep_store_synced_index", "gauge",
+                          "Durable in the store up to here.", (double)store_synced(service->store));
+    if (service->link == NULL)
+        return;
+    link_stats_get(service->link, &link);
+    const struct gauge gauges[] = {
+        {"quorumkeep_link_connections", "gauge", "Links up.", link.connections},
+        {"quorumkeep_link_received_bytes_total", "counter", "Bytes received.",
+         (double)link.bytes_in},
+        {"quorumkeep_link_sent_bytes_total", "counter", "Bytes sent.", (double)link.bytes_out},
+        {"quorumkeep_link_refused_total", "counter", "Connections refused.", (double)link.refused},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
+static void hook_gauges(void *arg, struct buf *out)
+{
+    const struct service *service = arg;
+
+    write_process(service, out);
+    if (service->cluster != NULL)
+        write_cluster(service->cluster, out);
+    if (service->consensus != NULL)
+        write_consensus(service->consensus, out);
+    write_below(service, out);
+}
+
+void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
+{
+    *ret_hooks = (struct http_hooks){
+        .arg = service,
+        .is_open = hook_is_open,
+        .closed_reason = hook_closed_reason,
+        .can_login = hook_can_login,
+        .login = hook_login,
+        .login_is_current = hook_login_is_current,
+        .is_leader = hook_is_leader,
+        .leader = hook_leader,
+        .is_member = hook_is_member,
+        .send = hook_send,
+        .gauges = hook_gauges,
+    };
+}
