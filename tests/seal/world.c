@@ -66,6 +66,30 @@ struct seal_deal world_deal(const struct world *world, uint64_t epoch, unsigned 
 
 /* --- network --------------------------------------------------------------------------------- */
 
+static void send_fill(const struct world *world, unsigned from, const struct seal_effect *effect,
+                      struct world_message *slot)
+{
+    if (effect->message_kind == PEER_HELLO)
+        slot->message.as.hello = effect->as.hello;
+    else if (effect->message_kind == PEER_WANT)
+        slot->message.as.want = effect->as.want;
+    else if (effect->message_kind == PEER_DENY)
+        slot->message.as.deny = effect->as.deny;
+    else if (effect->message_kind == PEER_RECORD_WANT)
+        slot->message.as.record_want = effect->as.record_want;
+    else if (effect->message_kind == PEER_RELEASE) {
+        slot->message.as.release = effect->as.release;
+        slot->key[0] = (uint8_t)effect->as.release.x;
+        slot->key[1] = (uint8_t)effect->x;
+        slot->key[2] = effect->deal_id[0];
+        slot->key[3] = world->nodes[from].corrupt_slot;
+    } else if (effect->message_kind == PEER_SHARE) {
+        slot->message.as.share = effect->as.share;
+        slot->key[0] = (uint8_t)effect->as.share.x;
+        slot->key[1] = world->nodes[from].corrupt_share;
+    }
+}
+
 static void send(struct world *world, unsigned from, const struct seal_effect *effect)
 {
     unsigned to = index_of(effect->node_id);
@@ -86,34 +110,7 @@ static void send(struct world *world, unsigned from, const struct seal_effect *e
     slot->to = to;
     slot->at_ms = world->now_ms + 1;
     slot->message.kind = effect->message_kind;
-    switch (effect->message_kind) {
-    case PEER_HELLO:
-        slot->message.as.hello = effect->as.hello;
-        break;
-    case PEER_WANT:
-        slot->message.as.want = effect->as.want;
-        break;
-    case PEER_RELEASE:
-        slot->message.as.release = effect->as.release;
-        slot->key[0] = (uint8_t)effect->as.release.x;
-        slot->key[1] = (uint8_t)effect->x;
-        slot->key[2] = effect->deal_id[0];
-        slot->key[3] = world->nodes[from].corrupt_slot;
-        break;
-    case PEER_SHARE:
-        slot->message.as.share = effect->as.share;
-        slot->key[0] = (uint8_t)effect->as.share.x;
-        slot->key[1] = world->nodes[from].corrupt_share;
-        break;
-    case PEER_DENY:
-        slot->message.as.deny = effect->as.deny;
-        break;
-    case PEER_RECORD_WANT:
-        slot->message.as.record_want = effect->as.record_want;
-        break;
-    default:
-        break;
-    }
+    send_fill(world, from, effect, slot);
 }
 
 /* --- effects --------------------------------------------------------------------------------- */
