@@ -32,4 +32,8 @@ void half_payload(const uint8_t *image, uint8_t *ret_payload);
 MUST_USE enum qk_err half_choose(const uint8_t *file, struct half_choice *ret_choice,
                                  struct node_sec_fault *fault);
 
+/* The payload of `node`, HALF_PAYLOAD_BYTES, and back. After an error node_sec_free cleans up. */
+void node_sec_encode(const struct node_sec *node, uint8_t *ret_payload);
+MUST_USE enum qk_err node_sec_decode(struct bytes payload, struct node_sec *node);
+
 #endif
