@@ -71,7 +71,10 @@ static enum qk_err plan(const struct engine *e, const char *address, struct memb
     }
     if (member->voter && members_voters_n(members) == 1)
         return QK_ERR_DENIED;
-    (void)members_remove(members, id);
+    if (e->change.kind == CHANGE_DEMOTE)
+        (void)members_set_voter(members, id, false);
+    else
+        (void)members_remove(members, id);
     return guard_leader_stays(&e->guards, members, e->config.id) ? QK_OK : QK_ERR_DENIED;
 }
 

@@ -93,7 +93,7 @@ MUST_USE enum qk_err engine_submit(struct engine *e, uint64_t now, struct bytes 
 MUST_USE enum qk_err engine_read(struct engine *e, uint64_t now, uint64_t cookie);
 void engine_read_cancel(struct engine *e, uint64_t cookie);
 
-enum change_kind { CHANGE_ADD, CHANGE_PROMOTE, CHANGE_REMOVE };
+enum change_kind { CHANGE_ADD, CHANGE_PROMOTE, CHANGE_DEMOTE, CHANGE_REMOVE };
 /* One membership change; EFFECT_CHANGE follows QK_OK. QK_ERR_NOT_LEADER, QK_ERR_BUSY,
  * QK_ERR_EXISTS, QK_ERR_NOT_FOUND, QK_ERR_TOO_BIG, QK_ERR_INVALID, QK_ERR_DENIED (the leader
  * itself, or the last voter) leave the engine fine. */

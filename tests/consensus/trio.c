@@ -57,7 +57,8 @@ static uint64_t node_synced(void *arg)
 
 static void node_state(void *arg)
 {
-    (void)arg;
+    struct trio_node *node = arg;
+    if (getenv("TRIO_TRACE")) fprintf(stderr, "%d: node %d role %d term %d leader %d last %d\n", (int)uv_now(&node->trio->loop), (int)node->id, (int)consensus_role(node->c), (int)consensus_term(node->c), (int)consensus_leader(node->c), (int)consensus_last_index(node->c));
 }
 
 static void node_fatal(void *arg, const char *what)
@@ -181,11 +182,28 @@ void trio_fini(struct trio *trio)
     rmdir(trio->base);
 }
 
+/* What a failing test prints. */
+static void describe(struct trio *trio)
+{
+    for (uint64_t id = 1; id <= TRIO_MAX; id++) {
+        const struct trio_node *node = &trio->nodes[id];
+        if (node->up)
+            fprintf(stderr,
+                    "node %d: role %d term %d leader %d commit %d applied %d last %d store %d\n",
+                    (int)id, (int)consensus_role(node->c), (int)consensus_term(node->c),
+                    (int)consensus_leader(node->c), (int)consensus_commit(node->c),
+                    (int)consensus_applied(node->c), (int)consensus_last_index(node->c),
+                    (int)node->applied);
+    }
+}
+
 void trio_until(struct trio *trio, bool (*done)(struct trio *trio, void *arg), void *arg)
 {
     trio->timed_out = false;
     uv_timer_start(&trio->guard, guard_cb, PATIENCE_MS, 0);
     while (!done(trio, arg)) {
+        if (trio->timed_out)
+            describe(trio);
         cr_assert(!trio->timed_out, "nothing happened for ten seconds");
         for (uint64_t id = 1; id <= TRIO_MAX; id++)
             cr_assert(!trio->nodes[id].fatal, "node %d: %s", (int)id, trio->nodes[id].fatal_what);

@@ -63,10 +63,13 @@ void chaos_begin(struct world *w)
     w->admin = pick(w, 0, 60, 200);
     w->small_log = pick(w, 0, 400, 1500);
     w->stream_fail = pick(w, 0, 100, 400);
+    w->eager = pick(w, 0, 0, 500);
     w->life_script = sim_below(w, 3) == 0;
     voters = w->life_script ? 1 : 1 + sim_below(w, VOTERS_AIM);
     if (w->life_script)
         w->admin = 150;
+    if (w->admin == 0)
+        w->missing = sim_below(w, (voters + 1) / 2);
     bootstrap(w, voters);
     for (unsigned i = 0; i < voters; i++)
         world_start(w, &w->nodes[i]);
@@ -197,6 +200,14 @@ static void promote_any(struct world *w, struct node *leader, const struct membe
     }
 }
 
+static void demote_any(struct world *w, struct node *leader, const struct members *members)
+{
+    const struct consensus_member *member = &members->list[sim_below(w, (unsigned)members->n)];
+
+    if (member->voter && member->id != leader->id)
+        change(w, leader, CHANGE_DEMOTE, member->id);
+}
+
 static void remove_any(struct world *w, struct node *leader, const struct members *members)
 {
     uint64_t id = members->list[sim_below(w, (unsigned)members->n)].id;
@@ -215,17 +226,21 @@ static void administer_script(struct world *w, struct node *leader, const struct
     bool shrink = (w->script_step / 8) % 2 == 1;
 
     w->script_step++;
-    if (shrink && voters > (w->script_step % 3 == 0 ? 1 : 2))
+    if (shrink && voters > (w->script_step % 3 == 0 ? 1 : 2) && sim_chance(w, 500))
+        demote_any(w, leader, members);
+    else if (shrink && voters > (w->script_step % 3 == 0 ? 1 : 2))
         remove_any(w, leader, members);
     else if (standbys > 0)
         promote_any(w, leader, members);
     else if (voters < 3)
         add(w, leader, members);
+    else if (sim_chance(w, 500))
+        demote_any(w, leader, members);
     else
         transfer(w, leader);
 }
 
-static void administer(struct world *w)
+void chaos_administer(struct world *w)
 {
     struct node *leader = chaos_leader(w);
     struct members members;
@@ -243,7 +258,10 @@ static void administer(struct world *w)
         administer_script(w, leader, &members);
         return;
     }
-    switch (sim_below(w, 6)) {
+    switch (sim_below(w, 7)) {
+    case 6:
+        demote_any(w, leader, &members);
+        break;
     case 0:
         if (members.n < VOTERS_AIM)
             add(w, leader, &members);
@@ -345,7 +363,7 @@ static void chaos_act(struct world *w)
         else
             heal(w);
     } else if ((die -= w->cut) < w->admin) {
-        administer(w);
+        chaos_administer(w);
         if (sim_chance(w, 200))
             retire(w);
     } else {
@@ -383,7 +401,10 @@ void chaos_end(struct world *w)
     for (unsigned i = 0; i < w->nodes_n; i++) {
         struct node *node = &w->nodes[i];
         node->crash_soon = false;
-        if (!node->alive && !node->retired)
+        /* A minority may stay away: the rest must do without. */
+        if (i < w->missing && node->alive)
+            world_crash(w, node);
+        else if (i >= w->missing && !node->alive && !node->retired)
             world_start(w, node);
         read_from(w, node);
     }

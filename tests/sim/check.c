@@ -141,6 +141,22 @@ static void check_commit(struct world *w, struct node *node)
         w->committed_max = commit;
 }
 
+/* What a leader counts on is on the disk of the one it counts on. */
+static void check_match(struct world *w, struct node *leader, const struct raft_server *server,
+                        uint64_t match)
+{
+    const struct node *peer = world_node(w, server->id);
+    const struct disk *disk = &peer->disk;
+
+    if (match == 0 || disk->term != engine_term(leader->engine) ||
+        (disk->has_snapshot && match <= disk->snapshot.index))
+        return;
+    if (entry_log_term(&disk->log, match) != engine_term_at(leader->engine, match) &&
+        engine_term_at(leader->engine, match) != 0)
+        sim_fail(w, "leader %u counts on %u for %llu, which it does not have", (unsigned)leader->id,
+                 (unsigned)server->id, (unsigned long long)match);
+}
+
 static void check_leader(struct world *w, struct node *node)
 {
     struct engine *e = node->engine;
@@ -154,6 +170,8 @@ static void check_leader(struct world *w, struct node *node)
         if (e->raft.configuration.servers[i].id != node->id &&
             view->next_index <= view->match_index)
             sim_fail(w, "leader %u would send again what matched", (unsigned)node->id);
+        if (e->raft.configuration.servers[i].id != node->id)
+            check_match(w, node, &e->raft.configuration.servers[i], view->match_index);
     }
     if (w->term_leader[term] == 0)
         w->elections_n++;
@@ -165,6 +183,9 @@ static void check_leader(struct world *w, struct node *node)
     if (node->term_led == term)
         return;
     node->term_led = term;
+    /* An administrator who acts on a leader at once, before it has committed anything. */
+    if (w->eager > 0 && sim_chance(w, w->eager))
+        sim_push(w, (struct event){.at = w->now + 1 + sim_below(w, 4), .what = HAPPEN_ADMIN});
     for (uint64_t i = 1; i <= w->committed_max && i < SIM_INDEX_MAX; i++) {
         uint64_t own = engine_term_at(e, i);
         if ((i <= engine_snapshot(e)->index && own == 0) || w->committed_in[i] >= term)

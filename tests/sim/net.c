@@ -75,7 +75,9 @@ static void send_once(struct world *w, unsigned from, unsigned to, struct bytes 
     struct event event = {.what = HAPPEN_MESSAGE, .node = to, .from = from, .len = message.len};
     uint64_t delay = 1 + sim_below(w, w->chaos_over ? 5 : w->delay_max);
 
-    if (!w->chaos_over && sim_chance(w, w->slow))
+    /* Installs are rare, and worst when late. */
+    if (!w->chaos_over &&
+        sim_chance(w, w->slow > 0 && message.data[1] == MESSAGE_INSTALL ? 500 : w->slow))
         delay += sim_below(w, 8 * SIM_ELECTION_MS);
     event.at = w->now + delay;
     if (w->ordered) {
@@ -94,6 +96,7 @@ void net_send(struct world *w, unsigned from, unsigned to, struct bytes message)
     if (w->cuts[from][to] || (!w->chaos_over && sim_chance(w, w->loss)))
         return;
     send_once(w, from, to, message);
-    if (!w->chaos_over && sim_chance(w, w->duplicate))
+    if (!w->chaos_over &&
+        sim_chance(w, w->duplicate > 0 && message.data[1] == MESSAGE_INSTALL ? 500 : w->duplicate))
         send_once(w, from, to, message);
 }

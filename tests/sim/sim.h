@@ -63,7 +63,14 @@ struct node {
     bool crash_soon; /* between two effects */
 };
 
-enum happening { HAPPEN_TICK, HAPPEN_MESSAGE, HAPPEN_FLUSHED, HAPPEN_STREAMED, HAPPEN_CHAOS };
+enum happening {
+    HAPPEN_TICK,
+    HAPPEN_MESSAGE,
+    HAPPEN_FLUSHED,
+    HAPPEN_STREAMED,
+    HAPPEN_CHAOS,
+    HAPPEN_ADMIN
+};
 
 struct event {
     uint64_t at;
@@ -98,7 +105,7 @@ struct world {
     unsigned nodes_n;
     /* the seed's character */
     unsigned loss, duplicate, slow, delay_max, ordered, flush_max, crash, cut, admin, small_log,
-        stream_fail, stall;
+        stream_fail, stall, eager, missing;
     unsigned life_script, script_step;
     bool chaos_over;
     bool cuts[SIM_NODES_MAX][SIM_NODES_MAX];
@@ -156,5 +163,6 @@ void chaos_begin(struct world *w);
 void chaos_step(struct world *w);
 void chaos_end(struct world *w);
 struct node *chaos_leader(struct world *w);
+void chaos_administer(struct world *w);
 
 #endif

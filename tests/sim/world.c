@@ -473,6 +473,10 @@ void world_deliver(struct world *w, const struct event *event)
     case HAPPEN_CHAOS:
         chaos_step(w);
         break;
+    case HAPPEN_ADMIN:
+        if (!w->chaos_over)
+            chaos_administer(w);
+        break;
     }
 }
 
