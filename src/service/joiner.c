@@ -17,6 +17,7 @@
 
 #include "base/encode.h"
 #include "base/log.h"
+#include "doc/json.h"
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/cluster_handlers.h"
@@ -32,6 +33,7 @@ struct joiner {
     enum joiner_step step;
     bool ending; /* link_join_close is under way */
     struct secret *identity;
+    struct secret *psk; /* the token's */
     uint8_t pk[X25519_BYTES];
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t cluster_id[CLUSTER_ID_BYTES]; /* of the token */
@@ -42,16 +44,16 @@ struct joiner {
 
 static void tell(struct joiner *joiner, json_t *line)
 {
-    char *text = line != NULL ? json_dumps(line, JSON_COMPACT) : NULL;
+    struct buf text = BUF_INIT(4 * KIB);
 
+    if (line != NULL && json_write(line, &text) == QK_OK) {
+        buf_put_u8(&text, '\n');
+        if (!joiner->exchange->started)
+            exchange_start(joiner->exchange, 200, "application/json");
+        exchange_write(joiner->exchange, buf_bytes(&text));
+    }
     json_decref(line);
-    if (text == NULL)
-        return;
-    if (!joiner->exchange->started)
-        exchange_start(joiner->exchange, 200, "application/json");
-    exchange_write(joiner->exchange, bytes_str(text));
-    exchange_write(joiner->exchange, bytes_str("\n"));
-    free(text);
+    buf_fini(&text);
 }
 
 static void tell_step(struct joiner *joiner, const char *step, const char *text)
@@ -65,6 +67,7 @@ static void joiner_gone(void *arg)
     struct joiner *joiner = arg;
 
     secret_free(joiner->identity);
+    secret_free(joiner->psk);
     free(joiner);
 }
 
@@ -302,7 +305,7 @@ static enum qk_err dial(struct joiner *joiner, const struct token *token)
 {
     struct link_join_config config = {.loop = joiner->cluster->service->loop,
                                       .identity = joiner->identity,
-                                      .psk = token->psk,
+                                      .psk = joiner->psk,
                                       .addresses_n = token->addresses_n,
                                       .arg = joiner,
                                       .on_up = join_up,
@@ -320,7 +323,7 @@ static enum qk_err dial(struct joiner *joiner, const struct token *token)
     return link_join_open(&config, &joiner->link);
 }
 
-static enum qk_err joiner_begin(struct joiner *joiner, const struct token *token)
+static enum qk_err joiner_begin(struct joiner *joiner, struct token *token)
 {
     enum qk_err err = x25519_keypair(&joiner->identity, joiner->pk);
 
@@ -329,6 +332,8 @@ static enum qk_err joiner_begin(struct joiner *joiner, const struct token *token
     random_fill(joiner->node_id, sizeof(joiner->node_id));
     memcpy(joiner->cluster_id, token->cluster_id, CLUSTER_ID_BYTES);
     memcpy(joiner->token_id, token->token_id, TOKEN_ID_BYTES);
+    joiner->psk = token->psk; /* the link borrows it until link_join_close */
+    token->psk = NULL;
     return dial(joiner, token);
 }
 
