@@ -80,10 +80,14 @@ enum qk_err store_damaged(struct store *store, enum format_table table, struct b
 /* A record, pending or in the file, if it is visible; the pending one's `stamp` too. */
 MUST_USE enum qk_err store_lookup(struct store *store, struct bytes key,
                                   struct format_record *ret_record);
-void store_notify(struct store *store, struct bytes key);
 /* Statistics that changed since the last batch go into this one. QK_ERR_NOMEM. */
 MUST_USE enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch);
+
+/* --- watch.c --- */
+void store_notify(struct store *store, struct bytes key);
 MUST_USE enum qk_err store_wait(struct store *store, uint64_t number, store_cb cb, void *arg);
+/* Those whose batch is in the file; or, at the end, all, with QK_ERR_CLOSED to the others. */
+void store_tell_waiters(struct store *store, bool all);
 
 /* --- writer_uv.c --- */
 MUST_USE enum qk_err writer_new(struct store *store, struct uv_loop_s *loop);

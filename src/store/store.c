@@ -1,4 +1,4 @@
-#include "store/internal.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -6,11 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/internal.h"
+
 #define COMMIT_MS 50
 #define COMMIT_BYTES (8 * MIB)
 #define MAP_BYTES (16 * GIB)
 #define RESERVE_BYTES (64 * MIB)
-#define WATCHES_MAX 256
 
 enum qk_err store_turn(struct store *store, MDB_txn **ret_txn)
 {
@@ -300,74 +301,6 @@ enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
     return QK_OK;
 }
 
-enum qk_err store_watch(struct store *store, struct bytes prefix, store_watch_cb cb, void *arg)
-{
-    struct store_watch *watch;
-
-    assert(cb != NULL);
-    if (prefix.len > RECORD_KEY_BYTES_MAX || store->watches_n == WATCHES_MAX)
-        return QK_ERR_TOO_BIG;
-    if (store->watches_n == store->watches_cap) {
-        size_t cap = store->watches_cap == 0 ? 8 : store->watches_cap * 2;
-        struct store_watch *watches = reallocarray(store->watches, cap, sizeof *watches);
-
-        if (watches == NULL)
-            return QK_ERR_NOMEM;
-        store->watches = watches;
-        store->watches_cap = cap;
-    }
-    watch = &store->watches[store->watches_n++];
-    *watch = (struct store_watch){.cb = cb, .arg = arg, .prefix_len = prefix.len};
-    if (prefix.len > 0)
-        memcpy(watch->prefix, prefix.data, prefix.len);
-    return QK_OK;
-}
-
-static void watches_pack(struct store *store)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < store->watches_n; i++)
-        if (store->watches[i].cb != NULL)
-            store->watches[kept++] = store->watches[i];
-    store->watches_n = kept;
-    store->watches_holes = false;
-}
-
-void store_unwatch(struct store *store, store_watch_cb cb, void *arg)
-{
-    for (size_t i = 0; i < store->watches_n; i++)
-        if (store->watches[i].cb == cb && store->watches[i].arg == arg) {
-            store->watches[i].cb = NULL;
-            store->watches_holes = true;
-        }
-    if (store->notifying == 0 && store->watches_holes)
-        watches_pack(store);
-}
-
-/* A shorter key (a whole database, or everything) concerns those who watch anything under it. */
-static bool watch_concerns(const struct store_watch *watch, struct bytes key)
-{
-    struct bytes prefix = bytes_of(watch->prefix, watch->prefix_len);
-
-    return bytes_starts_with(key, prefix) ||
-           (key.len <= DATABASE_ID_BYTES && bytes_starts_with(prefix, key));
-}
-
-void store_notify(struct store *store, struct bytes key)
-{
-    store->notifying++;
-    for (size_t i = 0; i < store->watches_n; i++) {
-        struct store_watch watch = store->watches[i]; /* the callback may add watches */
-
-        if (watch.cb != NULL && watch_concerns(&watch, key))
-            watch.cb(watch.arg, key);
-    }
-    store->notifying--;
-    if (store->notifying == 0 && store->watches_holes)
-        watches_pack(store);
-}
-
 enum qk_err store_local_get(struct store *store, const char *name, struct bytes *ret_value)
 {
     struct bytes key = bytes_str(name), row;
@@ -407,18 +340,6 @@ enum qk_err store_local_put(struct store *store, const char *name, struct bytes 
     if (err == QK_OK)
         writer_hurry(store);
     return err;
-}
-
-enum qk_err store_wait(struct store *store, uint64_t number, store_cb cb, void *arg)
-{
-    struct store_waiter *waiter = calloc(1, sizeof *waiter);
-
-    if (waiter == NULL)
-        return QK_ERR_NOMEM;
-    *waiter = (struct store_waiter){.number = number, .cb = cb, .arg = arg};
-    *store->waiters_tail = waiter;
-    store->waiters_tail = &waiter->next;
-    return QK_OK;
 }
 
 void store_figures(const struct store *store, struct store_figures *ret_figures)

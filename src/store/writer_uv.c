@@ -260,33 +260,6 @@ static void on_prepare(uv_prepare_t *prepare)
     (void)uv_prepare_stop(prepare);
 }
 
-/* Waiters stand in the order of their batches. */
-static struct store_waiter *waiters_detach(struct store *store, bool all)
-{
-    struct store_waiter *first = store->waiters, **link = &first;
-
-    while (*link != NULL && (all || (*link)->number <= store->batch_done)) {
-        (*link)->err = (*link)->number <= store->batch_done ? QK_OK : QK_ERR_CLOSED;
-        link = &(*link)->next;
-    }
-    store->waiters = *link;
-    if (store->waiters == NULL)
-        store->waiters_tail = &store->waiters;
-    *link = NULL;
-    return first;
-}
-
-static void waiters_tell(struct store *store, bool all)
-{
-    struct store_waiter *waiter = waiters_detach(store, all), *next;
-
-    for (; waiter != NULL; waiter = next) {
-        next = waiter->next;
-        waiter->cb(waiter->arg, waiter->err);
-        free(waiter);
-    }
-}
-
 static void swap_tick(struct writer *writer)
 {
     struct store *store = writer->store;
@@ -351,7 +324,7 @@ static void close_tick(struct writer *writer)
         return;
     writer->ended = true;
     writer_stop_thread(writer);
-    waiters_tell(store, true);
+    store_tell_waiters(store, true);
     writer->closing_n = HANDLES_N;
     uv_close((uv_handle_t *)&writer->async, on_closed);
     uv_close((uv_handle_t *)&writer->timer, on_closed);
@@ -371,7 +344,7 @@ static void on_async(uv_async_t *async)
     if (writer_collect(writer, &outcome, &left))
         writer_complete(writer, &outcome, left);
     swap_tick(writer);
-    waiters_tell(store, false);
+    store_tell_waiters(store, false);
     if (writer->map_wanted && !writer->busy && store->snapshots_n == 0) {
         writer_grow_map(writer);
         on_retry(&writer->retry);
