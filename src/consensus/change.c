@@ -46,12 +46,20 @@ static enum qk_err submit(struct engine *e, const struct members *members)
     return err;
 }
 
+/* The core only notices that a server has caught up when its match moves: one that has everything
+ * already is given a barrier to store. */
 static enum qk_err catch_up(struct engine *e)
 {
+    static const uint8_t barrier[8] = {0};
     struct raft_event event = {.type = RAFT_CATCH_UP, .catch_up = {.server_id = e->change.id}};
+    uint64_t index, term;
     int rv = 0;
+    enum qk_err err = engine_step(e, &event, false, &rv);
 
-    return engine_step(e, &event, false, &rv);
+    if (err == QK_OK && engine_match(e, e->change.id) == entry_log_last(&e->log))
+        err =
+            engine_submit_entry(e, RAFT_BARRIER, bytes_of(barrier, sizeof(barrier)), &index, &term);
+    return err == QK_ERR_NOT_LEADER ? QK_OK : err;
 }
 
 /* Checks a change and, unless it is a promotion, makes the configuration that it leads to. */

@@ -38,6 +38,7 @@ struct loader {
     size_t last_at; /* where it is, in last_image */
     size_t last_image;
     bool has_last;
+    uint64_t bad_group; /* of the record that was not sound, if its head tells */
 };
 
 static void explain(struct loader *loader, const char *format, ...)
@@ -294,6 +295,7 @@ static enum qk_err walk(struct loader *loader, size_t *ret_image, size_t *ret_at
         enum record_state state;
         while ((state = record_decode(image_bytes(image), at, &record)) == RECORD_SOUND) {
             if (!take_record(loader, &record, &err)) {
+                record.group = 0;
                 state = RECORD_ABSENT; /* what came before it never got here */
                 break;
             }
@@ -308,6 +310,7 @@ static enum qk_err walk(struct loader *loader, size_t *ret_image, size_t *ret_at
                 image->segment->index_max = record.index;
             at += record.bytes;
         }
+        loader->bad_group = state == RECORD_SOUND ? 0 : record.group;
         image->segment->used = at;
         *ret_image = i;
         *ret_at = at;
@@ -356,6 +359,22 @@ static enum qk_err end_group(struct loader *loader)
     return QK_OK;
 }
 
+/* The group that a crash may have interrupted here: nothing of a later one can be there. */
+static uint64_t interrupted_group(const struct loader *loader, size_t image, size_t at)
+{
+    uint64_t group = 0;
+
+    if (loader->bad_group != 0)
+        return loader->bad_group;
+    if (loader->has_last)
+        return loader->group_whole ? loader->group + 1 : loader->group;
+    /* Nothing before to go by: the first group that can be read is taken for it. */
+    for (size_t i = image; i < loader->images_n && group == 0; i++)
+        group = segment_later_group(image_bytes(&loader->images[i]),
+                                    i == image ? at : SEGMENT_HEAD_BYTES, 0);
+    return group;
+}
+
 static enum qk_err recover(struct loader *loader)
 {
     enum record_state state = RECORD_NONE;
@@ -368,11 +387,10 @@ static enum qk_err recover(struct loader *loader)
     loader->files->group_next = loader->group + 1;
     if (err != QK_OK || state == RECORD_NONE)
         return err == QK_OK ? end_group(loader) : err;
-    interrupted = loader->group_whole || !loader->has_last ? loader->group + 1 : loader->group;
+    interrupted = interrupted_group(loader, image, at);
     for (size_t i = image; i < loader->images_n && state != RECORD_DAMAGED; i++) {
-        if (loader->has_last &&
-            segment_has_later(image_bytes(&loader->images[i]), i == image ? at : SEGMENT_HEAD_BYTES,
-                              interrupted))
+        if (segment_later_group(image_bytes(&loader->images[i]),
+                                i == image ? at : SEGMENT_HEAD_BYTES, interrupted) != 0)
             state = RECORD_DAMAGED;
     }
     if (state == RECORD_DAMAGED) {

@@ -122,6 +122,7 @@ enum record_state record_decode(struct bytes file, size_t at, struct record *ret
     uint32_t crc;
 
     assert(at <= file.len);
+    memset(ret_record, 0, sizeof(*ret_record));
     if (file.len - at < RECORD_HEAD_BYTES || all_zero(file.data + at, RECORD_HEAD_BYTES))
         return all_zero(file.data + at, file.len - at) ? RECORD_NONE : RECORD_ABSENT;
     if (!decode_head(file, at, ret_record, &crc))
@@ -133,7 +134,7 @@ enum record_state record_decode(struct bytes file, size_t at, struct record *ret
                : RECORD_DAMAGED;
 }
 
-bool segment_has_later(struct bytes file, size_t at, uint64_t group)
+uint64_t segment_later_group(struct bytes file, size_t at, uint64_t group)
 {
     struct record record;
     uint32_t crc;
@@ -141,7 +142,7 @@ bool segment_has_later(struct bytes file, size_t at, uint64_t group)
     for (; at + RECORD_HEAD_BYTES <= file.len; at += RECORD_ALIGN) {
         if (get_u32(file.data + at) == RECORD_MAGIC && decode_head(file, at, &record, &crc) &&
             record.group > group)
-            return true;
+            return record.group;
     }
-    return false;
+    return 0;
 }

@@ -44,9 +44,11 @@ enum record_state {
     RECORD_ABSENT,  /* a sector of it, or before later data, was never written */
     RECORD_DAMAGED, /* all was written, and is wrong now */
 };
-/* What lies at `at` in the bytes of a segment. */
+/* What lies at `at` in the bytes of a segment. Unless it is sound, `ret_record` holds at most its
+ * group: 0 if even the head is not. */
 enum record_state record_decode(struct bytes file, size_t at, struct record *ret_record);
-/* True if a sound record of a group above `group` lies at or after `at`. */
-bool segment_has_later(struct bytes file, size_t at, uint64_t group);
+/* The group of the first record at or after `at` whose head is sound and whose group is above
+ * `group`; 0 if there is none. */
+uint64_t segment_later_group(struct bytes file, size_t at, uint64_t group);
 
 #endif

@@ -57,8 +57,7 @@ static uint64_t node_synced(void *arg)
 
 static void node_state(void *arg)
 {
-    struct trio_node *node = arg;
-    if (getenv("TRIO_TRACE")) fprintf(stderr, "%d: node %d role %d term %d leader %d last %d\n", (int)uv_now(&node->trio->loop), (int)node->id, (int)consensus_role(node->c), (int)consensus_term(node->c), (int)consensus_leader(node->c), (int)consensus_last_index(node->c));
+    (void)arg;
 }
 
 static void node_fatal(void *arg, const char *what)
@@ -232,7 +231,7 @@ void trio_open(struct trio *trio, uint64_t id, bool bootstrap)
         .snapshot_staged = node_snapshot_staged,
         .snapshot_install = node_snapshot_install,
     };
-    char address[32];
+    char address[40];
     char reason[512];
     enum qk_err err;
 
