@@ -187,8 +187,7 @@ static void submitted(void *arg, enum qk_err err, uint64_t index, struct bytes r
     (void)index;
     if (err == QK_OK)
         err = wire_result_single(result, NULL);
-    if (!cluster->stopped && cluster->booted)
-        hub_refresh_soon(cluster);
+    hub_refresh(cluster); /* the machine must see what it made: the attempt's number is a fact */
     operation_end(operation, err);
 }
 
