@@ -8,15 +8,18 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/resource.h>
 #include <uv.h>
 
+#include "base/log.h"
 #include "http/connection.h"
 #include "http/forward.h"
 #include "http/listener.h"
 
 /* Forwarded requests are looked at this often; a drain's grace is as exact as this. */
 #define TICK_MS 100
+/* Links, files, the loop: what is open beside clients. */
+#define DESCRIPTORS_OTHER 512
 
 struct later_list {
     struct later *first, *last;
@@ -223,6 +226,22 @@ static void fill_config(struct http *http, const struct http_config *config)
         http->config.bodies_bytes_max = HTTP_BODIES_BYTES_MAX;
 }
 
+/* Systems give a process 1024 descriptors unless it asks for more. */
+static void raise_descriptors(unsigned connections_max)
+{
+    rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_OTHER;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_warn("http",
+                 "%u clients may connect, but this process may open %llu descriptors: raise the "
+                 "hard limit (ulimit -Hn, LimitNOFILE=)",
+                 connections_max, (unsigned long long)limit.rlim_cur);
+}
+
 static enum qk_err open_listeners(struct http *http, const struct http_config *config,
                                   char *ret_reason)
 {
@@ -256,6 +275,8 @@ enum qk_err http_new(const struct http_config *config, char *ret_reason, struct 
     err = forward_new(http, &http->forward);
     if (err == QK_OK)
         err = open_listeners(http, config, ret_reason);
+    if (err == QK_OK)
+        raise_descriptors(http->config.connections_max);
     if (err != QK_OK) {
         http_close(http, NULL, NULL);
         return err;

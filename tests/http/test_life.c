@@ -153,3 +153,23 @@ Test(life, closing_does_not_wait_for_requests_in_progress)
     nodes[0].held_n = 0;
     close(fd);
 }
+
+Test(life, hundreds_of_connections_at_once)
+{
+    static int fd[400];
+    struct buf out = BUF_INIT(1 * MIB);
+
+    node_open(0, NULL, 0);
+    for (size_t i = 0; i < 400; i++) {
+        fd[i] = client_tcp(0);
+        turn();
+    }
+    for (size_t i = 0; i < 400; i++) {
+        buf_reset(&out);
+        client_send_text(fd[i], GET("/"));
+        client_read(fd[i], "root\n", &out);
+    }
+    for (size_t i = 0; i < 400; i++)
+        close(fd[i]);
+    buf_fini(&out);
+}

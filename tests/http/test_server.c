@@ -452,3 +452,38 @@ Test(server, connections_over_the_limit_are_told_so)
     cr_assert_eq(status_of_reply(ask(0, GET("/"))), 200);
     buf_fini(&out);
 }
+
+Test(server, all_bodies_together_have_a_limit)
+{
+    struct http_config config = node_config(0);
+    struct buf out = BUF_INIT(1 * MIB);
+    char reason[HTTP_REASON_BYTES];
+    int first, second;
+
+    config.bodies_bytes_max = 1000;
+    cr_assert_eq(http_new(&config, reason, &nodes[0].http), QK_OK);
+    first = client_tcp(0);
+    client_send_text(first, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
+    for (int i = 0; i < 999; i++)
+        client_send_text(first, "x");
+    second = client_tcp(0);
+    client_send_text(second, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n12");
+    client_read(second, NULL, &out);
+    buf_put_u8(&out, 0);
+    cr_assert_eq(status_of_reply((char *)out.data), 503);
+    cr_assert(contains((char *)out.data, "\"error\":\"busy\""));
+    buf_reset(&out);
+    client_send_text(first, "y");
+    client_read(first, "xxxy", &out);
+    close(first);
+    close(second);
+    buf_fini(&out);
+}
+
+Test(server, a_coded_body_is_not_understood)
+{
+    node_open(0, NULL, 0);
+    cr_assert_eq(status_of_reply(ask(0, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Encoding: "
+                                        "gzip\r\nContent-Length: 1\r\n\r\nx")),
+                 415);
+}
