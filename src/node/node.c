@@ -1,0 +1,248 @@
+#include "node/node.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "consensus/consensus.h"
+#include "secret/crypto.h"
+#include "secret/memory.h"
+#include "service/submit.h"
+
+static const int node_signals[NODE_SIGNALS_N] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+/* --- start ----------------------------------------------------------------------------------- */
+
+static enum qk_err arena_start(struct node *node, char *ret_reason)
+{
+    static const enum secret_arena kinds[] = {
+        [CONFIG_ARENA_AUTO] = SECRET_ARENA_AUTO,
+        [CONFIG_ARENA_MEMFD] = SECRET_ARENA_MEMFD,
+        [CONFIG_ARENA_MLOCK] = SECRET_ARENA_MLOCK,
+    };
+    size_t bytes = (size_t)node->config.arena_kib * KIB;
+    enum qk_err err = secret_arena_init(kinds[node->config.arena], bytes);
+
+    if (err == QK_ERR_LOCKED_MEMORY)
+        snprintf(ret_reason, NODE_REASON_BYTES,
+                 "memory: %zu KiB for keys could not be locked: raise the limit (ulimit -l, "
+                 "LimitMEMLOCK=) or lower [memory] arena_kib",
+                 bytes / KIB);
+    else if (err != QK_OK)
+        snprintf(ret_reason, NODE_REASON_BYTES, "memory: [memory] arena: %s", qk_err_text(err));
+    return err;
+}
+
+static enum qk_err audit_start(struct node *node, char *ret_reason)
+{
+    char path[sizeof node->service.data_dir + 16];
+    enum qk_err err;
+
+    snprintf(path, sizeof path, "%s/audit.log", node->service.data_dir);
+    err = audit_open(path, &node->service.audit);
+    if (err != QK_OK)
+        snprintf(ret_reason, NODE_REASON_BYTES,
+                 "'%s': %s: look at it with 'quorumkeep audit verify', move it away to start a "
+                 "new one",
+                 path, qk_err_text(err));
+    return err;
+}
+
+static enum qk_err hub_start(struct node *node, char *ret_reason)
+{
+    struct cluster_ops ops = {
+        .arg = node, .start_member = member_start, .discard_member = member_discard};
+    struct cluster_settings settings = {.release_limit = node->config.release_limit};
+    enum qk_err err = cluster_new(&node->service, &ops, &settings, &node->service.cluster);
+
+    if (err == QK_OK)
+        err = login_new(&node->service, &node->service.login);
+    if (err == QK_OK)
+        err = submitter_new(&node->service, &node->service.submitter);
+    if (err != QK_OK)
+        snprintf(ret_reason, NODE_REASON_BYTES, "the node could not start: %s", qk_err_text(err));
+    return err;
+}
+
+static enum qk_err clients_start(struct node *node, char *ret_reason)
+{
+    char control[sizeof node->service.data_dir + 16];
+    struct http_config config = {
+        .loop = &node->loop,
+        .service = &node->service,
+        .listen = node->config.http_listen,
+        .control_path = control,
+        .insecure_http = node->config.insecure_http,
+    };
+
+    snprintf(control, sizeof control, "%s/control.sock", node->service.data_dir);
+    http_product_hooks(&node->service, &config.hooks);
+    config.routes = http_product_routes(&config.routes_n);
+    return http_new(&config, ret_reason, &node->http);
+}
+
+static void seal_by_signal(struct node *node)
+{
+    enum qk_err err = cluster_seal(node->service.cluster);
+
+    if (err != QK_OK)
+        log_warn("node", "SIGUSR1: not sealed: %s", qk_err_text(err));
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct node *node = handle->data;
+
+    if (signum == SIGTERM || signum == SIGINT)
+        node_stop(node);
+    else if (signum == SIGUSR1)
+        seal_by_signal(node);
+    else
+        log_info("node", "SIGHUP: nothing to read again in this version");
+}
+
+static enum qk_err signals_start(struct node *node)
+{
+    unsigned i;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (i = 0; i < NODE_SIGNALS_N; i++) {
+        node->signals[i].data = node;
+        if (uv_signal_init(&node->loop, &node->signals[i]) != 0 ||
+            uv_signal_start(&node->signals[i], on_signal, node_signals[i]) != 0)
+            return QK_ERR_IO;
+    }
+    return QK_OK;
+}
+
+static void service_fill(struct node *node)
+{
+    struct service *service = &node->service;
+
+    service->loop = &node->loop;
+    snprintf(service->node_name, sizeof service->node_name, "%s", node->config.name);
+    snprintf(service->peer_address, sizeof service->peer_address, "%s",
+             node->config.peer_advertise);
+    snprintf(service->client_address, sizeof service->client_address, "%s",
+             node->config.http_advertise);
+}
+
+/* What must stand before keys and threads exist. */
+static enum qk_err process_start(struct node *node, char *ret_reason)
+{
+    enum qk_err err;
+
+    if (uv_loop_init(&node->loop) != 0) {
+        snprintf(ret_reason, NODE_REASON_BYTES, "the event loop could not start");
+        return QK_ERR_IO;
+    }
+    service_fill(node);
+    err = signals_start(node);
+    if (err != QK_OK) {
+        snprintf(ret_reason, NODE_REASON_BYTES, "signals: %s", qk_err_text(err));
+        return err;
+    }
+    err = data_dir_open(node, ret_reason);
+    if (err != QK_OK)
+        return err;
+    return arena_start(node, ret_reason);
+}
+
+enum qk_err node_start(struct node *node, char *ret_reason)
+{
+    enum qk_err err = process_start(node, ret_reason);
+
+    if (err == QK_OK)
+        err = audit_start(node, ret_reason);
+    if (err == QK_OK)
+        err = hub_start(node, ret_reason);
+    if (err == QK_OK)
+        err = clients_start(node, ret_reason);
+    if (err == QK_OK)
+        err = cluster_boot(node->service.cluster, ret_reason);
+    if (err != QK_OK)
+        return err;
+    err = process_confine();
+    if (err != QK_OK)
+        snprintf(ret_reason, NODE_REASON_BYTES, "seccomp: %s", qk_err_text(err));
+    return err;
+}
+
+/* --- end ------------------------------------------------------------------------------------- */
+
+static void end_loop(void *arg)
+{
+    struct node *node = arg;
+    unsigned i;
+
+    node->service.cluster = NULL;
+    submitter_free(node->service.submitter);
+    node->end = NODE_ENDED;
+    for (i = 0; i < NODE_SIGNALS_N; i++)
+        uv_close((uv_handle_t *)&node->signals[i], NULL);
+}
+
+static void end_cluster(struct node *node)
+{
+    cluster_free(node->service.cluster, end_loop, node);
+}
+
+static void end_member(void *arg)
+{
+    struct node *node = arg;
+
+    node->http = NULL;
+    login_free(node->service.login);
+    node->service.login = NULL;
+    member_close(node, end_cluster);
+}
+
+static void end_http(void *arg)
+{
+    struct node *node = arg;
+
+    if (node->end == NODE_CLOSING)
+        return;
+    node->end = NODE_CLOSING;
+    cluster_stop(node->service.cluster);
+    if (node->http == NULL)
+        end_member(node);
+    else
+        http_close(node->http, end_member, node);
+}
+
+static void end_handed_on(void *arg, enum qk_err err)
+{
+    (void)arg;
+    if (err != QK_OK)
+        log_debug("node", "leadership was not handed on: %s", qk_err_text(err));
+}
+
+void node_stop(struct node *node)
+{
+    struct consensus *consensus = node->service.consensus;
+
+    if (node->end != NODE_RUNNING)
+        return;
+    node->end = NODE_DRAINING;
+    log_info("node", "stopping");
+    if (consensus != NULL && consensus_role(consensus) == CONSENSUS_LEADER &&
+        consensus_transfer(consensus, 0, end_handed_on, node) != QK_OK)
+        log_debug("node", "no one to hand leadership to");
+    if (node->http == NULL)
+        end_http(node);
+    else
+        http_drain(node->http, NODE_DRAIN_MS, end_http, node);
+}
+
+void node_fini(struct node *node)
+{
+    if (uv_loop_close(&node->loop) != 0)
+        log_warn("node", "the event loop ended with open handles");
+    audit_close(node->service.audit);
+    secret_arena_fini();
+    if (node->lock_fd > 0)
+        (void)close(node->lock_fd);
+}
