@@ -49,7 +49,7 @@ enum qk_err hub_deal_gen_for(struct cluster *cluster, uint64_t attempt, uint64_t
     case DEALING_PAST:
         return QK_ERR_NOT_FOUND;
     case DEALING_FULL:
-        log_warn("deal", "node.sec holds all the generations it can: none is added");
+        log_debug("deal", "node.sec holds all the generations it can: none is added");
         hub_deal_erase(cluster);
         return QK_ERR_FULL;
     case DEALING_MAKE:
@@ -114,12 +114,15 @@ void hub_deal_erase(struct cluster *cluster)
     bool some = false;
     size_t i;
 
-    if (cluster->erasing || cluster->deal_version == 0 || cluster->record == NULL ||
-        deal_record_find(cluster->record, cluster->service->node_id, &i) != QK_OK)
+    if (cluster->erasing || cluster->service->store == NULL)
         return;
-    durable.record_gen = cluster->record->members[i].gen;
-    durable.final = cluster->final_version > 0 &&
-                    memcmp(cluster->final_deal, cluster->record->deal, DEAL_ID_BYTES) == 0;
+    if (cluster->deal_version > 0 && cluster->record != NULL) {
+        if (deal_record_find(cluster->record, cluster->service->node_id, &i) != QK_OK)
+            return;
+        durable.record_gen = cluster->record->members[i].gen;
+        durable.final = cluster->final_version > 0 &&
+                        memcmp(cluster->final_deal, cluster->record->deal, DEAL_ID_BYTES) == 0;
+    }
     for (unsigned k = 0; k < cluster->gens_n; k++)
         some = some || dealing_may_erase(&cluster->gens[k], &durable);
     if (!some)
