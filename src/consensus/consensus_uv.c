@@ -5,7 +5,9 @@
  * consensus_drive then performs all effects in their order and applies what is committed. A message
  * that comes from within a callback waits until that is done. Before the loop polls, what callers
  * queued is handed over, the disk gets its next group, and the timer is set. Any error of engine or
- * disk ends the node: restarting is safe, going on half-written is not. */
+ * disk ends the node: restarting is safe, going on half-written is not.
+ *
+ * Longer than most: the life of the driver and its one loop. */
 #include "consensus/consensus.h"
 
 #include <assert.h>
@@ -542,114 +544,4 @@ void consensus_snapshot_installed(struct consensus *c, enum qk_err err, uint64_t
     }
     c->install_applied = applied;
     disk_install(c->disk, buf_bytes(&c->install_token));
-}
-
-enum qk_err consensus_token_index(struct bytes token, uint64_t *ret_index, uint64_t *ret_term)
-{
-    struct snapshot snapshot;
-    enum qk_err err = snapshot_decode(token, &snapshot);
-
-    if (err != QK_OK)
-        return err;
-    *ret_index = snapshot.index;
-    *ret_term = snapshot.term;
-    return QK_OK;
-}
-
-/* --- what is ------------------------------------------------------------------------------- */
-
-enum consensus_role consensus_role(const struct consensus *c)
-{
-    return c->engine == NULL ? CONSENSUS_FOLLOWER : engine_role(c->engine);
-}
-
-uint64_t consensus_leader(const struct consensus *c)
-{
-    return c->engine == NULL ? 0 : engine_leader(c->engine);
-}
-
-uint64_t consensus_term(const struct consensus *c)
-{
-    return c->engine == NULL ? c->found.term : engine_term(c->engine);
-}
-
-uint64_t consensus_commit(const struct consensus *c)
-{
-    return c->engine == NULL ? 0 : engine_commit(c->engine);
-}
-
-uint64_t consensus_applied(const struct consensus *c)
-{
-    return c->engine == NULL ? 0 : engine_applied(c->engine);
-}
-
-uint64_t consensus_last_index(const struct consensus *c)
-{
-    return c->engine == NULL ? 0 : entry_log_last(engine_log(c->engine));
-}
-
-size_t consensus_members(const struct consensus *c, struct consensus_member *ret_members,
-                         size_t max)
-{
-    struct members members = {0};
-
-    if (c->engine != NULL)
-        engine_members(c->engine, &members);
-    for (size_t i = 0; i < members.n && i < max; i++)
-        ret_members[i] = members.list[i];
-    return members.n < max ? members.n : max;
-}
-
-uint64_t consensus_peer_contact_ms(const struct consensus *c, uint64_t peer)
-{
-    for (size_t i = 0; i < PEERS_MAX; i++) {
-        if (c->peers[i].id == peer && peer != 0)
-            return consensus_now(c) + 1 - c->peers[i].heard_at;
-    }
-    return UINT64_MAX;
-}
-
-bool consensus_has_majority_contact(const struct consensus *c)
-{
-    struct members members;
-    size_t voters = 0;
-    size_t heard = 0;
-
-    if (c->engine == NULL)
-        return false;
-    if (engine_role(c->engine) != CONSENSUS_LEADER)
-        return engine_hears_leader(c->engine, consensus_now(c));
-    engine_members(c->engine, &members);
-    for (size_t i = 0; i < members.n; i++) {
-        const struct consensus_member *member = &members.list[i];
-        if (!member->voter)
-            continue;
-        voters++;
-        if (member->id == c->config.id ||
-            consensus_peer_contact_ms(c, member->id) <= c->config.election_timeout_ms)
-            heard++;
-    }
-    return heard > voters / 2;
-}
-
-uint64_t consensus_peer_lag(const struct consensus *c, uint64_t peer)
-{
-    uint64_t match = c->engine == NULL ? 0 : engine_match(c->engine, peer);
-    uint64_t last = consensus_last_index(c);
-
-    return match == 0 || match > last ? UINT64_MAX : last - match;
-}
-
-void consensus_stats(const struct consensus *c, struct consensus_stats *ret_stats)
-{
-    *ret_stats = c->stats;
-    ret_stats->inflight_bytes = c->inflight_bytes;
-    if (c->disk != NULL) {
-        ret_stats->syncs_n = disk_syncs_n(c->disk);
-        ret_stats->bytes_n = disk_bytes_n(c->disk);
-    }
-    if (c->engine != NULL) {
-        ret_stats->log_bytes = engine_log(c->engine)->bytes;
-        ret_stats->log_first = engine_log(c->engine)->first;
-    }
 }

@@ -3,7 +3,9 @@
  * Segments of an older epoch were replaced by a snapshot before a crash could remove them: they go.
  * The rest is read in order. Where the records stop being sound, a later group anywhere after means
  * damage (it was only written once the place was synced), and so do bytes that are wrong rather
- * than absent; otherwise the last group was interrupted and what is left of it is cut off. */
+ * than absent; otherwise the last group was interrupted and what is left of it is cut off.
+ *
+ * Longer than most: the whole of recovery, in its order. */
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>

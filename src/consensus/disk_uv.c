@@ -4,7 +4,9 @@
  *
  * A write or sync that fails ends the process: after it nobody knows what the file holds. Room is
  * found before, by disk_reserve, in segments that are already allocated; the next one is prepared
- * by the worker ahead of time. */
+ * by the worker ahead of time.
+ *
+ * Longer than most: the two threads and what passes between them are best read together. */
 #include "consensus/disk_uv.h"
 
 #include <assert.h>

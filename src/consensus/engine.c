@@ -2,7 +2,9 @@
  *
  * What one step of the core wants becomes effects in this order: term and vote to disk, the entries
  * into our log (messages are filled from it), messages, the entries to disk. Commits need no
- * effect: the driver walks them with engine_next_apply. */
+ * effect: the driver walks them with engine_next_apply.
+ *
+ * Longer than most: start, step and outcome are one sequence. */
 #include "consensus/engine.h"
 
 #include <assert.h>

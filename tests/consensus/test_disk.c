@@ -1,8 +1,10 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -308,6 +310,30 @@ Test(disk, an_interrupted_bootstrap_leaves_an_empty_directory, .timeout = 30)
     bench_close(&b); /* before the term was written */
     cr_assert_eq(bench_open(&b), QK_OK, "%s", b.reason);
     cr_assert_eq(b.state.log.n, 0);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* The limit on a file's size stands in for a full disk: neither lets a segment be allocated. */
+Test(disk, a_full_disk_is_met_before_anything_is_accepted_and_passes, .timeout = 30)
+{
+    struct rlimit full = {.rlim_cur = 1 * MIB, .rlim_max = RLIM_INFINITY};
+    struct rlimit before;
+    struct bench b;
+
+    bench_init(&b);
+    disk_save_term(b.disk, 1, 0);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    full.rlim_max = before.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &full), 0);
+    cr_assert_eq(disk_reserve(b.disk, 100, 1), QK_ERR_FULL);
+    cr_assert(!b.fatal);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    write_n(&b, 3, 1, 100);
+    bench_close(&b);
+    cr_assert_eq(bench_open(&b), QK_OK, "%s", b.reason);
+    cr_assert_eq(entry_log_last(&b.state.log), 3);
     bench_close(&b);
     bench_fini(&b);
 }
