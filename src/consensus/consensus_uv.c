@@ -7,7 +7,7 @@
  * queued is handed over, the disk gets its next group, and the timer is set. Any error of engine or
  * disk ends the node: restarting is safe, going on half-written is not.
  *
- * Longer than most: the life of the driver and its one loop. */
+ * Over 500 lines: the life of the driver and its one loop. */
 #include "consensus/consensus.h"
 
 #include <assert.h>

@@ -5,7 +5,7 @@
  * damage (it was only written once the place was synced), and so do bytes that are wrong rather
  * than absent; otherwise the last group was interrupted and what is left of it is cut off.
  *
- * Longer than most: the whole of recovery, in its order. */
+ * Over 500 lines: the whole of recovery, in its order. */
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
  * found before, by disk_reserve, in segments that are already allocated; the next one is prepared
  * by the worker ahead of time.
  *
- * Longer than most: the two threads and what passes between them are best read together. */
+ * Over 500 lines: the two threads and what passes between them are best read together. */
 #include "consensus/disk_uv.h"
 
 #include <assert.h>

@@ -4,7 +4,7 @@
  * into our log (messages are filled from it), messages, the entries to disk. Commits need no
  * effect: the driver walks them with engine_next_apply.
  *
- * Longer than most: start, step and outcome are one sequence. */
+ * Over 500 lines: start, step and outcome are one sequence. */
 #include "consensus/engine.h"
 
 #include <assert.h>
