@@ -1,0 +1,81 @@
+/* JSON and documents. jansson is the oracle of our limits and of our writer: what json_parse takes,
+ * jansson alone takes too and means the same; what json_write writes, jansson reads as the same
+ * value. An object is then taken apart as a document and put together as a reply. */
+#include <string.h>
+
+#include "doc/document.h"
+#include "fuzz.h"
+
+static const char *const seeds[] = {
+    "{\"_id\":\"a\",\"_rev\":\"1-00112233445566778899aabbccddeeff\",\"b\":[1,2.5,-3e2,true,null]}",
+    "{\"a\":\"\\u00e9\\ud83d\\ude00 \xc3\xa9\",\"n\":9223372036854775807}",
+    "[[[[[[]]]]],{\"\":\"\"},0.1,1e308,-0.0]",
+    "{\"_deleted\":true,\"_id\":\"x\",\"_key_id\":\"default\"}",
+    "\"text\"",
+    "{\"_attachments\":{},\"x\":{\"y\":{\"z\":[]}}}",
+};
+
+bool fuzz_seed(unsigned number, struct buf *out)
+{
+    if (number >= sizeof seeds / sizeof *seeds)
+        return false;
+    buf_put_str(out, seeds[number]);
+    return true;
+}
+
+/* jansson alone, strictly. */
+static json_t *oracle(struct bytes text)
+{
+    return json_loadb((const char *)text.data, text.len,
+                      JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+}
+
+static void fuzz_document(json_t *object)
+{
+    const struct document_options options = {.revs = true};
+    struct doc_leaf leaf;
+    struct document document;
+    struct doc_problem problem = {0};
+    struct buf reply = BUF_SECRET_INIT(1 * MIB);
+    struct bytes body;
+    json_t *back;
+
+    memset(&leaf, 0, sizeof leaf);
+    leaf.revision.generation = 1;
+    if (document_from_json(object, &document, &problem) == QK_OK) {
+        fuzz_must(document_plain_body(buf_bytes(&document.plain), &body));
+        document_write(buf_bytes(&document.id), &leaf, body, &options, &reply);
+        fuzz_must(buf_error(&reply));
+        back = oracle(buf_bytes(&reply));
+        fuzz_require(json_is_object(back));
+        fuzz_require(json_is_string(json_object_get(back, "_rev")));
+        json_decref(back);
+    }
+    document_fini(&document);
+    buf_fini(&reply);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct bytes in = bytes_of(data, len);
+    struct buf out = BUF_INIT(1 * MIB);
+    struct doc_problem problem = {0};
+    json_t *value, *other;
+
+    if (json_parse(in, JSON_DEPTH_MAX, &problem, &value) != QK_OK) {
+        fuzz_require(problem.status >= 400 && problem.error != NULL);
+        return 0;
+    }
+    other = oracle(in);
+    fuzz_require(other != NULL && json_equal(value, other));
+    json_decref(other);
+    fuzz_must(json_write(value, &out));
+    other = oracle(buf_bytes(&out));
+    fuzz_require(other != NULL && json_equal(value, other));
+    json_decref(other);
+    buf_fini(&out);
+    if (json_is_object(value))
+        fuzz_document(value);
+    json_decref(value);
+    return 0;
+}
