@@ -87,7 +87,7 @@ static void results(struct bytes in)
     size_t n = wire_results_count(in);
 
     for (size_t i = 0; i < n; i++)
-        fuzz_must(wire_result_get(in, i, &result));
+        (void)wire_result_get(in, i, &result);
     fuzz_require(wire_result_get(in, n, &result) != QK_OK);
     (void)wire_result_single(in, &seq);
 }

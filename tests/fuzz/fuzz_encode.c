@@ -29,6 +29,16 @@ bool fuzz_seed(unsigned number, struct buf *out)
     return true;
 }
 
+static bool is_ascii(struct bytes in)
+{
+    for (size_t i = 0; i < in.len; i++)
+        if (in.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* libsodium 1.0.18 takes every byte from 0x80 on for '/' (its characters are signed); ours must
+ * refuse them. */
 static void fuzz_base64(struct bytes in)
 {
     static char sodium[2 * IN_MAX];
@@ -38,6 +48,7 @@ static void fuzz_base64(struct bytes in)
     bool sodium_takes = sodium_base642bin(decoded, sizeof decoded, (const char *)in.data, in.len,
                                           NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
 
+    sodium_takes = sodium_takes && is_ascii(in);
     fuzz_require((base64_decode(in, &back) == QK_OK) == sodium_takes);
     fuzz_require(!sodium_takes || bytes_equal(buf_bytes(&back), bytes_of(decoded, len)));
     buf_reset(&back);
