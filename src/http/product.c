@@ -91,9 +91,10 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
     {METHOD_POST, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_changes},
 
-    {METHOD_GET, "/{db}/{doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
-    {METHOD_PUT, "/{db}/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
-    {METHOD_DELETE, "/{db}/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
+    /* Last, with underscores too: an id that may not begin so is refused by name, as in CouchDB. */
+    {METHOD_GET, "/{db}/{*doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
+    {METHOD_PUT, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
+    {METHOD_DELETE, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
     {METHOD_GET, "/{db}/_design/{*name}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
     {METHOD_PUT, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
