@@ -54,8 +54,8 @@ static void copy_op(struct wire_command *to, const struct wire_op *op)
     }
 }
 
-/* How many parts were walked; all go to `to` unless it is NULL. */
-static size_t walk(struct bytes in, struct wire_command *to)
+/* True if all of it is well-formed. Its parts are counted, and go to `to` unless it is NULL. */
+static bool walk(struct bytes in, struct wire_command *to, size_t *ret_n)
 {
     struct wire_reader reader;
     struct wire_cond cond;
@@ -63,7 +63,7 @@ static size_t walk(struct bytes in, struct wire_command *to)
     size_t n = 0;
 
     if (wire_reader_open(in, &reader) != QK_OK)
-        return 0;
+        return false;
     if (to != NULL)
         wire_command_begin(to, reader.kind);
     while (wire_reader_batch(&reader)) {
@@ -77,7 +77,8 @@ static size_t walk(struct bytes in, struct wire_command *to)
             if (to != NULL)
                 copy_op(to, &op);
     }
-    return wire_reader_end(&reader) == QK_OK ? n : 0;
+    *ret_n = n;
+    return wire_reader_end(&reader) == QK_OK;
 }
 
 static void results(struct bytes in)
@@ -98,17 +99,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct wire_command command;
     enum wire_kind kind, again;
     enum qk_err err = wire_command_check(in, &kind);
-    size_t n;
+    size_t n = 0, again_n = 0;
 
     results(in);
-    n = walk(in, NULL);
-    fuzz_require((err == QK_OK) == (n > 0));
-    if (err != QK_OK)
+    fuzz_require((err == QK_OK) == walk(in, NULL, &n));
+    if (err != QK_OK || n == 0)
         return 0;
-    fuzz_require(walk(in, &command) == n);
+    fuzz_require(walk(in, &command, &n));
     fuzz_must(wire_command_end(&command, &built));
     fuzz_must(wire_command_check(built, &again));
-    fuzz_require(kind == again && walk(built, NULL) == n);
+    fuzz_require(kind == again && walk(built, NULL, &again_n) && n == again_n);
     wire_command_fini(&command);
     return 0;
 }
