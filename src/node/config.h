@@ -21,12 +21,10 @@ struct config {
     /* [node] */
     char name[NODE_NAME_BYTES_MAX + 1];   /* default: the host's name */
     char data[CONFIG_PATH_BYTES_MAX + 1]; /* default: /var/lib/quorumkeep */
-    bool dev;                             /* --dev: one node, in memory */
     /* [http] */
     char http_listen[ADDRESS_BYTES_MAX + 1];    /* host:port, default 127.0.0.1:7600 */
     char http_advertise[ADDRESS_BYTES_MAX + 1]; /* told to clients; default: http_listen */
     bool insecure_http;                         /* permits an address that is not loopback */
-    bool metrics_public;                        /* /metrics, /_quorumkeep/status without login */
     /* [peer] */
     char peer_listen[ADDRESS_BYTES_MAX + 1];    /* default 127.0.0.1:7700 */
     char peer_advertise[ADDRESS_BYTES_MAX + 1]; /* told to members; default: peer_listen */

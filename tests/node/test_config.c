@@ -68,7 +68,7 @@ Test(config, defaults_stand_alone)
     cr_assert_eq(config.election_timeout_ms, 500);
     cr_assert_eq(config.heartbeat_ms, 100);
     cr_assert_eq(config.release_limit, 20);
-    cr_assert(!config.dev && !config.insecure_http);
+    cr_assert(!config.insecure_http);
     cr_assert_gt(strlen(config.name), 0);
     cr_assert_eq(message.len, 0);
     buf_fini(&message);
@@ -77,7 +77,7 @@ Test(config, defaults_stand_alone)
 Test(config, every_key_of_the_file_is_read)
 {
     static const char text[] = "; a comment\n[node]\nname = n1\ndata=/srv/qk\n\n[http]\n"
-                               "listen = 127.0.0.1:1\ninsecure_http = yes\nmetrics_public = on\n"
+                               "listen = 127.0.0.1:1\ninsecure_http = yes\n"
                                "[peer]\nlisten = 0.0.0.0:2\nadvertise = db1.example:2\n[memory]\n"
                                "arena = mlock\narena_kib = 512\n[log]\nlevel = debug\n[consensus]\n"
                                "election_timeout_ms = 300\nheartbeat_ms = 60\nlog_keep_mib = 7\n"
@@ -94,7 +94,7 @@ Test(config, every_key_of_the_file_is_read)
     cr_assert_str_eq(config.peer_advertise, "db1.example:2");
     cr_assert_eq(config.arena, CONFIG_ARENA_MLOCK);
     cr_assert_eq(config.log_level, LOG_DEBUG);
-    cr_assert(config.insecure_http && config.metrics_public);
+    cr_assert(config.insecure_http);
     cr_assert_eq(config.arena_kib, 512);
     cr_assert_eq(config.election_timeout_ms, 300);
     cr_assert_eq(config.heartbeat_ms, 60);
@@ -203,13 +203,13 @@ Test(config, flags_take_their_values_both_ways)
     struct buf message = BUF_INIT(4096);
     struct config config;
 
-    cr_assert_eq(load(LIST("--name=a", "--data", "/d", "--insecure-http", "--dev=false",
+    cr_assert_eq(load(LIST("--name=a", "--data", "/d", "--insecure-http=false", "--insecure-http",
                            "--http-listen", "0.0.0.0:80", NULL),
                       NONE, &config, &message),
                  QK_OK);
     cr_assert_str_eq(config.name, "a");
     cr_assert_str_eq(config.data, "/d");
-    cr_assert(config.insecure_http && !config.dev);
+    cr_assert(config.insecure_http);
     expect_error(LIST("--name", NULL), NONE, "--name needs a value");
     expect_error(LIST("--name=", NULL), NONE, "printable");
     buf_fini(&message);
