@@ -356,6 +356,15 @@ static bool token_read(struct exchange *exchange, struct token *ret_token)
     return err == QK_OK;
 }
 
+/* A join that never led to a generation in node.sec: no deal can include this node, so nothing is
+ * lost by joining elsewhere, for instance when the founder fell before the first deal. */
+static bool is_unfinished(const struct cluster *cluster)
+{
+    const struct node_sec *sec = cluster->service->node_sec;
+
+    return sec->x != 1 && sec->gen_last == 0 && cluster->booted && cluster->record == NULL;
+}
+
 static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
 {
     char id[2 * CLUSTER_ID_BYTES + 1];
@@ -367,6 +376,12 @@ static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
     }
     if (cluster->service->node_sec == NULL)
         return true;
+    if (is_unfinished(cluster)) {
+        hub_discard(cluster);
+        exchange_reply_error(exchange, 503, "busy",
+                             "the unfinished join of this node is being removed: try again");
+        return false;
+    }
     hex_encode(cluster->service->cluster_id, CLUSTER_ID_BYTES, id);
     exchange_reply_error(exchange, 409, "conflict",
                          "this node belongs to cluster %s already: start with an empty data "

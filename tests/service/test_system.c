@@ -1,0 +1,171 @@
+#include "service/system.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/pack.h"
+
+static struct system_member sample_member(void)
+{
+    struct system_member member = {.name = "n2",
+                                   .x = 2,
+                                   .raft_id = 7,
+                                   .noise_pk = {1, 2, 3},
+                                   .peer_address = "127.0.0.1:7702",
+                                   .client_address = "127.0.0.1:7602",
+                                   .state = MEMBER_JOINING,
+                                   .joined_s = 1700000000};
+
+    return member;
+}
+
+/* Encodes one sample of each record. */
+static void encode(unsigned which, struct buf *out)
+{
+    struct system_member member = sample_member();
+    struct system_cluster cluster = {
+        .name = "home", .created_s = 5, .operator_pk = {9}, .unseal_quorum = 2, .threshold = 2};
+    struct system_next next = {3, 4};
+    struct system_token token = {.expiry_s = 77, .used = true, .sealed_psk = bytes_str("sealed")};
+    struct system_deal_info info = {.attempt = 3, .new_mk = true, .parts_n = 2};
+
+    if (which == 0)
+        system_member_encode(&member, out);
+    else if (which == 1)
+        system_cluster_encode(&cluster, out);
+    else if (which == 2)
+        system_next_encode(&next, out);
+    else if (which == 3)
+        system_token_encode(&token, out);
+    else
+        system_deal_info_encode(&info, out);
+    cr_assert_eq(buf_error(out), QK_OK);
+}
+
+static enum qk_err decode(unsigned which, struct bytes in, struct buf *again)
+{
+    struct system_member member;
+    struct system_cluster cluster;
+    struct system_next next;
+    struct system_token token;
+    struct system_deal_info info;
+    enum qk_err err = QK_ERR_INVALID;
+
+    if (which == 0 && (err = system_member_decode(in, &member)) == QK_OK)
+        system_member_encode(&member, again);
+    else if (which == 1 && (err = system_cluster_decode(in, &cluster)) == QK_OK)
+        system_cluster_encode(&cluster, again);
+    else if (which == 2 && (err = system_next_decode(in, &next)) == QK_OK)
+        system_next_encode(&next, again);
+    else if (which == 3 && (err = system_token_decode(in, &token)) == QK_OK)
+        system_token_encode(&token, again);
+    else if (which == 4 && (err = system_deal_info_decode(in, &info)) == QK_OK)
+        system_deal_info_encode(&info, again);
+    return err;
+}
+
+Test(system, every_record_survives_a_round_trip)
+{
+    for (unsigned which = 0; which < 5; which++) {
+        struct buf first = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+        struct buf second = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+
+        encode(which, &first);
+        cr_assert_eq(decode(which, buf_bytes(&first), &second), QK_OK, "record %u", which);
+        cr_assert(bytes_equal(buf_bytes(&first), buf_bytes(&second)), "record %u", which);
+        buf_fini(&first);
+        buf_fini(&second);
+    }
+}
+
+Test(system, a_member_keeps_its_fields)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_member member = sample_member(), read;
+
+    system_member_encode(&member, &out);
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
+    cr_assert_str_eq(read.name, "n2");
+    cr_assert_str_eq(read.peer_address, "127.0.0.1:7702");
+    cr_assert_eq(read.raft_id, 7);
+    cr_assert_eq(read.state, MEMBER_JOINING);
+    buf_fini(&out);
+}
+
+Test(system, truncated_at_every_byte_is_refused)
+{
+    for (unsigned which = 0; which < 5; which++) {
+        struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+        struct buf again = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+
+        encode(which, &out);
+        for (size_t len = 0; len < out.len; len++) {
+            uint8_t *copy = malloc(len + (len == 0));
+
+            memcpy(copy, out.data, len);
+            cr_assert_eq(decode(which, bytes_of(copy, len), &again), QK_ERR_CORRUPT,
+                         "record %u at %zu", which, len);
+            free(copy);
+        }
+        buf_fini(&out);
+        buf_fini(&again);
+    }
+}
+
+Test(system, flipped_bytes_never_read_as_the_same_record)
+{
+    for (unsigned which = 0; which < 5; which++) {
+        struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+
+        encode(which, &out);
+        for (size_t i = 0; i < out.len; i++) {
+            struct buf original = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+            struct buf again = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+
+            encode(which, &original);
+            out.data[i] ^= 0xff;
+            if (decode(which, buf_bytes(&out), &again) == QK_OK)
+                cr_assert(!bytes_equal(buf_bytes(&again), buf_bytes(&original)), "record %u at %zu",
+                          which, i);
+            out.data[i] ^= 0xff;
+            buf_fini(&original);
+            buf_fini(&again);
+        }
+        buf_fini(&out);
+    }
+}
+
+Test(system, fields_of_a_newer_version_are_passed_over)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_next next;
+
+    pack_array(&out, 5);
+    pack_u64(&out, 1);
+    pack_u64(&out, 3);
+    pack_u64(&out, 4);
+    pack_text(&out, "new");
+    pack_map(&out, 1);
+    pack_text(&out, "a");
+    pack_nil(&out);
+    cr_assert_eq(system_next_decode(buf_bytes(&out), &next), QK_OK);
+    cr_assert_eq(next.x, 3);
+    cr_assert_eq(next.raft_id, 4);
+    buf_fini(&out);
+}
+
+Test(system, ids_of_zero_are_refused)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_member member = sample_member(), read;
+    struct system_next next = {0, 1};
+
+    member.x = 0;
+    system_member_encode(&member, &out);
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_ERR_CORRUPT);
+    buf_reset(&out);
+    system_next_encode(&next, &out);
+    cr_assert_eq(system_next_decode(buf_bytes(&out), &next), QK_ERR_CORRUPT);
+    buf_fini(&out);
+}
