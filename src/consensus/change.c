@@ -93,7 +93,7 @@ enum qk_err engine_change(struct engine *e, uint64_t now, enum change_kind kind,
     enum qk_err err;
 
     engine_advance(e, now);
-    if (e->raft.state != RAFT_LEADER || engine_transferring(e))
+    if (e->raft.state != RAFT_LEADER || engine_transferring(e) || e->store_missing)
         return QK_ERR_NOT_LEADER;
     if (e->change.state != CHANGE_NONE || e->raft.leader_state.promotee_id != 0 ||
         e->raft.configuration_uncommitted_index != 0)

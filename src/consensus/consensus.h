@@ -92,7 +92,8 @@ bool consensus_is_empty(const struct consensus *c);
 MUST_USE enum qk_err consensus_bootstrap(struct consensus *c, const char *address);
 /* Starts timers and elections. A node that joins starts empty, without bootstrap, and waits for the
  * leader. `applied_start` is the index that the store holds durably: commands at or below it are
- * not applied again. QK_ERR_CORRUPT if the log cannot follow on it. */
+ * not applied again. It may be less than at the last end (the store was lost): what the log still
+ * holds is applied again, and if it does not reach back so far, see consensus_wants_store. */
 MUST_USE enum qk_err consensus_start(struct consensus *c, uint64_t applied_start);
 /* Finishes queued disk writes, ends the worker, fails what waits with QK_ERR_CLOSED, then `cb`. */
 void consensus_close(struct consensus *c, void (*cb)(void *arg), void *arg);
@@ -146,6 +147,12 @@ void consensus_snapshot_sent(struct consensus *c, uint64_t peer, struct bytes to
 /* The answer to snapshot_install: the store now holds `applied` (at least the token's index),
  * durably. An error is fatal: the store is neither the old nor the new one. */
 void consensus_snapshot_installed(struct consensus *c, enum qk_err err, uint64_t applied);
+/* True while the store is short of the log's first entry: a peer's store that holds at least
+ * `ret_index` is needed. Until then nothing is applied, no read served, nothing submitted, and
+ * leadership is handed on. */
+bool consensus_wants_store(const struct consensus *c, uint64_t *ret_index);
+/* Such a store is in place, durably, and holds `applied`. */
+void consensus_restored(struct consensus *c, uint64_t applied);
 /* What a token names. QK_ERR_INVALID if it is malformed. */
 MUST_USE enum qk_err consensus_token_index(struct bytes token, uint64_t *ret_index,
                                            uint64_t *ret_term);

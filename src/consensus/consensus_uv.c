@@ -444,8 +444,7 @@ static void prepare_cb(uv_prepare_t *prepare)
     if (engine_deadline(c->engine) < due)
         due = engine_deadline(c->engine);
     /* What a callback has just queued, or is left to apply, waits for the next turn only. */
-    if (c->queued.first != NULL || c->state_dirty ||
-        (engine_commit(c->engine) > engine_applied(c->engine) && !engine_installing(c->engine)))
+    if (c->queued.first != NULL || c->state_dirty || engine_has_apply(c->engine))
         due = now;
     uv_timer_start(&c->timer, timer_cb, due > now ? due - now : 0, 0);
 }
@@ -526,9 +525,29 @@ void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message)
 void consensus_snapshot_sent(struct consensus *c, uint64_t peer, struct bytes token,
                              enum qk_err err)
 {
+    }
     if (!is_running(c))
         return;
     if (engine_snapshot_sent(c->engine, consensus_now(c), peer, token, err == QK_OK) != QK_OK)
+        consensus_fail(c, "consensus: out of memory");
+    else if (!c->driving)
+        uv_timer_start(&c->timer, timer_cb, 0, 0);
+}
+
+bool consensus_wants_store(const struct consensus *c, uint64_t *ret_index)
+{
+    if (!is_running(c) || !engine_store_missing(c->engine) || engine_installing(c->engine))
+        return false;
+    *ret_index = engine_log(c->engine)->first - 1;
+    return true;
+}
+
+void consensus_restored(struct consensus *c, uint64_t applied)
+{
+    if (!is_running(c))
+        return;
+    c->state_dirty = true;
+    if (engine_restored(c->engine, consensus_now(c), applied) != QK_OK)
         consensus_fail(c, "consensus: out of memory");
     else if (!c->driving)
         uv_timer_start(&c->timer, timer_cb, 0, 0);

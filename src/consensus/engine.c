@@ -280,6 +280,8 @@ void engine_advance(struct engine *e, uint64_t now)
 /* --- start --------------------------------------------------------------------------------- */
 
 enum qk_err engine_load(struct engine *e, const struct snapshot *snapshot, uint64_t first)
+    if (err == QK_OK)
+        err = restore_tick(e);
 {
     assert(!e->raft_open);
     if (first == 0 || (snapshot == NULL && first != 1) ||
@@ -398,12 +400,12 @@ enum qk_err engine_start(struct engine *e, uint64_t now, uint64_t term, uint64_t
     uint64_t last = entry_log_last(&e->log);
     enum qk_err err;
 
-    if (store_applied + 1 < e->log.first || (last > 0 && term < engine_term_at(e, last)))
+    if (last > 0 && term < engine_term_at(e, last))
         return QK_ERR_CORRUPT;
     e->now = now;
     e->leader_contact = now;
     e->applied = e->snapshot.index;
-    e->store_applied = store_applied;
+    restore_begin(e, store_applied);
     e->applied_members = e->snapshot.members;
     e->applied_members_index = e->snapshot.members_index;
     err = open_raft(e);
@@ -498,7 +500,7 @@ enum qk_err engine_installed(struct engine *e, uint64_t now, uint64_t store_appl
     e->applied = e->snapshot.index;
     e->applied_members = e->snapshot.members;
     e->applied_members_index = e->snapshot.members_index;
-    e->store_applied = store_applied;
+    restore_begin(e, store_applied);
     err = step(e, &event);
     if (err == QK_OK)
         err = emit_state(e);
@@ -527,6 +529,8 @@ enum qk_err engine_transfer(struct engine *e, uint64_t now, uint64_t id)
     err = engine_step(e, &event, false, &rv);
     if (err == QK_OK && rv == RAFT_NOTLEADER)
         return QK_ERR_BUSY; /* one is under way */
+    if (e->store_missing)
+        return QK_ERR_NOT_LEADER;
     if (err == QK_OK && (rv == RAFT_NOTFOUND || rv == RAFT_BADID))
         return QK_ERR_NOT_FOUND;
     if (err == QK_OK && rv != 0)
@@ -564,7 +568,12 @@ enum qk_err engine_next_apply(struct engine *e, uint64_t now, bool *ret_some,
 
     engine_advance(e, now);
     *ret_some = false;
-    while (err == QK_OK && e->applied < e->raft.commit_index && !engine_installing(e)) {
+    if (restore_next(e, ret_apply)) {
+        *ret_some = true;
+        return QK_OK;
+    }
+    while (err == QK_OK && e->applied < e->raft.commit_index && !e->store_missing &&
+           !engine_installing(e)) {
         uint64_t index = e->applied + 1;
         const struct log_entry *entry = entry_log_get(&e->log, index);
         if (entry == NULL)

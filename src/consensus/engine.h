@@ -61,7 +61,8 @@ void engine_free(struct engine *e);
 MUST_USE enum qk_err engine_load(struct engine *e, const struct snapshot *snapshot, uint64_t first);
 MUST_USE enum qk_err engine_load_entry(struct engine *e, uint64_t term, uint8_t type,
                                        struct bytes payload);
-/* `store_applied`: what the store holds already; it is not handed out again. */
+/* `store_applied`: what the store holds already; it is not handed out again. With less than the log
+ * was trimmed to, engine_store_missing is true, and nothing is applied before engine_restored. */
 MUST_USE enum qk_err engine_start(struct engine *e, uint64_t now, uint64_t term, uint64_t vote,
                                   uint64_t store_applied);
 
@@ -84,6 +85,9 @@ MUST_USE enum qk_err engine_installed(struct engine *e, uint64_t now, uint64_t s
 MUST_USE enum qk_err engine_snapshot_sent(struct engine *e, uint64_t now, uint64_t peer,
                                           struct bytes token, bool ok);
 /* The store holds everything up to `index` durably: the log may be trimmed, as far as wanted. */
+/* A store that holds `store_applied` has taken the place of one that was lost. It may be ahead of
+ * the log; one that is still short of it changes nothing. */
+MUST_USE enum qk_err engine_restored(struct engine *e, uint64_t now, uint64_t store_applied);
 MUST_USE enum qk_err engine_synced(struct engine *e, uint64_t now, uint64_t index);
 
 /* Proposes a command payload (apply.h). QK_ERR_NOT_LEADER leaves the engine fine. */
@@ -119,6 +123,9 @@ enum consensus_role engine_role(const struct engine *e);
 uint64_t engine_id(const struct engine *e);
 uint64_t engine_term(const struct engine *e);
 uint64_t engine_leader(const struct engine *e);
+/* engine_next_apply would hand something out, or pass something over. */
+bool engine_has_apply(const struct engine *e);
+
 uint64_t engine_commit(const struct engine *e);
 uint64_t engine_applied(const struct engine *e);
 uint64_t engine_stored_index(const struct engine *e);
@@ -128,6 +135,8 @@ bool engine_hears_leader(const struct engine *e, uint64_t now);
 uint64_t engine_match(const struct engine *e, uint64_t peer); /* 0 if unknown */
 const struct entry_log *engine_log(const struct engine *e);
 const struct snapshot *engine_snapshot(const struct engine *e);
+/* The store is short of the log's first entry: see restore.c. */
+bool engine_store_missing(const struct engine *e);
 void engine_members(const struct engine *e, struct members *ret_members);
 
 #endif

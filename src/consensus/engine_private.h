@@ -33,6 +33,9 @@ struct engine {
     uint64_t now;
     uint64_t applied;               /* walked over; at least the snapshot */
     uint64_t store_applied;         /* what the store holds may be ahead of it */
+    bool store_missing;             /* restore.c: it holds less than the log was trimmed to */
+    uint64_t replay_at, replay_to;  /* restore.c: entries that it lacks up to `applied` */
+    uint64_t yield_at;              /* restore.c: when leadership is handed on (again) */
     struct members applied_members; /* as of `applied` */
     uint64_t applied_members_index;
     uint64_t leader_contact;  /* last AppendEntries or InstallSnapshot of this term or later */
@@ -77,6 +80,14 @@ bool engine_has_own_commit(const struct engine *e);
 MUST_USE enum qk_err change_tick(struct engine *e);
 MUST_USE enum qk_err change_applied(struct engine *e, uint64_t index, uint64_t term);
 MUST_USE enum qk_err change_role_lost(struct engine *e);
+
+/* restore.c: a store that was lost. `e->applied` is set before. */
+void restore_begin(struct engine *e, uint64_t store_applied);
+/* The store holds all that `applied` says. */
+bool restore_is_done(const struct engine *e);
+/* The next command that the store lacks; false when there is none, or none may be applied. */
+bool restore_next(struct engine *e, struct engine_apply *ret_apply);
+MUST_USE enum qk_err restore_tick(struct engine *e);
 
 /* round.c: the engine's side of the read index */
 MUST_USE enum qk_err round_tick(struct engine *e);

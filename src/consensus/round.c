@@ -18,6 +18,8 @@ enum qk_err round_applied(struct engine *e, uint64_t applied)
     enum qk_err err = QK_OK;
     size_t kept = 0;
 
+    if (!restore_is_done(e))
+        return QK_OK;
     if (applied < e->store_applied)
         applied = e->store_applied;
     for (size_t i = 0; i < confirmed->n && err == QK_OK; i++) {

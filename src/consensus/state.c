@@ -44,6 +44,8 @@ uint64_t engine_commit(const struct engine *e)
 
 uint64_t engine_applied(const struct engine *e)
 {
+    if (!restore_is_done(e))
+        return e->store_missing ? e->store_applied : e->replay_at;
     return e->applied > e->store_applied ? e->applied : e->store_applied;
 }
 

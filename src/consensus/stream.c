@@ -71,7 +71,7 @@ enum qk_err engine_offer_snapshot(struct engine *e, uint64_t peer)
 {
     struct snapshot_peer *stream = engine_stream(e, peer, true);
 
-    if (stream == NULL || stream->state == STREAM_SENDING)
+    if (stream == NULL || stream->state == STREAM_SENDING || !restore_is_done(e))
         return QK_OK;
     if (stream->state == STREAM_STAGED && stream->snapshot_index + 1 >= e->log.first &&
         stream->asked_n < SNAPSHOT_ASKS_MAX) {

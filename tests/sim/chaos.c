@@ -65,11 +65,15 @@ void chaos_begin(struct world *w)
     w->stream_fail = pick(w, 0, 100, 400);
     w->eager = pick(w, 0, 0, 500);
     w->life_script = sim_below(w, 3) == 0;
+    if (w->lose > 0) { /* no changes of members: another copy would be gone with its node */
+        w->admin = 0;
+        w->life_script = 0;
+    }
     voters = w->life_script ? 1 : 1 + sim_below(w, VOTERS_AIM);
     if (w->life_script)
         w->admin = 150;
     if (w->admin == 0)
-        w->missing = sim_below(w, (voters + 1) / 2);
+        w->missing = w->lose > 0 ? 0 : sim_below(w, (voters + 1) / 2);
     bootstrap(w, voters);
     for (unsigned i = 0; i < voters; i++)
         world_start(w, &w->nodes[i]);
@@ -312,12 +316,34 @@ static void crash(struct world *w)
         world_crash(w, node);
 }
 
+/* One node at a time may lose its store, and only where another one has a copy. */
+static bool may_lose(const struct world *w, const struct node *node)
+{
+    struct members members = node->disk.snapshot.members;
+
+    for (unsigned i = 0; i < w->nodes_n; i++)
+        if (w->nodes[i].alive && engine_store_missing(w->nodes[i].engine))
+            return false;
+        else if (!w->nodes[i].alive &&
+                 (w->nodes[i].disk.store_applied + 1 < w->nodes[i].disk.log.first))
+            return false;
+    for (uint64_t i = node->disk.log.first; i <= entry_log_last(&node->disk.log); i++) {
+        const struct log_entry *entry = entry_log_get(&node->disk.log, i);
+        if (entry->type == RAFT_CHANGE &&
+            members_decode_entry(bytes_of(entry->data, entry->len), &members) != QK_OK)
+            return false;
+    }
+    return members_voters_n(&members) > 1;
+}
+
 static void restart(struct world *w)
 {
     struct node *node = any_node(w);
 
-    if (!node->alive && !node->retired)
-        world_start(w, node);
+    if (node->alive || node->retired)
+        return;
+    node->store_lost = w->lose > 0 && sim_chance(w, w->lose) && may_lose(w, node);
+    world_start(w, node);
 }
 
 static void cut(struct world *w)
@@ -389,6 +415,8 @@ void chaos_step(struct world *w)
             submit(w, leader);
         sync_store(w, any_node(w));
     }
+    if (w->lose > 0)
+        world_restore(w, any_node(w));
     sim_push(w, (struct event){.at = w->now + 2 + sim_below(w, 30), .what = HAPPEN_CHAOS});
 }
 

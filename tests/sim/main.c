@@ -1,5 +1,5 @@
-/* sim --seed S | --seeds N [--from S] [--guard-off K] [--verbose] [--trace]: exit 0 if every seed
- * is clean.
+/* sim --seed S | --seeds N [--from S] [--guard-off K] [--lose] [--verbose] [--trace]: exit 0 if
+ * every seed is clean.
  */
 #include "sim.h"
 
@@ -23,11 +23,12 @@ struct options {
     uint32_t guards_off;
     bool verbose;
     bool trace;
+    bool lose;  /* stores, at a start */
     bool go_on; /* count all failing seeds */
 };
 
 struct totals {
-    uint64_t failed_n, acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n;
+    uint64_t failed_n, acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n, losses_n;
 };
 
 static void on_abort(int number)
@@ -80,6 +81,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     w->random = seed;
     w->trace = options->trace;
     w->guards_off = options->guards_off;
+    w->lose = options->lose ? 300 : 0;
     w->now = 1000;
     w->payload_number = 100;
     chaos_begin(w);
@@ -104,6 +106,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     totals->changes_n += w->changes_n;
     totals->installs_n += w->installs_n;
     totals->crashes_n += w->crashes_n;
+    totals->losses_n += w->losses_n;
     world_fini(w);
     free(w);
     return clean;
@@ -111,18 +114,24 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim --seed S | --seeds N [--from S] [--guard-off K]... [--go-on] "
-                    "[--verbose] [--trace]\n");
+    fprintf(stderr,
+            "usage: sim --seed S | --seeds N [--from S] [--guard-off K]... [--go-on] [--lose] "
+            "[--verbose] [--trace]\n");
     return 3;
 }
 
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'}, {"guard-off", required_argument, NULL, 'g'},
-        {"verbose", no_argument, NULL, 'v'},    {"go-on", no_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},      {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"guard-off", required_argument, NULL, 'g'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},
+        {"lose", no_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -147,6 +156,9 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case 'v':
             options->verbose = true;
+            break;
+        case 'l':
+            options->lose = true;
             break;
         case 't':
             options->trace = true;
@@ -178,8 +190,9 @@ int main(int argc, char **argv)
             break;
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
-           " elections, %" PRIu64 " changes, %" PRIu64 " installs, %" PRIu64 " crashes\n",
+           " elections, %" PRIu64 " changes, %" PRIu64 " installs, %" PRIu64 " crashes, %" PRIu64
+           " stores lost\n",
            ran, totals.failed_n, totals.acked_n, totals.reads_n, totals.elections_n,
-           totals.changes_n, totals.installs_n, totals.crashes_n);
+           totals.changes_n, totals.installs_n, totals.crashes_n, totals.losses_n);
     return totals.failed_n == 0 ? 0 : 1;
 }

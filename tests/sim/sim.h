@@ -61,6 +61,7 @@ struct node {
     uint64_t staged_applied;
     uint64_t log_checked;
     bool crash_soon; /* between two effects */
+    bool store_lost; /* at the next start the store is empty */
 };
 
 enum happening {
@@ -68,6 +69,7 @@ enum happening {
     HAPPEN_MESSAGE,
     HAPPEN_FLUSHED,
     HAPPEN_STREAMED,
+    HAPPEN_RESTORED,
     HAPPEN_CHAOS,
     HAPPEN_ADMIN
 };
@@ -105,7 +107,7 @@ struct world {
     unsigned nodes_n;
     /* the seed's character */
     unsigned loss, duplicate, slow, delay_max, ordered, flush_max, crash, cut, admin, small_log,
-        stream_fail, stall, eager, missing;
+        stream_fail, stall, eager, missing, lose;
     unsigned life_script, script_step;
     bool chaos_over;
     bool cuts[SIM_NODES_MAX][SIM_NODES_MAX];
@@ -117,7 +119,7 @@ struct world {
     uint64_t committed_max;
     uint64_t term_leader[SIM_TERMS_MAX];
     uint64_t acked_max, seen_max; /* highest index acknowledged, or read */
-    uint64_t acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n;
+    uint64_t acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n, losses_n;
     struct pair {
         uint64_t index, term, hash, previous;
     } * pairs; /* log matching: hash table */
@@ -155,6 +157,8 @@ unsigned world_add_node(struct world *w);
 void world_start(struct world *w, struct node *node);
 void world_crash(struct world *w, struct node *node);
 void world_settle(struct world *w, struct node *node, enum qk_err err);
+/* Another node's store is on its way to one that has lost its own. */
+void world_restore(struct world *w, struct node *node);
 void world_deliver(struct world *w, const struct event *event);
 void world_fini(struct world *w);
 

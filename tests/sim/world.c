@@ -208,6 +208,12 @@ void world_start(struct world *w, struct node *node)
     node->commit_seen = 0;
     if (sim_chance(w, 500))
         node->has_staged = false;
+    if (node->store_lost) {
+        node->has_staged = false;
+        node->applied = node->disk.store_applied = 0;
+        node->store_lost = false;
+        w->losses_n++;
+    }
     err = engine_load(node->engine, node->disk.has_snapshot ? &node->disk.snapshot : NULL,
                       log->first);
     for (uint64_t i = log->first; err == QK_OK && i <= entry_log_last(log); i++) {
@@ -288,6 +294,33 @@ static void streamed(struct world *w, const struct event *event)
         to->staged_applied = from->applied;
     }
     world_settle(w, from, engine_snapshot_sent(from->engine, w->now, to->id, token, ok));
+}
+
+/* Any member that has applied as far as the log was trimmed gives its store. */
+void world_restore(struct world *w, struct node *node)
+{
+    struct node *from = &w->nodes[sim_below(w, w->nodes_n)];
+
+    if (!node->alive || !engine_store_missing(node->engine) || !from->alive || from == node ||
+        w->cuts[from - w->nodes][node - w->nodes] || engine_store_missing(from->engine) ||
+        from->applied + 1 < engine_log(node->engine)->first)
+        return;
+    sim_push(w, (struct event){.at = w->now + 2 + sim_below(w, 60),
+                               .what = HAPPEN_RESTORED,
+                               .node = number_of(w, node),
+                               .life = node->life,
+                               .from = (unsigned)from->applied});
+}
+
+static void restored(struct world *w, const struct event *event)
+{
+    struct node *node = &w->nodes[event->node];
+
+    if (!node->alive || node->life != event->life || !engine_store_missing(node->engine) ||
+        engine_installing(node->engine))
+        return;
+    node->applied = node->disk.store_applied = event->from;
+    world_settle(w, node, engine_restored(node->engine, w->now, event->from));
 }
 
 static void read_done(struct world *w, struct node *node, const struct effect *effect)
@@ -469,6 +502,9 @@ void world_deliver(struct world *w, const struct event *event)
         break;
     case HAPPEN_STREAMED:
         streamed(w, event);
+        break;
+    case HAPPEN_RESTORED:
+        restored(w, event);
         break;
     case HAPPEN_CHAOS:
         chaos_step(w);
