@@ -83,6 +83,8 @@ struct consensus {
     unsigned handles_open;
     bool driving, failed, closing, closed;
     bool state_dirty;
+    uint64_t timer_due; /* what the timer was set to */
+    bool tick_waited;   /* a late tick has let the loop poll once */
     void (*close_cb)(void *arg);
     void *close_arg;
     struct submission_list queued;

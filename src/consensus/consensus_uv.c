@@ -146,6 +146,7 @@ static enum qk_err load_engine(struct consensus *c)
     struct engine_config config = {
         .id = c->config.id,
         .election_timeout_ms = c->config.election_timeout_ms,
+        .first_election_ms = c->config.election_timeout_ms * 2 / 5,
         .heartbeat_ms = c->config.heartbeat_ms,
         .install_timeout_ms = INSTALL_TIMEOUT_MS,
         .log_keep_bytes = c->config.log_keep_bytes,
@@ -397,12 +398,19 @@ static void disk_installed(void *arg)
         consensus_drive(c, engine_installed(c->engine, consensus_now(c), c->install_applied));
 }
 
+/* A process that stood still must not blame the leader: what arrived meanwhile lies unread in the
+ * sockets, and timers run before them. So a late tick lets the loop poll once first. */
 static void timer_cb(uv_timer_t *timer)
 {
     struct consensus *c = timer->data;
 
     if (!is_running(c))
         return;
+    if (!c->tick_waited && consensus_now(c) >= c->timer_due + c->config.heartbeat_ms) {
+        c->tick_waited = true;
+        return;
+    }
+    c->tick_waited = false;
     consensus_drive(c, engine_tick(c->engine, consensus_now(c)));
 }
 
@@ -446,6 +454,8 @@ static void prepare_cb(uv_prepare_t *prepare)
     /* What a callback has just queued, or is left to apply, waits for the next turn only. */
     if (c->queued.first != NULL || c->state_dirty || engine_has_apply(c->engine))
         due = now;
+    if (!c->tick_waited)
+        c->timer_due = due > now ? due : now;
     uv_timer_start(&c->timer, timer_cb, due > now ? due - now : 0, 0);
 }
 
@@ -512,8 +522,10 @@ void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message)
         return;
     state = peer_get(c, peer);
     state->heard_at = consensus_now(c) + 1;
-    if (message_is_fragment(message) && !fragments_add(&state->fragments, message, &message))
+    if (message_is_fragment(message) && !fragments_add(&state->fragments, message, &message)) {
+        engine_heard(c->engine, consensus_now(c), peer);
         return;
+    }
     if (c->driving)
         receive_later(c, peer, message);
     else

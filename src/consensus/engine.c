@@ -196,7 +196,21 @@ enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_r
     if (err == QK_OK && moved)
         err = note_change(e, state == RAFT_LEADER &&
                                  (e->raft.state != RAFT_LEADER || term != e->raft.current_term));
+    if (e->config.first_election_ms != 0 && engine_leader(e) != 0) {
+        e->config.first_election_ms = 0;
+        raft_set_election_timeout(&e->raft, e->config.election_timeout_ms);
+    }
     return err;
+}
+
+void engine_heard(struct engine *e, uint64_t now, uint64_t peer)
+{
+    if (e->raft.state != RAFT_FOLLOWER || e->raft.follower_state.current_leader.id != peer ||
+        now < e->now)
+        return;
+    e->now = now;
+    e->raft.election_timer_start = now;
+    e->leader_contact = now;
 }
 
 /* For events that may not fail. */
@@ -322,7 +336,9 @@ static enum qk_err open_raft(struct engine *e)
     e->raft.tracer = NULL;
     raft_seed(&e->raft, (unsigned)e->config.random);
     e->config.random = e->config.random * 6364136223846793005u + 1442695040888963407u;
-    raft_set_election_timeout(&e->raft, e->config.election_timeout_ms);
+    raft_set_election_timeout(&e->raft, e->config.first_election_ms != 0
+                                            ? e->config.first_election_ms
+                                            : e->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&e->raft, e->config.heartbeat_ms);
     raft_set_install_snapshot_timeout(&e->raft, e->config.install_timeout_ms);
     raft_set_max_catch_up_round_duration(&e->raft, 5 * e->config.election_timeout_ms);

@@ -16,6 +16,7 @@
 struct engine_config {
     uint64_t id;
     unsigned election_timeout_ms;
+    unsigned first_election_ms; /* until a leader is known for the first time; 0: no other */
     unsigned heartbeat_ms;
     unsigned install_timeout_ms; /* a snapshot unanswered this long is offered again */
     size_t log_keep_bytes;
@@ -69,6 +70,9 @@ MUST_USE enum qk_err engine_start(struct engine *e, uint64_t now, uint64_t term,
 /* When engine_tick is due. */
 uint64_t engine_deadline(const struct engine *e);
 MUST_USE enum qk_err engine_tick(struct engine *e, uint64_t now);
+/* A part of a message of `peer` that is too long for one: a sign of life if `peer` leads. It only
+ * puts an election off, and by no more than the message is long. */
+void engine_heard(struct engine *e, uint64_t now, uint64_t peer);
 /* A message of `peer`. `staged` tells whether the snapshot that it asks to install, if it does, is
  * here (engine_wants_install). Malformed ones are dropped. */
 MUST_USE enum qk_err engine_receive(struct engine *e, uint64_t now, uint64_t peer,

@@ -32,7 +32,7 @@ const struct setting config_settings[CONFIG_SETTINGS_N] = {
     {"log", "level", "--log-level", "QUORUMKEEP_LOG_LEVEL", SETTING_CHOICE, FIELD(log_level), 0, 0,
      "debug|info|warn|error", "info", "LEVEL", "debug, info, warn or error"},
     {"consensus", "election_timeout_ms", "--election-timeout-ms", "QUORUMKEEP_ELECTION_TIMEOUT_MS",
-     SETTING_NUMBER, FIELD(election_timeout_ms), 50, 60000, NULL, "500", "N",
+     SETTING_NUMBER, FIELD(election_timeout_ms), 50, 60000, NULL, "1000", "N",
      "without a leader for so long, a node stands for election"},
     {"consensus", "heartbeat_ms", "--heartbeat-ms", "QUORUMKEEP_HEARTBEAT_MS", SETTING_NUMBER,
      FIELD(heartbeat_ms), 10, 10000, NULL, "100", "N", "how often the leader is heard"},

@@ -65,7 +65,7 @@ Test(config, defaults_stand_alone)
     cr_assert_str_eq(config.peer_advertise, "127.0.0.1:7700");
     cr_assert_eq(config.arena, CONFIG_ARENA_AUTO);
     cr_assert_eq(config.log_level, LOG_INFO);
-    cr_assert_eq(config.election_timeout_ms, 500);
+    cr_assert_eq(config.election_timeout_ms, 1000);
     cr_assert_eq(config.heartbeat_ms, 100);
     cr_assert_eq(config.release_limit, 20);
     cr_assert(!config.insecure_http);
