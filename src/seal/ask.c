@@ -50,7 +50,7 @@ static unsigned wants_of(const struct seal_machine *m, const struct seal_peer *p
     if (!peer->used || !peer->connected || !peer->greeted || m->closed)
         return 0;
     if (from_candidate(m, peer))
-        return m->opening || m->state == SEAL_UNSEALED ? 0 : PEER_WANT_RELEASE;
+        return m->opening ? 0 : PEER_WANT_RELEASE;
     if (!peer->known || !same_deal(m, peer) || step_deal_member(&m->deal, peer->node_id) == NULL)
         return 0;
     if (step_needs_release(m) && !m->opening && !peer->bad_slot)
@@ -61,12 +61,15 @@ static unsigned wants_of(const struct seal_machine *m, const struct seal_peer *p
     return what;
 }
 
-/* Only a node that is closed looks for a newer record with its peers: an open one has the log. */
+/* An open node has the log and needs no record of its members. A stranger's it needs all the same:
+ * that may be the leader, which it does not know and so cannot hear. */
 static bool wants_record(const struct seal_machine *m, const struct seal_peer *peer)
 {
+    bool state = m->state == SEAL_SEALED || m->state == SEAL_UNSEALING ||
+                 (m->state == SEAL_UNSEALED && !peer->known && m->deal.epoch > 0);
+
     return peer->used && peer->connected && peer->greeted && !peer->bad_record && !m->closed &&
-           (m->state == SEAL_SEALED || m->state == SEAL_UNSEALING) &&
-           peer->hello.epoch > m->deal.epoch && peer->hello.epoch > m->candidate.epoch;
+           state && peer->hello.epoch > m->deal.epoch && peer->hello.epoch > m->candidate.epoch;
 }
 
 void ask_reset_peer(struct seal_peer *peer, uint64_t now_ms)

@@ -318,7 +318,8 @@ enum qk_err cluster_raft_of_node(const struct cluster *cluster,
                                  const uint8_t node_id[static NODE_ID_BYTES], uint64_t *ret_raft_id)
 {
     for (unsigned i = 0; i < cluster->members_n; i++)
-        if (memcmp(cluster->members[i].node_id, node_id, NODE_ID_BYTES) == 0) {
+        if (memcmp(cluster->members[i].node_id, node_id, NODE_ID_BYTES) == 0 &&
+            cluster->members[i].info.raft_id != 0) {
             *ret_raft_id = cluster->members[i].info.raft_id;
             return QK_OK;
         }

@@ -27,7 +27,8 @@ struct hub_member {
     uint8_t node_id[NODE_ID_BYTES];
     uint64_t version; /* of its record; 0: provisional */
     struct system_member info;
-    bool known; /* connected now, as a member */
+    bool by_record; /* named by a deal record that was taken over from a peer, not yet by the log */
+    bool known;     /* connected now, as a member */
 };
 
 /* A generation's halves given to this leader for the attempt in progress. */
@@ -153,6 +154,10 @@ void hub_members_changed(struct cluster *cluster, struct bytes key);
 void hub_members_load(struct cluster *cluster);
 /* Members told by the inviter, until their records arrive; kept across a restart. */
 void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept);
+/* The members that the record taken over names are members from now on. */
+void hub_members_adopt(struct cluster *cluster);
+/* A HELLO tells the Raft id of a member that is known by a record only. */
+void hub_members_heard(struct cluster *cluster, const struct peer_hello *hello);
 void hub_members_publish(struct cluster *cluster); /* to link and seal machine */
 
 /* --- open_or_why.c -------------------------------------------------------------------------- */

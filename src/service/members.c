@@ -23,6 +23,8 @@ struct hub_member *hub_member_find(struct cluster *cluster, const uint8_t *node_
 
 const struct hub_member *hub_member_of_raft(const struct cluster *cluster, uint64_t raft_id)
 {
+    if (raft_id == 0) /* of a member whose id is not known yet */
+        return NULL;
     for (unsigned i = 0; i < cluster->members_n; i++)
         if (cluster->members[i].info.raft_id == raft_id)
             return &cluster->members[i];
@@ -150,6 +152,35 @@ static void provisional_load(struct cluster *cluster)
     free(message);
 }
 
+/* --- known by a record only ------------------------------------------------------------------ */
+
+void hub_members_adopt(struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->record->n; i++) {
+        const struct deal_member *named = &cluster->record->members[i];
+        struct hub_member *member = hub_member_find(cluster, named->node);
+
+        if (member != NULL)
+            continue;
+        member = member_make(cluster, named->node);
+        if (member == NULL)
+            continue;
+        member->by_record = true;
+        member->info.x = named->x;
+        member->info.state = MEMBER_ACTIVE;
+        memcpy(member->info.noise_pk, named->noise_pk, sizeof(member->info.noise_pk));
+        cluster->peers_dirty = true;
+    }
+}
+
+void hub_members_heard(struct cluster *cluster, const struct peer_hello *hello)
+{
+    struct hub_member *member = hub_member_find(cluster, hello->node_id);
+
+    if (member != NULL && member->version == 0 && member->by_record)
+        member->info.raft_id = hello->raft_id;
+}
+
 /* --- loading and telling --------------------------------------------------------------------- */
 
 static void members_scan(struct cluster *cluster)
@@ -180,6 +211,8 @@ void hub_members_load(struct cluster *cluster)
     }
     cluster->members_n = 0;
     members_scan(cluster);
+    if (cluster->record != NULL && cluster->record->epoch > 0 && cluster->members_n > 0)
+        hub_members_adopt(cluster);
     if (cluster->members_n == 0)
         provisional_load(cluster);
     for (unsigned i = 0; i < n; i++) {
@@ -200,7 +233,7 @@ static void provisional_end(struct cluster *cluster)
     if (self == NULL || self->version == 0)
         return;
     for (unsigned i = cluster->members_n; i-- > 0;)
-        if (cluster->members[i].version == 0) {
+        if (cluster->members[i].version == 0 && !cluster->members[i].by_record) {
             cluster->members[i] = cluster->members[--cluster->members_n];
             cluster->peers_dirty = true;
         }
@@ -240,7 +273,7 @@ static void publish_seal(struct cluster *cluster)
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
-        if (member->version == 0)
+        if (member->version == 0 && !member->by_record)
             continue;
         memcpy(config.members[config.members_n++].node_id, member->node_id, NODE_ID_BYTES);
     }

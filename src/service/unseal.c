@@ -220,6 +220,7 @@ static void do_adopt(struct cluster *cluster)
     deal_record_free(cluster->record);
     cluster->record = cluster->candidate;
     cluster->candidate = NULL;
+    hub_members_adopt(cluster);
     log_info("seal", "a newer deal was taken over from a peer");
     hub_refresh_soon(cluster);
 }
@@ -416,6 +417,9 @@ void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
         on_record(cluster, &event, message);
     else
         hub_seal(cluster, &event);
-    if (moved)
+    if (moved) {
+        if (memcmp(message->as.hello.node_id, node_id, NODE_ID_BYTES) == 0)
+            hub_members_heard(cluster, &message->as.hello);
         hub_deal(cluster, DEALING_EV_FACTS);
+    }
 }

@@ -310,3 +310,23 @@ Test(unseal, a_cut_that_heals_opens)
     cr_assert(world_run_until(world, 1, SEAL_UNSEALED, 3000));
     world_free(world);
 }
+
+Test(unseal, an_open_node_takes_the_record_of_a_member_that_it_does_not_know)
+{
+    struct world *world = world_new(3);
+    struct seal_deal old = world_deal(world, 1, 2), newer = world_deal(world, 2, 2);
+
+    /* n1 and n2 are open; n1 was cut off while n3 joined, and n3 leads now. */
+    old.members_n = 2;
+    world->strangers[0][2] = true;
+    world_start(world, 0, &old);
+    world_start(world, 1, &old);
+    cr_assert(world_run_until(world, 0, SEAL_UNSEALED, 100));
+    world_kill(world, 1);
+    world_start(world, 2, &newer);
+    world_run(world, 500);
+    cr_assert_eq(world->nodes[0].m->state, SEAL_UNSEALED);
+    cr_assert_eq(world->nodes[0].m->deal.epoch, 2);
+    cr_assert(world->nodes[0].m->own_share);
+    world_free(world);
+}
