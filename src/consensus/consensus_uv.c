@@ -534,18 +534,6 @@ void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message)
 
 /* --- snapshots ----------------------------------------------------------------------------- */
 
-void consensus_snapshot_sent(struct consensus *c, uint64_t peer, struct bytes token,
-                             enum qk_err err)
-{
-    }
-    if (!is_running(c))
-        return;
-    if (engine_snapshot_sent(c->engine, consensus_now(c), peer, token, err == QK_OK) != QK_OK)
-        consensus_fail(c, "consensus: out of memory");
-    else if (!c->driving)
-        uv_timer_start(&c->timer, timer_cb, 0, 0);
-}
-
 bool consensus_wants_store(const struct consensus *c, uint64_t *ret_index)
 {
     if (!is_running(c) || !engine_store_missing(c->engine) || engine_installing(c->engine))
@@ -560,6 +548,17 @@ void consensus_restored(struct consensus *c, uint64_t applied)
         return;
     c->state_dirty = true;
     if (engine_restored(c->engine, consensus_now(c), applied) != QK_OK)
+        consensus_fail(c, "consensus: out of memory");
+    else if (!c->driving)
+        uv_timer_start(&c->timer, timer_cb, 0, 0);
+}
+
+void consensus_snapshot_sent(struct consensus *c, uint64_t peer, struct bytes token,
+                             enum qk_err err)
+{
+    if (!is_running(c))
+        return;
+    if (engine_snapshot_sent(c->engine, consensus_now(c), peer, token, err == QK_OK) != QK_OK)
         consensus_fail(c, "consensus: out of memory");
     else if (!c->driving)
         uv_timer_start(&c->timer, timer_cb, 0, 0);

@@ -281,6 +281,8 @@ enum qk_err engine_finish(struct engine *e, enum qk_err err)
     if (err == QK_OK)
         err = change_tick(e);
     if (err == QK_OK)
+        err = restore_tick(e);
+    if (err == QK_OK)
         err = round_tick(e);
     return err;
 }
@@ -294,8 +296,6 @@ void engine_advance(struct engine *e, uint64_t now)
 /* --- start --------------------------------------------------------------------------------- */
 
 enum qk_err engine_load(struct engine *e, const struct snapshot *snapshot, uint64_t first)
-    if (err == QK_OK)
-        err = restore_tick(e);
 {
     assert(!e->raft_open);
     if (first == 0 || (snapshot == NULL && first != 1) ||
@@ -529,6 +529,8 @@ enum qk_err engine_submit(struct engine *e, uint64_t now, struct bytes payload, 
     enum qk_err err;
 
     engine_advance(e, now);
+    if (e->store_missing)
+        return QK_ERR_NOT_LEADER;
     err = engine_submit_entry(e, RAFT_COMMAND, payload, ret_index, ret_term);
     return err == QK_OK ? engine_finish(e, err) : err;
 }
@@ -545,8 +547,6 @@ enum qk_err engine_transfer(struct engine *e, uint64_t now, uint64_t id)
     err = engine_step(e, &event, false, &rv);
     if (err == QK_OK && rv == RAFT_NOTLEADER)
         return QK_ERR_BUSY; /* one is under way */
-    if (e->store_missing)
-        return QK_ERR_NOT_LEADER;
     if (err == QK_OK && (rv == RAFT_NOTFOUND || rv == RAFT_BADID))
         return QK_ERR_NOT_FOUND;
     if (err == QK_OK && rv != 0)

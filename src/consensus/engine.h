@@ -85,13 +85,13 @@ bool engine_wants_install(struct bytes message, struct bytes *ret_token);
 MUST_USE enum qk_err engine_stored(struct engine *e, uint64_t now, uint64_t index, uint64_t term);
 /* EFFECT_INSTALL is done; the store now holds `store_applied`. */
 MUST_USE enum qk_err engine_installed(struct engine *e, uint64_t now, uint64_t store_applied);
+/* A store that holds `store_applied` has taken the place of one that was lost. It may be ahead of
+ * the log; one that is still short of it changes nothing. */
+MUST_USE enum qk_err engine_restored(struct engine *e, uint64_t now, uint64_t store_applied);
 /* The stream to `peer` ended. */
 MUST_USE enum qk_err engine_snapshot_sent(struct engine *e, uint64_t now, uint64_t peer,
                                           struct bytes token, bool ok);
 /* The store holds everything up to `index` durably: the log may be trimmed, as far as wanted. */
-/* A store that holds `store_applied` has taken the place of one that was lost. It may be ahead of
- * the log; one that is still short of it changes nothing. */
-MUST_USE enum qk_err engine_restored(struct engine *e, uint64_t now, uint64_t store_applied);
 MUST_USE enum qk_err engine_synced(struct engine *e, uint64_t now, uint64_t index);
 
 /* Proposes a command payload (apply.h). QK_ERR_NOT_LEADER leaves the engine fine. */
@@ -123,24 +123,24 @@ struct engine_apply {
 MUST_USE enum qk_err engine_next_apply(struct engine *e, uint64_t now, bool *ret_some,
                                        struct engine_apply *ret_apply);
 
+/* engine_next_apply would hand something out, or pass something over. */
+bool engine_has_apply(const struct engine *e);
+
 enum consensus_role engine_role(const struct engine *e);
 uint64_t engine_id(const struct engine *e);
 uint64_t engine_term(const struct engine *e);
 uint64_t engine_leader(const struct engine *e);
-/* engine_next_apply would hand something out, or pass something over. */
-bool engine_has_apply(const struct engine *e);
-
 uint64_t engine_commit(const struct engine *e);
 uint64_t engine_applied(const struct engine *e);
 uint64_t engine_stored_index(const struct engine *e);
 bool engine_transferring(const struct engine *e);
 bool engine_installing(const struct engine *e);
+/* The store is short of the log's first entry: see restore.c. */
+bool engine_store_missing(const struct engine *e);
 bool engine_hears_leader(const struct engine *e, uint64_t now);
 uint64_t engine_match(const struct engine *e, uint64_t peer); /* 0 if unknown */
 const struct entry_log *engine_log(const struct engine *e);
 const struct snapshot *engine_snapshot(const struct engine *e);
-/* The store is short of the log's first entry: see restore.c. */
-bool engine_store_missing(const struct engine *e);
 void engine_members(const struct engine *e, struct members *ret_members);
 
 #endif
