@@ -1,0 +1,40 @@
+# For the lanes beside it, which source it: each lane is one script, exits 0 (clean), 77 (a tool is
+# missing) or 1, and prints what it found. tests/run --long runs them all; any runs alone, too.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+
+need() { # need TOOL...
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || {
+            echo "$tool is not installed: deploy/deps --test"
+            exit 77
+        }
+    done
+}
+
+# configure DIR OPTION...: as tests/run does.
+configure() {
+    local dir=$1
+    shift
+    mkdir -p build
+    if [ -e "$dir/build.ninja" ]; then
+        meson configure "$dir" "$@" >"$dir.log" 2>&1
+    else
+        meson setup "$dir" "$@" >"$dir.log" 2>&1
+    fi || {
+        tail -n 20 "$dir.log"
+        exit 1
+    }
+}
+
+# compile DIR TARGET...
+compile() {
+    local dir=$1
+    shift
+    ninja -C "$dir" "$@" >>"$dir.log" 2>&1 || {
+        grep -E 'error|undefined|FAILED' "$dir.log" | tail -n 20
+        exit 1
+    }
+}
