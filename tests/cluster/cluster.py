@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -77,6 +78,7 @@ class Node:
         for section, values in (settings or {}).items():
             self.settings.setdefault(section, {}).update(values)
         self.process = None
+        self.threads = threading.local()
 
     def configure(self):
         lines = []
@@ -111,16 +113,34 @@ class Node:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def _ask(self, connection, method, path, body, headers):
+    def _ask(self, connection, method, path, body, headers, keep=False):
         try:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body)
                 headers = {"Content-Type": "application/json", **headers}
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
-            return Reply(answer.status, answer.headers, answer.read())
+            reply = Reply(answer.status, answer.headers, answer.read())
+            keep = keep and not answer.will_close
+            return reply
+        except BaseException:
+            keep = False
+            raise
         finally:
-            connection.close()
+            if not keep:
+                connection.close()  # http.client dials anew when it is used again
+
+    def _kept(self, timeout):
+        """This thread's connection to this process of the node: a password is checked once a
+        connection, at the price of an argon2id."""
+        if not hasattr(self.threads, "kept") or self.threads.pid != self.process.pid:
+            self.threads.kept = http.client.HTTPConnection("127.0.0.1", self.http_port)
+            self.threads.pid = self.process.pid
+        kept = self.threads.kept
+        kept.timeout = timeout
+        if kept.sock is not None:
+            kept.sock.settimeout(timeout)
+        return kept
 
     def control(self, method, path, body=None, timeout=60):
         """Over the control socket; None while there is none."""
@@ -133,12 +153,14 @@ class Node:
     def ask(self, method, path, body=None, headers=None, auth=True, timeout=30):
         """Over the client address, as the admin. Raises OSError where the node is gone."""
         headers = dict(headers or {})
+        keep = auth is True
         if auth is True:
             auth = self.cluster.auth
         if auth:
             headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
-        return self._ask(http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout),
-                         method, path, body, headers)
+        connection = (self._kept(timeout) if keep else
+                      http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout))
+        return self._ask(connection, method, path, body, headers, keep)
 
     def up(self):
         """The status of /_up, or 0 where nobody answers."""
@@ -233,7 +255,7 @@ class Cluster:
         for node in self:
             if node.alive():
                 reply = node.control("GET", "/_quorumkeep/status")
-                if reply is not None and reply.status == 200 and reply.json.get("role") == "leader":
+                if reply is not None and reply.status == 200 and "raft" in reply.json and reply.json["raft"]["role"] == "leader":
                     return node
         return None
 
