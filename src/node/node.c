@@ -108,6 +108,7 @@ static enum qk_err signals_start(struct node *node)
     unsigned i;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write past the limit fails with EFBIG: said, not silent */
     for (i = 0; i < NODE_SIGNALS_N; i++) {
         node->signals[i].data = node;
         if (uv_signal_init(&node->loop, &node->signals[i]) != 0 ||
