@@ -225,10 +225,25 @@ static void bulk_reply(struct bulk *bulk)
     exchange_reply_json(bulk->exchange, 201, results);
 }
 
+static bool bulk_is_settled(const struct bulk *bulk)
+{
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++) {
+        if (bulk->items[i].write.state == WRITE_OPEN)
+            return false;
+    }
+    return true;
+}
+
 static void bulk_done(void *arg, enum qk_err err)
 {
     struct bulk *bulk = arg;
 
+    /* Sealed or no longer leading after some of it was applied: "nothing was written" would be
+     * wrong. */
+    if (err != QK_OK && bulk->applied)
+        err = bulk_is_settled(bulk) ? QK_OK : QK_ERR_UNKNOWN_OUTCOME;
     if (err != QK_OK)
         submit_reply_err(bulk->service, bulk->exchange, err);
     else if (!bulk->applied && bulk->no_database)

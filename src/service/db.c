@@ -150,7 +150,8 @@ struct db_write {
     struct service *service;
     struct exchange *exchange;
     struct catalog_database database; /* PUT: the new one */
-    bool refused;                     /* PUT: it exists already; DELETE: no batch has removed it */
+    bool done;                        /* a batch has made or removed it */
+    bool refused;                     /* it exists already; DELETE: it does not */
     bool too_many;
 };
 
@@ -189,12 +190,12 @@ static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
 {
     struct db_write *write = arg;
     struct catalog *catalog = write->service->catalog;
-    const struct catalog_database *there = catalog_database_find(catalog, db_name(write));
 
-    if (there != NULL) {
-        write->refused = memcmp(there->id, write->database.id, DATABASE_ID_BYTES) != 0;
-        return QK_OK; /* ours: the round before made it */
-    }
+    if (write->done)
+        return QK_OK;
+    write->refused = catalog_database_find(catalog, db_name(write)) != NULL;
+    if (write->refused)
+        return QK_OK;
     write->too_many = catalog_databases_n(catalog) >= DATABASES_MAX;
     if (write->too_many)
         return QK_OK;
@@ -203,9 +204,10 @@ static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
 
 static void db_result(void *arg, size_t at, const struct wire_result *result)
 {
-    (void)arg; /* the catalog, kept by apply, tells the next round what became of it */
+    struct db_write *write = arg;
+
     (void)at;
-    (void)result;
+    write->done = result->ok;
 }
 
 static void db_create_done(void *arg, enum qk_err err)
@@ -214,7 +216,7 @@ static void db_create_done(void *arg, enum qk_err err)
     struct exchange *exchange = write->exchange;
     struct bytes host = exchange->request.host;
 
-    if (err != QK_OK) {
+    if (err != QK_OK && !write->done) {
         submit_reply_err(write->service, exchange, err);
     } else if (write->too_many) {
         exchange_reply_error(exchange, 403, "forbidden", "there are %d databases: no more fit",
@@ -306,8 +308,11 @@ static enum qk_err db_delete_evaluate(void *arg, struct wire_command *command)
     uint8_t name_key[CATALOG_KEY_BYTES];
     enum qk_err err;
 
-    if (there == NULL || !write->refused)
-        return QK_OK; /* none, or done (and maybe another one of that name made since) */
+    if (write->done)
+        return QK_OK; /* maybe another one of that name was made since */
+    write->refused = there == NULL;
+    if (write->refused)
+        return QK_OK;
     err = catalog_name_key(service, db_name(write), name_key);
     if (err != QK_OK)
         return err;
@@ -319,21 +324,12 @@ static enum qk_err db_delete_evaluate(void *arg, struct wire_command *command)
     return QK_OK;
 }
 
-static void db_delete_result(void *arg, size_t at, const struct wire_result *result)
-{
-    struct db_write *write = arg;
-
-    (void)at;
-    if (result->ok)
-        write->refused = false;
-}
-
 static void db_delete_done(void *arg, enum qk_err err)
 {
     struct db_write *write = arg;
     struct exchange *exchange = write->exchange;
 
-    if (err != QK_OK)
+    if (err != QK_OK && !write->done)
         submit_reply_err(write->service, exchange, err);
     else if (write->refused)
         exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
@@ -342,8 +338,7 @@ static void db_delete_done(void *arg, enum qk_err err)
     free(write);
 }
 
-static const struct submit_ops db_delete_ops = {db_delete_evaluate, db_delete_result,
-                                                db_delete_done};
+static const struct submit_ops db_delete_ops = {db_delete_evaluate, db_result, db_delete_done};
 
 void handle_db_delete(struct service *service, struct exchange *exchange)
 {
@@ -357,7 +352,6 @@ void handle_db_delete(struct service *service, struct exchange *exchange)
     }
     write->service = service;
     write->exchange = exchange;
-    write->refused = true; /* until a batch has done it */
     if (request_param(&exchange->request, "rev", &ignored)) {
         /* CouchDB's guard against DELETE /db/docid?rev= with an empty docid. */
         free(write);

@@ -128,7 +128,8 @@ void handle_doc_put(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = doc_id_check(buf_bytes(&id), &problem);
     if (err == QK_OK) {
-        write_one(service, exchange, buf_bytes(&id), &document, 201, false);
+        write_one(service, exchange, buf_bytes(&id), &document, document.deleted ? 200 : 201,
+                  false);
     } else {
         document_fini(&document);
         reply_unparsed(exchange, buf_bytes(&id), &problem, err);

@@ -251,7 +251,8 @@ static void reply_done(struct exchange *exchange, const struct write *write, int
     revision_format(&write->revision, revision);
     exchange_field(exchange, "ETag", "\"%s\"", revision);
     exchange_field(exchange, "X-Quorumkeep-Key", "%s/%u", write->key_name, write->key_version);
-    reply_location(exchange, write);
+    if (!write->must_exist)
+        reply_location(exchange, write);
     exchange_reply_json(exchange, status, write_result_json(write));
 }
 
@@ -327,6 +328,9 @@ static void one_done(void *arg, enum qk_err err)
 {
     struct one_write *one = arg;
 
+    /* Sealed or no longer leading right after it was applied: it is written all the same. */
+    if (one->write.state == WRITE_DONE)
+        err = QK_OK;
     write_reply(one->service, one->exchange, &one->write, one->status_ok, err);
     document_fini(&one->document);
     buf_fini(&one->id);

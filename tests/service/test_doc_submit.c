@@ -206,6 +206,70 @@ Test(submit, conflict_seen_by_a_replaced_leader_is_not_told)
     expect(&documents, METHOD_PUT, "/db/a", "{}", 409, NULL);
 }
 
+static void seal_before_apply(struct documents *d)
+{
+    d->open = false;
+}
+
+static void lose_leadership_before_apply(struct documents *d)
+{
+    d->leader = false;
+}
+
+/* "Nothing was written" would be wrong: the answer is that of the write. */
+static void expect_told(void (*interfere)(struct documents *), enum method method,
+                        const char *target, const char *body, int status)
+{
+    documents.interfere = interfere;
+    expect(&documents, method, target, body, status, NULL);
+    documents.open = documents.leader = true;
+}
+
+Test(submit, write_applied_as_the_node_seals_or_stops_leading_is_told_as_written)
+{
+    const char *bulk = "{\"docs\":[{\"_id\":\"c\"},{\"_id\":\"c\"}]}";
+
+    expect_told(seal_before_apply, METHOD_PUT, "/db/a", "{}", 201);
+    expect_told(lose_leadership_before_apply, METHOD_PUT, "/db/b", "{}", 201);
+    expect_told(lose_leadership_before_apply, METHOD_POST, "/db/_bulk_docs", bulk, 201);
+    expect_told(seal_before_apply, METHOD_PUT, "/new", NULL, 201);
+    expect_told(seal_before_apply, METHOD_DELETE, "/new", NULL, 200);
+    expect(&documents, METHOD_GET, "/db/a", NULL, 200, NULL);
+    expect(&documents, METHOD_GET, "/db/b", NULL, 200, NULL);
+    expect(&documents, METHOD_GET, "/db/c", NULL, 200, NULL);
+    expect(&documents, METHOD_GET, "/new", NULL, 404, NULL);
+}
+
+Test(submit, bulk_write_cut_off_after_its_first_command_is_an_unknown_outcome)
+{
+    size_t text_len = 5 * MIB;
+    struct buf body = BUF_INIT(64 * MIB);
+    char *text = malloc(text_len + 1);
+    struct call *made;
+
+    memset(text, 'x', text_len);
+    text[text_len] = '\0';
+    buf_put_str(&body, "{\"docs\":[");
+    for (unsigned i = 0; i < 3; i++) {
+        buf_printf(&body, "%s{\"_id\":\"%u\",\"t\":\"", i == 0 ? "" : ",", i);
+        buf_put_str(&body, text);
+        buf_put_str(&body, "\"}");
+    }
+    buf_put_str(&body, "]}");
+    free(text);
+    documents.interfere = lose_leadership_before_apply;
+    made = call_begin(&documents, METHOD_POST, "/db/_bulk_docs", buf_bytes(&body));
+    call_start(made);
+    call_run(made);
+    documents.leader = true;
+    cr_assert_eq(made->status, 503);
+    cr_assert_not_null(strstr(call_text(made), "unknown_outcome"));
+    call_free(made);
+    buf_fini(&body);
+    expect(&documents, METHOD_HEAD, "/db/0", NULL, 200, NULL);
+    expect(&documents, METHOD_HEAD, "/db/2", NULL, 404, NULL);
+}
+
 Test(submit, sealing_fails_what_waits_in_line)
 {
     struct call *a, *b;
