@@ -22,6 +22,7 @@ from clients import Client, Epoch, Lost
 
 HEAL_S = 40  # until every node reads and writes again after a fault
 CLIENTS = 8
+EPOCHS_KEPT = 4  # older databases are dropped, so that the disks suffice for any number of minutes
 
 
 def say(text):
@@ -98,9 +99,9 @@ class Campaign:
 
     def open_epoch(self, number):
         epoch = Epoch(number)
-        for database in (epoch.registers, epoch.set):
-            self.persist(f"PUT /{database}", lambda database=database: self.judge.send(
-                self.rng.choice(self.world.nodes), "PUT", f"/{database}")[0] in (201, 412))
+        self.persist(f"PUT /{epoch.registers}", lambda: self.judge.send(
+            self.rng.choice(self.world.nodes), "PUT", f"/{epoch.registers}")[0] in (201, 412))
+        self.persist("the first set", lambda: self.judge.create(epoch, f"set-{number}-0"))
         self.world.pause_s = self.rng.choice((0.002, 0.01, 0.05))
         self.world.epoch = epoch
 
@@ -149,6 +150,8 @@ class Campaign:
             self.note_deaths(running)
             for fault in reversed(running):
                 fault.end()
+            for fault in running:
+                fault.healed()
         began = time.monotonic()
         self.heal()
         if self.options.verbose:
@@ -167,7 +170,7 @@ class Campaign:
                 kinds = "+".join(type(fault).__name__ for fault in running)
                 last = node.tail(1)
                 self.died[f"{kinds}: status {status}: {last[last.find('error'):][:120]}"] += 1
-                if status < 0 and status != -signal.SIGXFSZ:
+                if status < 0:
                     raise AssertionError(f"{node.name} crashed with {status} under {kinds}:\n{node.tail()}")
 
     def heal(self):
@@ -194,7 +197,8 @@ class Campaign:
         for node in self.cluster:
             for name in list(epoch.operations):
                 self.persist(f"reading {name}", lambda: self.judge.read(epoch, name, node))
-            self.persist("listing", lambda: self.judge.list(epoch, node) is not None)
+            for database in epoch.sets:
+                self.persist("listing", lambda: self.judge.list(epoch, node, database) is not None)
             for database in epoch.feeds:
                 for reader in (self.judge, self.rng.choice(self.clients)):
                     self.persist("changes", lambda: reader.follow(epoch, database, node) == 0)
@@ -202,7 +206,14 @@ class Campaign:
         for database in epoch.feeds:
             self.digests[database] = self.digest(database, self.nodes())
         self.last_of_all()
+        self.drop_old(epoch.number - EPOCHS_KEPT)
         return epoch.number + 1
+
+    def drop_old(self, number):
+        for database in [name for name in self.digests if name.split("-")[1] == str(number)]:
+            self.persist(f"DELETE /{database}", lambda database=database: self.judge.send(
+                self.rng.choice(self.nodes()), "DELETE", f"/{database}")[0] in (200, 404))
+            del self.digests[database]
 
     def nodes(self):
         return list(self.cluster)

@@ -1,7 +1,7 @@
 """Clients: threads that send requests to any node and record what they were told.
 
-An epoch has databases of its own, reg-E and set-E, so that histories can be judged and forgotten
-when it ends. A client keeps one connection a node, as programs do.
+An epoch has databases of its own, reg-E and set-E-1, set-E-2 …, so that histories can be judged and
+forgotten when it ends. A set that has grown to a size makes room for the next. A client keeps one connection a node, as programs do.
 """
 import base64
 import collections
@@ -17,6 +17,8 @@ from sets import FeedHistory, SetHistory
 TIMEOUT_S = 6.0
 REGISTERS = 8
 OPERATIONS_A_REGISTER = 250
+MEMBERS_A_SET = 400
+LARGE_BYTES = 300_000
 now = time.monotonic
 
 # What the interface promises about a 503 with these words: nothing was written.
@@ -36,13 +38,14 @@ class Epoch:
 
     def __init__(self, number):
         self.number = number
-        self.registers, self.set = f"reg-{number}", f"set-{number}"
+        self.registers, self.set, self.sets_n = f"reg-{number}", None, 0
+        self.quiet_until = 0.0  # one creates a set at a time
         self.operations = collections.defaultdict(list)  # register: what happened to it
         self.current = {}  # register: (value, rev) as last seen by anyone
         self.value_of = {}  # (register, rev): value
         self.odd = []  # what no correct node answers
-        self.members = SetHistory()
-        self.feeds = {self.registers: FeedHistory(), self.set: FeedHistory()}
+        self.sets = {}
+        self.feeds = {self.registers: FeedHistory()}
         self.names = collections.deque(f"r{i}" for i in range(REGISTERS))
         self.made = REGISTERS
         self.lock = threading.Lock()
@@ -55,6 +58,22 @@ class Epoch:
                 self.names[at] = f"r{self.made}"
                 self.made += 1
             return self.names[at]
+
+    def next_set(self):
+        """The name of a set to create, for the one caller who is to do it; else None."""
+        with self.lock:
+            if self.set is not None and len(self.sets[self.set].called) < MEMBERS_A_SET:
+                return None
+            if now() < self.quiet_until:
+                return None
+            self.quiet_until = now() + TIMEOUT_S
+            self.sets_n += 1
+            return f"set-{self.number}-{self.sets_n}"
+
+    def set_made(self, name):
+        with self.lock:
+            self.sets[name], self.feeds[name] = SetHistory(), FeedHistory()
+            self.set, self.quiet_until = name, 0.0
 
     def saw(self, name, value, rev):
         with self.lock:
@@ -71,7 +90,8 @@ class Epoch:
             if verdict == linear.BROKEN:
                 faults.append(f"register {self.registers}/{name} is not linearizable:\n"
                               + linear.explain(operations, stuck))
-        faults += [f"set {self.set}: {fault}" for fault in self.members.check()]
+        for database, members in self.sets.items():
+            faults += [f"set {database}: {fault}" for fault in members.check()]
         for database, feed in self.feeds.items():
             faults += [f"feed of {database}: {fault}" for fault in feed.check()]
         return faults
@@ -197,12 +217,29 @@ class Client(threading.Thread):
 
     # --- sets ---
 
+    def create(self, epoch, name):
+        """True once the database is there; a client that fails leaves the next name to another."""
+        status, answer, _, _ = self.send(self.node(), "PUT", f"/{name}")
+        if status in (201, 412):
+            epoch.set_made(name)
+            return True
+        self.refused_outright("create", status, answer)
+        return False
+
+    def database(self, epoch):
+        """The set in use, now and then an older one."""
+        name = epoch.next_set()
+        if name is not None:
+            self.create(epoch, name)
+        return epoch.set if self.rng.random() < 0.9 else self.rng.choice(list(epoch.sets))
+
     def add(self, epoch):
-        name, members = f"m-{self.value()}", epoch.members
-        node = self.node()
+        name, database, node = f"m-{self.value()}", self.database(epoch), self.node()
+        members = epoch.sets[database]
         members.add_called(name, now())
+        body = {"fill": "z" * (LARGE_BYTES if self.rng.random() < 0.005 else 20)}
         try:
-            status, answer, called, returned = self.send(node, "PUT", f"/{epoch.set}/{name}", {"of": self.name})
+            status, answer, called, returned = self.send(node, "PUT", f"/{database}/{name}", body)
         except Lost as lost:
             self.count("add", "unknown" if lost.sent else "unreached")
             if not lost.sent:
@@ -210,19 +247,20 @@ class Client(threading.Thread):
             return
         if status == 201:
             members.add_acknowledged(name, returned)
-            epoch.feeds[epoch.set].wrote(name, answer["rev"], called, returned)
+            epoch.feeds[database].wrote(name, answer["rev"], called, returned)
             self.count("add", "ok")
         elif self.refused_outright("add", status, answer):
             members.add_refused(name)
 
     def bulk(self, epoch):
         names = [f"m-{self.value()}" for _ in range(self.rng.choice((2, 8, 30)))]
-        members, node = epoch.members, self.node()
+        database, node = self.database(epoch), self.node()
+        members = epoch.sets[database]
         for name in names:
             members.add_called(name, now())
         docs = {"docs": [{"_id": name, "fill": "y" * 200} for name in names]}
         try:
-            status, answer, called, returned = self.send(node, "POST", f"/{epoch.set}/_bulk_docs", docs)
+            status, answer, called, returned = self.send(node, "POST", f"/{database}/_bulk_docs", docs)
         except Lost as lost:
             self.count("bulk", "unknown" if lost.sent else "unreached")
             if not lost.sent:
@@ -233,7 +271,7 @@ class Client(threading.Thread):
             for row in answer:
                 if row.get("ok"):
                     members.add_acknowledged(row["id"], returned)
-                    epoch.feeds[epoch.set].wrote(row["id"], row["rev"], called, returned)
+                    epoch.feeds[database].wrote(row["id"], row["rev"], called, returned)
                 else:
                     self.world.surprise(f"bulk: row {row}")
             self.count("bulk", "ok")
@@ -241,16 +279,16 @@ class Client(threading.Thread):
             for name in names:
                 members.add_refused(name)
 
-    def list(self, epoch, node=None):
-        node = node or self.node()
-        status, answer, called, returned = self.send(node, "GET", f"/{epoch.set}/_all_docs", timeout=20)
+    def list(self, epoch, node=None, database=None):
+        node, database = node or self.node(), database or self.database(epoch)
+        status, answer, called, returned = self.send(node, "GET", f"/{database}/_all_docs", timeout=20)
         if status != 200:
             self.refused_outright("list", status, answer)
             return None
         names = [row["id"] for row in answer["rows"]]
         if names != sorted(set(names)):
-            epoch.odd.append(f"{epoch.set}: rows of _all_docs out of order or twice at {called:.4f}")
-        epoch.members.listed(names, called, returned, f"{self.name} {node.name}")
+            epoch.odd.append(f"{database}: rows of _all_docs out of order or twice at {called:.4f}")
+        epoch.sets[database].listed(names, called, returned, f"{self.name} {node.name}")
         self.count("list", "ok")
         return names
 
@@ -266,9 +304,8 @@ class Client(threading.Thread):
         if status != 200:
             self.refused_outright("changes", status, answer)
             return None
-        # A limited answer says nothing about what was left out: it counts as asked at no time.
         whole = not limit or len(answer["results"]) < int(limit.split("=")[1])
-        epoch.feeds[database].answered(self.name, since, answer, called if whole else 0.0, returned)
+        epoch.feeds[database].answered(self.name, since, answer, called, returned, whole)
         self.since[database] = answer["last_seq"]
         self.count("changes", "ok")
         return len(answer["results"])
@@ -290,7 +327,7 @@ class Client(threading.Thread):
         elif what < 0.94:
             self.list(epoch)
         else:
-            self.follow(epoch, self.rng.choice((epoch.registers, epoch.set)))
+            self.follow(epoch, self.rng.choice((epoch.registers, self.database(epoch))))
 
     def run(self):
         try:

@@ -1,4 +1,5 @@
 """What is done to the nodes. A fault begins, says what it did, and is ended; then all must heal."""
+import http.client
 import resource
 import signal
 import time
@@ -29,6 +30,9 @@ class Fault:
 
     def end(self):
         raise NotImplementedError
+
+    def healed(self):
+        """After the end of all faults that ran together."""
 
     def names(self):
         return " ".join(node.name for node in self.victims)
@@ -94,6 +98,34 @@ class Stop(Fault):
         return self.names()
 
     end = Kill.end
+
+
+class Seal(Fault):
+    """SIGUSR1 or the control socket seals some nodes or all; `unseal` opens them again."""
+
+    def begin(self):
+        self.victims = self.some(len(self.nodes))
+        for node in self.victims:
+            if node.alive() and self.rng.random() < 0.5:
+                node.process.send_signal(signal.SIGUSR1)
+            elif node.alive():
+                self.command(node, "seal", {"scope": "node"})
+        return self.names()
+
+    @staticmethod
+    def command(node, verb, body):
+        try:
+            node.control("POST", f"/_quorumkeep/{verb}", body, timeout=2)
+        except (OSError, http.client.HTTPException):
+            pass  # paused at the same time, or killed
+
+    def end(self):
+        """What is paused by another fault is asked again by healed()."""
+
+    def healed(self):
+        for node in self.victims:
+            if node.alive():
+                self.command(node, "unseal", {})
 
 
 class Pause(Fault):
@@ -277,7 +309,7 @@ class Descriptors(Fault):
                 node.start(wait=False)
 
 
-KINDS = [(Kill, 5), (PowerLoss, 3), (RestartLoop, 2), (Stop, 2), (Pause, 4), (Split, 3), (Isolate, 3),
+KINDS = [(Kill, 5), (PowerLoss, 3), (RestartLoop, 2), (Stop, 2), (Seal, 2), (Pause, 4), (Split, 3), (Isolate, 3),
          (OneWay, 3), (Ring, 2), (Flap, 2), (Slow, 3), (Loss, 2), (DiskFull, 3), (FileSize, 2),
          (Memory, 2), (Descriptors, 2)]
 
