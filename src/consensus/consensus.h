@@ -87,6 +87,8 @@ void consensus_free(struct consensus *c);
 MUST_USE enum qk_err consensus_open(struct consensus *c, char *ret_reason);
 /* True if the directory held no Raft state at open (and none was bootstrapped since). */
 bool consensus_is_empty(const struct consensus *c);
+/* Between open and start: would a store that holds `applied` lack what was applied here before? */
+bool consensus_outruns(const struct consensus *c, uint64_t applied);
 /* Makes this node the only voter of a new cluster, durable on return and atomic. Between open and
  * start; QK_ERR_EXISTS if the directory is not empty. */
 MUST_USE enum qk_err consensus_bootstrap(struct consensus *c, const char *address);

@@ -113,6 +113,14 @@ bool consensus_is_empty(const struct consensus *c)
                              : entry_log_last(engine_log(c->engine)) == 0;
 }
 
+bool consensus_outruns(const struct consensus *c, uint64_t applied)
+{
+    assert(c->engine == NULL);
+    if (c->found.has_snapshot)
+        return applied < c->found.snapshot.index;
+    return applied == 0 && c->found.log.n > 0;
+}
+
 enum qk_err consensus_bootstrap(struct consensus *c, const char *address)
 {
     struct buf payload = BUF_INIT(CONSENSUS_TOKEN_BYTES_MAX);

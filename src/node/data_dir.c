@@ -106,5 +106,7 @@ enum qk_err data_dir_discard(const struct node *node)
         err = file_remove(AT_FDCWD, raft, AT_REMOVEDIR);
     if (err == QK_OK)
         err = files_remove(node->service.data_dir, "store.mdb");
+    if (err == QK_OK)
+        err = files_remove(node->service.data_dir, "members");
     return err;
 }

@@ -8,10 +8,12 @@
  * whoever asked: main at start, the init or join request later. */
 #include "node/node.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/encode.h"
 #include "base/log.h"
@@ -90,8 +92,10 @@ static void peer_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known)
     struct node *node = arg;
 
     cluster_link_up(node->service.cluster, node_id, known);
-    if (known)
+    if (known) {
         transfer_peer_up(node->transfer, node_id);
+        restore_peer(node, node_id, true);
+    }
 }
 
 static void peer_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
@@ -99,6 +103,7 @@ static void peer_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
     struct node *node = arg;
 
     transfer_peer_down(node->transfer, node_id);
+    restore_peer(node, node_id, false);
     if (node->http != NULL)
         http_forward_peer_down(node->http, node_id);
     cluster_link_down(node->service.cluster, node_id);
@@ -179,26 +184,52 @@ static void join_closed(void *arg, uint64_t join_id)
 
 /* --- start ----------------------------------------------------------------------------------- */
 
-static enum qk_err store_start(struct node *node, char *ret_reason)
+static void set_aside_text(const char *path, const char *what, const char *aside, char *ret_why)
+{
+    const char *name = strrchr(aside, '/');
+
+    log_error("node", "'%s' is damaged (%s) and was set aside as '%s'", path, what, aside);
+    snprintf(ret_why, RESTORE_WHY_BYTES, "the store was damaged and set aside as '%.200s'",
+             name != NULL ? name + 1 : aside);
+}
+
+/* A file that cannot even be opened goes the way of one that the walk found damaged. */
+static enum qk_err store_open_or_aside(struct node *node, const char *path, char *ret_what,
+                                       size_t size, char *ret_why)
 {
     struct store_callbacks callbacks = {.arg = node, .fatal = store_fatal, .full = store_full};
+    struct store **store = &node->service.store;
+    char aside[sizeof node->service.data_dir + 64];
+    enum qk_err err = store_open(&node->loop, path, NULL, &callbacks, store, ret_what, size);
+
+    if (err != QK_ERR_CORRUPT)
+        return err;
+    err = store_set_aside(path, (uint64_t)time(NULL), aside, sizeof aside);
+    if (err != QK_OK)
+        return err;
+    set_aside_text(path, ret_what, aside, ret_why);
+    return store_open(&node->loop, path, NULL, &callbacks, store, ret_what, size);
+}
+
+static enum qk_err store_start(struct node *node, char *ret_why, char *ret_reason)
+{
     char path[sizeof node->service.data_dir + 16];
     char aside[sizeof path + 32];
-    char what[256] = "";
+    char what[512] = "";
     enum qk_err err;
 
     snprintf(path, sizeof path, "%s/store.mdb", node->service.data_dir);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        snprintf(ret_why, RESTORE_WHY_BYTES, "store.mdb was missing");
     err = store_recover(path, (uint64_t)time(NULL), aside, sizeof aside, what, sizeof what);
-    if (err == QK_ERR_CORRUPT)
-        log_error("node", "'%s' is damaged (%s) and was set aside as '%s'", path, what, aside);
-    else if (err != QK_OK) {
-        snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s': %s (%s)", path, what,
-                 qk_err_text(err));
-        return err;
+    if (err == QK_ERR_CORRUPT) {
+        set_aside_text(path, what, aside, ret_why);
+        err = QK_OK;
     }
-    err = store_open(&node->loop, path, NULL, &callbacks, &node->service.store, what, sizeof what);
+    if (err == QK_OK)
+        err = store_open_or_aside(node, path, what, sizeof what, ret_why);
     if (err != QK_OK)
-        snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s': %s (%s)", path, what,
+        snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s': %.200s (%s)", path, what,
                  qk_err_text(err));
     return err;
 }
@@ -274,14 +305,21 @@ static enum qk_err link_start(struct node *node, const uint8_t boot_id[BOOT_ID_B
 static enum qk_err parts_start(struct node *node, bool founder,
                                const uint8_t boot_id[BOOT_ID_BYTES], char *ret_reason)
 {
-    enum qk_err err = store_start(node, ret_reason);
+    char why[RESTORE_WHY_BYTES] = "";
+    enum qk_err err = store_start(node, why, ret_reason);
 
     if (err == QK_OK)
+        err = owner_check(node, ret_reason);
+    if (err == QK_OK)
         err = log_open(node, founder, ret_reason);
+    if (err == QK_OK && !founder)
+        err = owner_check_log(node, ret_reason);
+    if (err == QK_OK)
+        err = restore_check(node, founder, why);
     if (err == QK_OK)
         err = link_start(node, boot_id, ret_reason);
     if (err == QK_OK)
-        err = transfer_new(&node->service, &node->transfer);
+        err = transfer_new(node, &node->transfer);
     if (err == QK_OK)
         err = consensus_start(node->service.consensus, store_applied(node->service.store));
     return err;
@@ -363,6 +401,7 @@ void member_close(struct node *node, void (*closed)(struct node *node))
     if (node->member_closing)
         return;
     node->member_closing = true;
+    restore_close(node);
     if (node->transfer == NULL)
         close_link(node);
     else

@@ -16,10 +16,24 @@
 #include "service/cluster.h"
 #include "service/login.h"
 #include "service/service.h"
+#include "service/timer_uv.h"
 
 #define NODE_REASON_BYTES 1024
 #define NODE_DRAIN_MS 5000
 #define NODE_SIGNALS_N 4
+
+#define RESTORE_WHY_BYTES 384
+
+/* restore.c: the store of a member was lost. */
+struct restore {
+    bool active;
+    bool reading; /* a read point was asked for: the last step */
+    char why[RESTORE_WHY_BYTES];
+    char said[CLUSTER_REASON_BYTES]; /* the last line in the log, without figures */
+    struct timer *timer;
+    uint8_t peers[NODES_MAX][NODE_ID_BYTES]; /* connected, as members */
+    unsigned peers_n, next;
+};
 
 enum node_end { NODE_RUNNING, NODE_DRAINING, NODE_CLOSING, NODE_ENDED };
 
@@ -29,6 +43,7 @@ struct node {
     struct service service;
     struct http *http;
     struct transfer *transfer; /* with the member: snapshots over the link */
+    struct restore restore;
     uv_signal_t signals[NODE_SIGNALS_N];
     int lock_fd; /* <data>/lock: one process a directory */
     enum node_end end;
@@ -55,9 +70,25 @@ void member_discard(void *arg);
 /* Closes what is open (maybe nothing), then calls `closed` from the loop. */
 void member_close(struct node *node, void (*closed)(struct node *node));
 
+/* restore.c. Between consensus_open and consensus_start: finds out whether the store was lost;
+ * `why` (may be empty) is what is known of it, else it is told by what is missing. */
+MUST_USE enum qk_err restore_check(struct node *node, bool founder, const char *why);
+void restore_peer(struct node *node, const uint8_t node_id[NODE_ID_BYTES], bool up);
+/* A store that was asked for is in place, or could not be put there. */
+void restore_installed(struct node *node, enum qk_err err);
+/* May this node give its store to one that needs `index`? */
+bool restore_gives(const struct node *node, uint64_t index);
+void restore_close(struct node *node);
+
+/* owner.c: QK_ERR_FOREIGN, with the reason, if what lies in the directory belongs to another
+ * cluster than node.sec does. The store is open. */
+MUST_USE enum qk_err owner_check(struct node *node, char *ret_reason);
+/* QK_ERR_CORRUPT, with the reason, if the log of a member is gone. The log is open, not started. */
+MUST_USE enum qk_err owner_check_log(struct node *node, char *ret_reason);
+
 /* data_dir.c: makes, checks and locks the data directory. */
 MUST_USE enum qk_err data_dir_open(struct node *node, char *ret_reason);
-/* Removes <data>/raft and <data>/store.mdb*: of a founder before its first deal. */
+/* Removes <data>/raft, <data>/store.mdb* and <data>/members: of a founder before its first deal. */
 MUST_USE enum qk_err data_dir_discard(const struct node *node);
 
 #endif

@@ -41,6 +41,7 @@ struct flushing {
 struct outgoing {
     struct transfer *transfer;
     enum outgoing_state state;
+    bool asked;                /* by the peer itself, not by consensus: nobody waits for its end */
     bool abandoned;            /* replaced or shutting down: no callback */
     bool working;              /* the pool reads: it cannot be freed now */
     struct flushing *flushing; /* what the store calls back */
@@ -76,6 +77,7 @@ struct incoming {
     enum incoming_state state;
     bool working;   /* the pool writes, or the store swaps */
     bool discarded; /* to be freed when the work is done */
+    bool asked;     /* by transfer_ask: swapped in without consensus */
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t stream[TRANSFER_STREAM_BYTES];
     struct buf token;
@@ -90,10 +92,20 @@ struct incoming {
     enum qk_err work_err;
 };
 
+/* The question that is open. */
+struct asking {
+    bool open;
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t mark[TRANSFER_STREAM_BYTES];
+    uint64_t index;
+    uint64_t since_ms;
+};
+
 struct transfer {
     struct transfer_config config;
     struct outgoing outgoing[OUTGOING_SLOTS];
     struct incoming incoming;
+    struct asking asking;
     uv_timer_t timer;
     bool closing;
     void (*close_cb)(void *arg);
@@ -116,6 +128,9 @@ void outgoing_peer(struct outgoing *outgoing, bool up);
 void outgoing_abandon(struct outgoing *outgoing);
 /* Those that wait begin while there is room. */
 void outgoing_start_waiting(struct transfer *transfer);
+/* A peer asks for the store. */
+void outgoing_asked(struct transfer *transfer, const uint8_t *node_id,
+                    const struct transfer_message *ask);
 /* How many have a snapshot open or are about to. */
 size_t outgoing_active(const struct transfer *transfer);
 
@@ -125,6 +140,9 @@ void incoming_message(struct transfer *transfer, const uint8_t *node_id,
 void incoming_second(struct incoming *incoming);
 void incoming_peer(struct incoming *incoming, const uint8_t *node_id, bool up);
 void incoming_discard(struct incoming *incoming);
+/* The peer that was asked refuses. */
+void incoming_refused(struct transfer *transfer, const uint8_t *node_id,
+                      const struct transfer_message *done);
 /* A swap waits until no own snapshot is open. */
 void incoming_swap_tick(struct incoming *incoming);
 

@@ -22,6 +22,7 @@ void transfer_message_write(const struct transfer_message *message, struct buf *
     case TRANSFER_END:
     case TRANSFER_ACCEPT:
     case TRANSFER_CREDIT:
+    case TRANSFER_ASK:
         buf_put_u64(out, message->offset);
         return;
     case TRANSFER_DONE:
@@ -60,6 +61,7 @@ static enum qk_err read_rest(struct reader *reader, struct transfer_message *mes
     case TRANSFER_END:
     case TRANSFER_ACCEPT:
     case TRANSFER_CREDIT:
+    case TRANSFER_ASK:
         message->offset = reader_u64(reader);
         break;
     case TRANSFER_DONE:
@@ -81,7 +83,7 @@ enum qk_err transfer_message_read(struct bytes in, struct transfer_message *ret_
     uint8_t type = reader_u8(&reader);
     enum qk_err err;
 
-    if (type < TRANSFER_OFFER || type > TRANSFER_ABORT)
+    if (type < TRANSFER_OFFER || type > TRANSFER_ASK)
         return QK_ERR_INVALID;
     message.type = (enum transfer_type)type;
     reader_copy(&reader, message.stream, sizeof message.stream);

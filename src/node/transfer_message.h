@@ -6,7 +6,10 @@
  *     4 ACCEPT  stream[16] offset u64      receiver: send (again) from here
  *     5 CREDIT  stream[16] offset u64      receiver: all before this is written
  *     6 DONE    stream[16] outcome u8      receiver: 0 staged and durable, 1 failed, 2 unknown
- *     7 ABORT   stream[16]                 sender: given up */
+ *     7 ABORT   stream[16]                 sender: given up
+ *     8 ASK     stream[16] index u64       receiver: send me your store, if it holds so much; the
+ *                                          stream is the asker's mark, which is the offer's token,
+ *                                          or comes back in a DONE that refuses */
 #ifndef NODE_TRANSFER_MESSAGE_H
 #define NODE_TRANSFER_MESSAGE_H
 
@@ -23,7 +26,8 @@ enum transfer_type {
     TRANSFER_ACCEPT = 4,
     TRANSFER_CREDIT = 5,
     TRANSFER_DONE = 6,
-    TRANSFER_ABORT = 7
+    TRANSFER_ABORT = 7,
+    TRANSFER_ASK = 8
 };
 
 enum transfer_outcome { TRANSFER_STAGED = 0, TRANSFER_FAILED = 1, TRANSFER_UNKNOWN = 2 };
@@ -31,7 +35,7 @@ enum transfer_outcome { TRANSFER_STAGED = 0, TRANSFER_FAILED = 1, TRANSFER_UNKNO
 struct transfer_message {
     enum transfer_type type;
     uint8_t stream[TRANSFER_STREAM_BYTES];
-    uint64_t offset; /* OFFER: acked; CHUNK, ACCEPT, CREDIT; END: total */
+    uint64_t offset; /* OFFER: acked; CHUNK, ACCEPT, CREDIT; END: total; ASK: index */
     uint64_t total;  /* OFFER */
     enum transfer_outcome outcome;
     struct bytes body; /* OFFER: token; CHUNK: data */

@@ -6,6 +6,8 @@
  * A gap (something was lost): ACCEPT names the offset wanted. Another stream offered: the one
  * before is dropped, unless it is just being swapped in. The sender silent or away for long:
  * dropped. */
+#include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,8 @@
 #define TELL_MS 1000
 /* As long as a sender waits for us we wait for it, and a while more. */
 #define PATIENCE 2
+/* So long one peer has to begin with what it was asked for; a flush may take its time. */
+#define ASKING_MS 5000
 
 static void incoming_release(struct incoming *incoming)
 {
@@ -131,6 +135,10 @@ static void on_finished(uv_work_t *work, int status)
     log_info("transfer", "a snapshot of %llu bytes is staged",
              (unsigned long long)incoming->written);
     incoming_tell(incoming, TRANSFER_DONE);
+    if (incoming->asked) {
+        incoming->state = INCOMING_SWAPPING;
+        incoming_swap_tick(incoming);
+    }
 }
 
 static void incoming_work(struct incoming *incoming, uv_work_cb work, uv_after_work_cb after)
@@ -168,6 +176,19 @@ static bool is_this(const struct incoming *incoming, const uint8_t *node_id,
            memcmp(incoming->stream, message->stream, sizeof message->stream) == 0;
 }
 
+/* An offer that answers the open question, or one that a leader makes by itself; those that answer
+ * a question taken back are labelled with nothing that means anything any more. */
+static bool is_wanted(const struct transfer *transfer, const uint8_t *node_id,
+                      const struct transfer_message *offer)
+{
+    const struct asking *asking = &transfer->asking;
+
+    if (offer->body.len != TRANSFER_STREAM_BYTES)
+        return true;
+    return asking->open && memcmp(asking->node_id, node_id, NODE_ID_BYTES) == 0 &&
+           bytes_equal(offer->body, bytes_of(asking->mark, sizeof asking->mark));
+}
+
 static enum qk_err incoming_begin(struct incoming *incoming, const uint8_t *node_id,
                                   const struct transfer_message *offer)
 {
@@ -185,6 +206,7 @@ static enum qk_err incoming_begin(struct incoming *incoming, const uint8_t *node
     memcpy(incoming->node_id, node_id, NODE_ID_BYTES);
     memcpy(incoming->stream, offer->stream, sizeof incoming->stream);
     incoming->state = INCOMING_RECEIVING;
+    incoming->asked = offer->body.len == TRANSFER_STREAM_BYTES;
     incoming->total = offer->total;
     incoming->end = UINT64_MAX;
     return QK_OK;
@@ -218,7 +240,8 @@ static void on_offer(struct incoming *incoming, const uint8_t *node_id,
         offered_again(incoming);
         return;
     }
-    if (offer->offset > 0) { /* we had some of it once, and no more */
+    if (offer->offset > 0 || !is_wanted(incoming->transfer, node_id,
+                                        offer)) { /* we had some of it once, or asked once */
         tell_outcome(incoming->transfer, node_id, offer->stream, TRANSFER_UNKNOWN);
         return;
     }
@@ -348,10 +371,15 @@ static void on_durable(void *arg, enum qk_err err)
     struct incoming *incoming = arg;
     struct transfer *transfer = incoming->transfer;
     bool closing = transfer->closing;
+    bool asked = incoming->asked;
 
     incoming->working = false;
     incoming_discard(incoming);
-    if (!closing)
+    if (closing)
+        return;
+    if (asked)
+        transfer->config.restored(transfer->config.arg, err);
+    else
         transfer->config.installed(transfer->config.arg, err);
 }
 
@@ -390,4 +418,43 @@ void transfer_install(struct transfer *transfer, struct bytes token)
         outgoing_abandon(&transfer->outgoing[i]);
     incoming->state = INCOMING_SWAPPING;
     incoming_swap_tick(incoming);
+}
+
+/* --- asking for a store ----------------------------------------------------------------------- */
+
+void transfer_ask(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES],
+                  uint64_t index)
+{
+    struct asking *asking = &transfer->asking;
+    struct transfer_message ask = {.type = TRANSFER_ASK, .offset = index};
+
+    assert(!transfer->closing);
+    asking->index = index;
+    asking->since_ms = transfer_now(transfer);
+    memcpy(asking->node_id, node_id, NODE_ID_BYTES);
+    randombytes_buf(asking->mark, sizeof asking->mark);
+    memcpy(ask.stream, asking->mark, sizeof ask.stream);
+    asking->open = transfer_reply(transfer, node_id, &ask) == QK_OK;
+}
+
+bool transfer_is_asking(const struct transfer *transfer)
+{
+    const struct incoming *incoming = &transfer->incoming;
+    uint64_t now = transfer_now(transfer);
+
+    /* What a leader had staged here and never had installed does not count for long. */
+    if (incoming->state != INCOMING_NONE &&
+        (incoming->state != INCOMING_STAGED || now - incoming->heard_ms < ASKING_MS))
+        return true;
+    return transfer->asking.open && now - transfer->asking.since_ms < ASKING_MS;
+}
+
+void incoming_refused(struct transfer *transfer, const uint8_t *node_id,
+                      const struct transfer_message *done)
+{
+    struct asking *asking = &transfer->asking;
+
+    if (asking->open && memcmp(asking->node_id, node_id, NODE_ID_BYTES) == 0 &&
+        memcmp(asking->mark, done->stream, sizeof asking->mark) == 0)
+        asking->open = false;
 }

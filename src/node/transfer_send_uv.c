@@ -65,6 +65,7 @@ static void outgoing_conclude(struct outgoing *outgoing)
     struct buf token = outgoing->token;
     uint64_t peer = outgoing->peer;
     enum qk_err err = outgoing->outcome;
+    bool asked = outgoing->asked;
 
     if (outgoing->abandoned) {
         outgoing_release(outgoing);
@@ -77,7 +78,8 @@ static void outgoing_conclude(struct outgoing *outgoing)
         outgoing_abandon(outgoing); /* tells the peer, too */
     else
         outgoing_release(outgoing);
-    transfer->config.sent(transfer->config.arg, peer, buf_bytes(&token), err);
+    if (!asked)
+        transfer->config.sent(transfer->config.arg, peer, buf_bytes(&token), err);
     buf_fini(&token);
     outgoing_start_waiting(transfer);
 }
@@ -169,8 +171,8 @@ static struct outgoing *outgoing_slot(struct transfer *transfer, const uint8_t *
     return slot;
 }
 
-void transfer_send(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES],
-                   uint64_t peer, struct bytes token)
+static void outgoing_begin(struct transfer *transfer, const uint8_t *node_id, uint64_t peer,
+                           struct bytes token, bool asked)
 {
     struct outgoing *outgoing = outgoing_slot(transfer, node_id);
 
@@ -180,6 +182,7 @@ void transfer_send(struct transfer *transfer, const uint8_t node_id[static NODE_
     outgoing->token = BUF_INIT(TRANSFER_TOKEN_BYTES_MAX);
     outgoing->read = BUF_INIT(TRANSFER_CHUNK_BYTES);
     outgoing->peer = peer;
+    outgoing->asked = asked;
     outgoing->work.data = outgoing;
     memcpy(outgoing->node_id, node_id, NODE_ID_BYTES);
     randombytes_buf(outgoing->stream, sizeof outgoing->stream);
@@ -188,6 +191,41 @@ void transfer_send(struct transfer *transfer, const uint8_t node_id[static NODE_
     if (buf_error(&outgoing->token) != QK_OK)
         outgoing_over(outgoing, QK_ERR_NOMEM); /* told within the second */
     outgoing_start_waiting(transfer);
+}
+
+void transfer_send(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES],
+                   uint64_t peer, struct bytes token)
+{
+    outgoing_begin(transfer, node_id, peer, token, false);
+}
+
+/* Does consensus stream to that peer already? Then that store will do. */
+static bool is_streaming(const struct transfer *transfer, const uint8_t *node_id)
+{
+    for (size_t i = 0; i < OUTGOING_SLOTS; i++) {
+        const struct outgoing *outgoing = &transfer->outgoing[i];
+
+        if (outgoing->state != OUTGOING_NONE && !outgoing->abandoned && !outgoing->asked &&
+            memcmp(outgoing->node_id, node_id, NODE_ID_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+void outgoing_asked(struct transfer *transfer, const uint8_t *node_id,
+                    const struct transfer_message *ask)
+{
+    struct transfer_message refusal = {.type = TRANSFER_DONE, .outcome = TRANSFER_UNKNOWN};
+
+    if (transfer->incoming.state == INCOMING_NONE && !is_streaming(transfer, node_id) &&
+        transfer->config.gives(transfer->config.arg, ask->offset)) {
+        log_info("transfer", "a member has lost its store and asks for this one");
+        outgoing_begin(transfer, node_id, 0, bytes_of(ask->stream, sizeof ask->stream), true);
+        return;
+    }
+    memcpy(refusal.stream, ask->stream, sizeof refusal.stream);
+    if (transfer_reply(transfer, node_id, &refusal) != QK_OK)
+        log_debug("transfer", "a refusal could not be told"); /* the asker goes on by itself */
 }
 
 /* --- reading ahead, on the pool -------------------------------------------------------------- */

@@ -160,8 +160,14 @@ void transfer_receive(struct transfer *transfer, const uint8_t node_id[static NO
         return;
     case TRANSFER_ACCEPT:
     case TRANSFER_CREDIT:
-    case TRANSFER_DONE:
         outgoing_message(transfer, node_id, &message);
+        return;
+    case TRANSFER_DONE:
+        incoming_refused(transfer, node_id, &message);
+        outgoing_message(transfer, node_id, &message);
+        return;
+    case TRANSFER_ASK:
+        outgoing_asked(transfer, node_id, &message);
         return;
     }
 }

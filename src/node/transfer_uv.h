@@ -6,7 +6,10 @@
  * acknowledged; what is not acknowledged is kept, so that after a reconnect the same stream goes on
  * where the receiver stands. A receiver that does not know the stream (it was restarted), or a
  * sender that died, means a new stream from the start. Reading and writing run on the pool. Memory
- * at each end: a few MiB and the largest record, whatever the store's size. */
+ * at each end: a few MiB and the largest record, whatever the store's size.
+ *
+ * A node whose own store was lost asks a peer for its store (transfer_ask); that stream is labelled
+ * with the mark of the question, and is swapped in as soon as it is staged. */
 #ifndef NODE_TRANSFER_UV_H
 #define NODE_TRANSFER_UV_H
 
@@ -19,7 +22,7 @@
 
 struct uv_loop_s;
 struct store;
-struct service;
+struct node;
 struct consensus_config;
 struct transfer;
 
@@ -39,6 +42,10 @@ struct transfer_config {
     void (*sent)(void *arg, uint64_t peer, struct bytes token, enum qk_err err);
     /* The answer to transfer_install. */
     void (*installed)(void *arg, enum qk_err err);
+    /* May this node give its store to one that needs at least `index`? */
+    bool (*gives)(void *arg, uint64_t index);
+    /* A store that was asked for came and is in place (QK_OK), or could not be put there. */
+    void (*restored)(void *arg, enum qk_err err);
     unsigned silence_ms; /* 0: 30000; no sign of the peer for so long ends a stream */
     unsigned away_ms;    /* 0: 60000; so long a stream waits for a peer that is not connected */
 };
@@ -67,6 +74,13 @@ bool transfer_staged(const struct transfer *transfer, struct bytes token);
  * at least as much. QK_ERR_NOT_FOUND: nothing staged for it. */
 void transfer_install(struct transfer *transfer, struct bytes token);
 
+/* Asks one peer for its store, which must hold `index`; `restored` tells the end. Asking another
+ * one is taking back the first question. */
+void transfer_ask(struct transfer *transfer, const uint8_t node_id[static NODE_ID_BYTES],
+                  uint64_t index);
+/* A question is open for less than some seconds, or a store comes in. */
+bool transfer_is_asking(const struct transfer *transfer);
+
 struct transfer_progress {
     uint8_t node_id[NODE_ID_BYTES];
     bool sending;   /* else receiving */
@@ -79,8 +93,8 @@ size_t transfer_progress(const struct transfer *transfer,
 
 /* --- transfer_wire.c: the node's own wiring ------------------------------------------------- */
 
-/* Over the service's link, store and consensus. */
-MUST_USE enum qk_err transfer_new(struct service *service, struct transfer **ret_transfer);
+/* Over the node's link, store and consensus. */
+MUST_USE enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer);
 /* Sets snapshot_send, snapshot_staged and snapshot_install; `arg` must be the struct node. */
 void transfer_consensus_callbacks(struct consensus_config *config);
 

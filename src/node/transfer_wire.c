@@ -11,35 +11,47 @@
 static enum qk_err wire_send(void *arg, const uint8_t node_id[NODE_ID_BYTES],
                              const struct bytes *parts, size_t parts_n)
 {
-    struct service *service = arg;
+    struct node *node = arg;
 
-    if (service->link == NULL)
+    if (node->service.link == NULL)
         return QK_ERR_CLOSED;
-    return link_send(service->link, node_id, LINK_SNAPSHOT, parts, parts_n);
+    return link_send(node->service.link, node_id, LINK_SNAPSHOT, parts, parts_n);
 }
 
 static void wire_sent(void *arg, uint64_t peer, struct bytes token, enum qk_err err)
 {
-    struct service *service = arg;
+    struct node *node = arg;
 
-    consensus_snapshot_sent(service->consensus, peer, token, err);
+    consensus_snapshot_sent(node->service.consensus, peer, token, err);
 }
 
 static void wire_installed(void *arg, enum qk_err err)
 {
-    struct service *service = arg;
+    struct node *node = arg;
 
-    consensus_snapshot_installed(service->consensus, err, store_applied(service->store));
+    consensus_snapshot_installed(node->service.consensus, err, store_applied(node->service.store));
 }
 
-enum qk_err transfer_new(struct service *service, struct transfer **ret_transfer)
+static bool wire_gives(void *arg, uint64_t index)
 {
-    struct transfer_config config = {.loop = service->loop,
-                                     .store = service->store,
-                                     .arg = service,
+    return restore_gives(arg, index);
+}
+
+static void wire_restored(void *arg, enum qk_err err)
+{
+    restore_installed(arg, err);
+}
+
+enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer)
+{
+    struct transfer_config config = {.loop = &node->loop,
+                                     .store = node->service.store,
+                                     .arg = node,
                                      .send = wire_send,
                                      .sent = wire_sent,
-                                     .installed = wire_installed};
+                                     .installed = wire_installed,
+                                     .gives = wire_gives,
+                                     .restored = wire_restored};
 
     return transfer_create(&config, ret_transfer);
 }

@@ -171,6 +171,7 @@ static void forget(struct cluster *cluster)
     cluster->founder = false;
     cluster->booted = false;
     cluster->discard_checked = false;
+    cluster->restoring = false;
     memset(&cluster->deal_info, 0, sizeof(cluster->deal_info));
     dealing_init(&cluster->dealing);
 }

@@ -85,6 +85,18 @@ void cluster_join_message(void *arg, uint64_t join_id, const uint8_t pk[32],
 void cluster_join_closed(void *arg, uint64_t join_id);
 void cluster_consensus_changed(void *arg);
 
+/* --- a store that was lost ------------------------------------------------------------------- */
+
+/* The store is empty or behind, though this node is a member: nothing in it is to be gone by until
+ * cluster_restore_end. `text` says why and how far, for people. Inside ops.start_member. */
+void cluster_restore_begin(struct cluster *cluster, const char *text);
+void cluster_restore_note(struct cluster *cluster, const char *text);
+void cluster_restore_end(struct cluster *cluster);
+bool cluster_is_restoring(const struct cluster *cluster);
+/* A member's name, or its id where no name is known. */
+void cluster_node_text(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES],
+                       char *ret_text, unsigned long size);
+
 /* --- who is who ----------------------------------------------------------------------------- */
 
 /* From the member records applied here, and the Raft configuration. QK_ERR_NOT_FOUND. */

@@ -399,7 +399,8 @@ static void arm(struct cluster *cluster)
 /* An event that an effect brought about is stepped after the effects of its step. */
 void hub_deal_event(struct cluster *cluster, struct dealing_event *event)
 {
-    if (cluster->stopped || !cluster->booted || cluster->service->consensus == NULL)
+    if (cluster->stopped || !cluster->booted || cluster->restoring ||
+        cluster->service->consensus == NULL)
         return;
     assert(cluster->deal_events_n < HUB_OUTCOMES_MAX);
     cluster->deal_events[cluster->deal_events_n++] = *event;

@@ -62,6 +62,8 @@ struct cluster {
     bool founder; /* of a cluster that has no deal yet, in this process */
     bool stopped;
     bool discarding;
+    bool restoring; /* restore.c: the records are not yet what the cluster has applied */
+    char restore_text[CLUSTER_REASON_BYTES];
     struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer;
     unsigned timers_open;
     timer_cb freed;
@@ -159,6 +161,17 @@ void hub_members_adopt(struct cluster *cluster);
 /* A HELLO tells the Raft id of a member that is known by a record only. */
 void hub_members_heard(struct cluster *cluster, const struct peer_hello *hello);
 void hub_members_publish(struct cluster *cluster); /* to link and seal machine */
+/* A member that only <data>/members names. */
+void hub_member_cached(struct cluster *cluster, const uint8_t *node_id,
+                       const struct system_member *info);
+/* The store is whole again: reads the records, lets go of what else was known. */
+void hub_members_restored(struct cluster *cluster);
+
+/* --- restore.c ------------------------------------------------------------------------------ */
+
+/* From and to <data>/members. */
+void hub_members_cached(struct cluster *cluster);
+void hub_members_save(const struct cluster *cluster);
 
 /* --- open_or_why.c -------------------------------------------------------------------------- */
 

@@ -317,7 +317,8 @@ static bool is_unfinished(const struct cluster *cluster)
     const struct node_sec *sec = cluster->service->node_sec;
 
     return sec != NULL && sec->x == 1 && cluster->booted && cluster->final_version == 0 &&
-           cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster);
+           !cluster->restoring && cluster->seal.state != SEAL_UNSEALED &&
+           cluster_is_leader(cluster);
 }
 
 static bool init_allowed(struct cluster *cluster, struct exchange *exchange)

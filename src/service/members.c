@@ -67,7 +67,7 @@ static void member_set(struct cluster *cluster, const uint8_t *node_id, const st
         return;
     }
     member = member_make(cluster, node_id);
-    if (member == NULL)
+    if (member == NULL || record->version < member->version)
         return;
     member->info = info;
     member->version = record->version;
@@ -215,12 +215,25 @@ void hub_members_load(struct cluster *cluster)
         hub_members_adopt(cluster);
     if (cluster->members_n == 0)
         provisional_load(cluster);
+    if (cluster->members_n == 0 && cluster->restoring)
+        hub_members_cached(cluster);
     for (unsigned i = 0; i < n; i++) {
         struct hub_member *member = hub_member_find(cluster, ids[i]);
 
         if (member != NULL)
             member->known = known[i];
     }
+    cluster->peers_dirty = true;
+}
+
+void hub_member_cached(struct cluster *cluster, const uint8_t *node_id,
+                       const struct system_member *info)
+{
+    struct hub_member *member = member_make(cluster, node_id);
+
+    if (member == NULL || member->version > 0)
+        return;
+    member->info = *info;
     cluster->peers_dirty = true;
 }
 
@@ -237,6 +250,13 @@ static void provisional_end(struct cluster *cluster)
             cluster->members[i] = cluster->members[--cluster->members_n];
             cluster->peers_dirty = true;
         }
+}
+
+void hub_members_restored(struct cluster *cluster)
+{
+    members_scan(cluster);
+    provisional_end(cluster);
+    cluster->peers_dirty = true;
 }
 
 static void publish_link(struct cluster *cluster)
@@ -288,4 +308,6 @@ void hub_members_publish(struct cluster *cluster)
     cluster->peers_dirty = false;
     publish_link(cluster);
     publish_seal(cluster);
+    if (!cluster->restoring)
+        hub_members_save(cluster);
 }

@@ -120,6 +120,8 @@ void service_closed_reason(const struct service *service, char *ret_text, unsign
     else if (service->node_sec == NULL || cluster->discarding)
         add(&out,
             "uninitialised: 'quorumkeep init' makes a cluster, 'quorumkeep node join' joins one");
+    else if (cluster->restoring)
+        buf_put_str(&out, cluster->restore_text);
     else if (cluster->seal.state == SEAL_HELD)
         add(&out, "the cluster is on hold until an operator lifts it");
     else if (cluster->seal.state == SEAL_SEALING)

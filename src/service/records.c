@@ -104,6 +104,10 @@ void hub_refresh(void *arg)
 
     if (cluster->stopped || !cluster->booted)
         return;
+    if (cluster->restoring) {
+        hub_members_publish(cluster);
+        return;
+    }
     read_settings(cluster);
     read_rest(cluster);
     hub_members_publish(cluster);
@@ -127,7 +131,7 @@ static void on_record(void *arg, struct bytes key)
     struct cluster *cluster = arg;
     enum record_space space;
 
-    if (cluster->stopped)
+    if (cluster->stopped || cluster->restoring)
         return;
     if (key.len == 0) {
         hub_members_changed(cluster, key);

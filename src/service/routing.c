@@ -67,9 +67,10 @@ void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struc
         log_debug("cluster", "a malformed message was dropped");
     else if (decoded->kind <= PEER_RECORD)
         hub_seal_message(cluster, node_id, decoded);
-    else if (decoded->kind <= PEER_ACK)
-        hub_deal_message(cluster, node_id, decoded);
-    else
+    else if (decoded->kind <= PEER_ACK) {
+        if (!cluster->restoring)
+            hub_deal_message(cluster, node_id, decoded);
+    } else
         hub_join_message(cluster, node_id, decoded);
     secret_wipe(decoded, sizeof(*decoded));
     free(decoded);
@@ -80,8 +81,8 @@ static void check_void(struct cluster *cluster)
 {
     const struct node_sec *sec = cluster->service->node_sec;
 
-    if (cluster->discard_checked || cluster->founder || sec == NULL || sec->x != 1 ||
-        cluster->seal.state == SEAL_UNSEALED)
+    if (cluster->discard_checked || cluster->founder || cluster->restoring || sec == NULL ||
+        sec->x != 1 || cluster->seal.state == SEAL_UNSEALED)
         return;
     cluster->discard_checked = true;
     hub_refresh(cluster);

@@ -381,6 +381,8 @@ static void on_record(struct cluster *cluster, struct seal_event *event,
     struct deal_record *parsed = NULL;
     struct seal_deal deal;
 
+    if (cluster->restoring) /* there is no keyring yet that it could open */
+        return;
     if (deal_record_parse(message->as.record.record, &parsed) != QK_OK)
         return;
     if (memcmp(parsed->cluster, cluster->service->cluster_id, CLUSTER_ID_BYTES) != 0 ||
