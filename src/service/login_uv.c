@@ -1,6 +1,10 @@
 /* login_check: limit -> count the try -> copy of name, password and stored hash -> argon2id on the
  * pool -> compare -> forgive the try if it was right. A name that does not exist costs the same
- * work, against a hash of nothing, so that time does not tell which names there are. */
+ * work, against a hash of nothing, so that time does not tell which names there are.
+ *
+ * Who comes with the same name and password while a try is under way waits for its outcome: a
+ * client that opens many connections at once costs one argon2id and counts as one try, and nobody
+ * learns more from it than from one. */
 #include "service/login.h"
 
 #include <assert.h>
@@ -16,15 +20,22 @@
 #include "service/catalog.h"
 
 /* Each takes 64 MiB while it runs; the pool runs four. */
-#define LOGIN_WAITING_MAX 256
+#define LOGIN_TRIES_MAX 256
+#define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
+
+struct login_waiter {
+    struct login_waiter *next;
+    login_cb cb;
+    void *arg;
+};
 
 struct login_try {
     uv_work_t work;
     struct login *login;
-    login_cb cb;
-    void *arg;
-    struct buf password; /* secret */
+    struct login_try *next;       /* under way */
+    struct login_waiter *waiters; /* at least one */
+    struct buf password;          /* secret */
     char name[USER_NAME_BYTES_MAX + 1];
     char address[LOGIN_ADDRESS_BYTES];
     char hash[PASSWORD_HASH_BYTES];
@@ -35,7 +46,8 @@ struct login_try {
 struct login {
     struct service *service;
     struct throttle throttle;
-    unsigned tries_n;
+    struct login_try *tries;
+    unsigned tries_n, waiters_n;
     bool closing;
     char nobody[PASSWORD_HASH_BYTES]; /* what unknown names are checked against */
     bool has_nobody;
@@ -117,6 +129,40 @@ static void login_keep_nobody(struct login *login, const struct login_try *try)
     login->has_nobody = true;
 }
 
+static void login_unlink(struct login_try *try)
+{
+    struct login_try **at = &try->login->tries;
+
+    while (*at != try)
+        at = &(*at)->next;
+    *at = try->next;
+}
+
+static void login_tell(struct login_try *try, enum qk_err err, const struct principal *who)
+{
+    struct login_waiter *waiter;
+
+    while ((waiter = try->waiters) != NULL) {
+        try->waiters = waiter->next;
+        try->login->waiters_n--;
+        waiter->cb(waiter->arg, err, err == QK_OK ? who : NULL, 0);
+        free(waiter);
+    }
+}
+
+static void try_free(struct login_try *try)
+{
+    while (try->waiters != NULL) {
+        struct login_waiter *waiter = try->waiters;
+
+        try->waiters = waiter->next;
+        free(waiter);
+    }
+    buf_fini(&try->password);
+    secret_wipe(try, sizeof(*try));
+    free(try);
+}
+
 static void login_after(uv_work_t *work, int status)
 {
     struct login_try *try = work->data;
@@ -134,11 +180,10 @@ static void login_after(uv_work_t *work, int status)
                          uv_now(login->service->loop));
     else
         log_info("login", "wrong name or password from %s", try->address);
-    try->cb(try->arg, err, err == QK_OK ? &who : NULL, 0);
+    login_unlink(try);
+    login_tell(try, err, &who);
     login->tries_n--;
-    buf_fini(&try->password);
-    secret_wipe(try, sizeof(*try));
-    free(try);
+    try_free(try);
     login_release(login);
 }
 
@@ -162,47 +207,107 @@ static enum qk_err login_admit(struct login *login, struct bytes name, const cha
 {
     uint64_t retry_ms;
 
-    if (login->closing)
-        return QK_ERR_CLOSED;
-    if (login->service->catalog == NULL)
-        return QK_ERR_SEALED;
-    if (login->tries_n >= LOGIN_WAITING_MAX)
+    if (login->waiters_n >= LOGIN_WAITERS_MAX)
         return QK_ERR_BUSY;
     return throttle_check(&login->throttle, name, bytes_str(address), uv_now(login->service->loop),
                           &retry_ms);
 }
 
+/* In constant time for passwords of one length. */
+static bool same_password(struct bytes a, struct bytes b)
+{
+    volatile uint8_t differ = a.len == b.len ? 0 : 1;
+
+    for (size_t i = 0; i < a.len && i < b.len; i++)
+        differ |= (uint8_t)(a.data[i] ^ b.data[i]);
+    return differ == 0;
+}
+
+/* The last of those under way with these very credentials, against the hash that the user has now
+ * (a worker writes the hash of a name that does not exist: that one is not looked at). */
+static struct login_try *login_find_same(const struct login *login, struct bytes name,
+                                         struct bytes password)
+{
+    const struct user *user = catalog_user_find(login->service->catalog, name);
+    bool exists = user != NULL && user->password_hash[0] != '\0';
+    struct login_try *try;
+
+    for (try = login->tries; try != NULL; try = try->next) {
+        if (bytes_equal(bytes_str(try->name), name) && try->exists == exists &&
+            (!exists || strcmp(try->hash, user->password_hash) == 0) &&
+            same_password(buf_bytes(&try->password), password))
+            return try;
+    }
+    return NULL;
+}
+
+static enum qk_err login_join(struct login_try *try, login_cb cb, void *arg)
+{
+    struct login_waiter *waiter = calloc(1, sizeof(*waiter));
+
+    if (waiter == NULL)
+        return QK_ERR_NOMEM;
+    *waiter = (struct login_waiter){try->waiters, cb, arg};
+    try->waiters = waiter;
+    try->login->waiters_n++;
+    return QK_OK;
+}
+
+static enum qk_err login_begin(struct login *login, struct bytes name, struct bytes password,
+                               const char *address, login_cb cb, void *arg)
+{
+    struct login_try *try = calloc(1, sizeof(*try));
+    enum qk_err err;
+
+    if (try == NULL)
+        return QK_ERR_NOMEM;
+    try->login = login;
+    try->work.data = try;
+    try->password = BUF_SECRET_INIT(PASSWORD_BYTES_MAX);
+    err = login_copy(login, try, name, password, address);
+    if (err == QK_OK)
+        err = login_join(try, cb, arg);
+    if (err == QK_OK && uv_queue_work(login->service->loop, &try->work, login_work, login_after)) {
+        login->waiters_n--;
+        err = QK_ERR_NOMEM;
+    }
+    if (err != QK_OK) {
+        try_free(try);
+        return err;
+    }
+    try->next = login->tries;
+    login->tries = try;
+    login->tries_n++;
+    return QK_OK;
+}
+
 enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
                         const char *address, login_cb cb, void *arg)
 {
-    struct login_try *try;
+    struct login_try *same;
     enum qk_err err;
 
     assert(login != NULL && address != NULL && cb != NULL);
 
     if (name.len > USER_NAME_BYTES_MAX || password.len > PASSWORD_BYTES_MAX)
         return QK_ERR_UNAUTHENTICATED;
+    if (login->closing)
+        return QK_ERR_CLOSED;
+    if (login->service->catalog == NULL)
+        return QK_ERR_SEALED;
+    /* The limit holds for those too who would wait for another's try: over it, being refused or not
+     * would tell whether the password is the other's. */
     err = login_admit(login, name, address);
     if (err != QK_OK)
         return err;
-    try = calloc(1, sizeof(*try));
-    if (try == NULL)
-        return QK_ERR_NOMEM;
-    try->login = login;
-    try->cb = cb;
-    try->arg = arg;
-    try->work.data = try;
-    try->password = BUF_SECRET_INIT(PASSWORD_BYTES_MAX);
-    err = login_copy(login, try, name, password, address);
-    if (err == QK_OK && uv_queue_work(login->service->loop, &try->work, login_work, login_after))
-        err = QK_ERR_NOMEM;
-    if (err != QK_OK) {
-        buf_fini(&try->password);
-        secret_wipe(try, sizeof(*try));
-        free(try);
+    same = login_find_same(login, name, password);
+    if (same != NULL)
+        return login_join(same, cb, arg);
+    err = login->tries_n < LOGIN_TRIES_MAX ? QK_OK : QK_ERR_BUSY;
+    if (err == QK_OK)
+        err = login_begin(login, name, password, address, cb, arg);
+    if (err != QK_OK)
         return err;
-    }
-    login->tries_n++;
     throttle_count(&login->throttle, name, bytes_str(address), uv_now(login->service->loop));
     return QK_OK;
 }

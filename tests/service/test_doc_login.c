@@ -38,6 +38,13 @@ static void on_login(void *arg, enum qk_err err, const struct principal *who,
     answer->done = true;
 }
 
+static void begin(const char *name, const char *password, struct answer *ret_answer)
+{
+    cr_assert_eq(login_check(documents.service.login, bytes_str(name), bytes_str(password),
+                             "127.0.0.1", on_login, ret_answer),
+                 QK_OK);
+}
+
 static struct answer log_in(const char *name, const char *password)
 {
     struct answer answer = {0};
@@ -73,13 +80,41 @@ Test(login, wrong_password_and_unknown_name_are_the_same)
 
 Test(login, failures_are_limited_per_account)
 {
-    unsigned i;
+    struct answer answers[THROTTLE_ACCOUNT_BURST] = {0};
+    char wrong[] = "wrong a";
 
-    for (i = 0; i < THROTTLE_ACCOUNT_BURST; i++)
-        cr_assert_eq(log_in(ADMIN_NAME, "wrong").err, QK_ERR_UNAUTHENTICATED);
+    /* All at once, since what lies some seconds back is forgotten. */
+    for (unsigned i = 0; i < THROTTLE_ACCOUNT_BURST; i++) {
+        wrong[6] = (char)('a' + i);
+        begin(ADMIN_NAME, wrong, &answers[i]);
+    }
     cr_assert_eq(log_in(ADMIN_NAME, ADMIN_PASSWORD).err, QK_ERR_BUSY);
     cr_assert_gt(login_retry_after_s(documents.service.login, bytes_str(ADMIN_NAME), "127.0.0.1"),
                  0);
+    for (unsigned i = 0; i < THROTTLE_ACCOUNT_BURST; i++) {
+        documents_run_until(&documents, &answers[i].done);
+        cr_assert_eq(answers[i].err, QK_ERR_UNAUTHENTICATED);
+    }
+}
+
+#define AT_ONCE 100
+
+Test(login, many_at_once_with_one_password_are_one_try)
+{
+    static struct answer right[AT_ONCE], wrong[AT_ONCE];
+
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        begin(ADMIN_NAME, ADMIN_PASSWORD, &right[i]);
+        begin(ADMIN_NAME, "wrong", &wrong[i]);
+    }
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        documents_run_until(&documents, &right[i].done);
+        documents_run_until(&documents, &wrong[i].done);
+        cr_assert_eq(right[i].err, QK_OK);
+        cr_assert_str_eq(right[i].who.name, ADMIN_NAME);
+        cr_assert_eq(wrong[i].err, QK_ERR_UNAUTHENTICATED);
+    }
+    cr_assert_eq(log_in(ADMIN_NAME, ADMIN_PASSWORD).err, QK_OK);
 }
 
 Test(login, basic_credentials_are_parsed_strictly)

@@ -130,6 +130,16 @@ Test(put, delete_leaves_a_tombstone_and_the_document_may_come_back)
     cr_assert_eq(strncmp(first, "3-", 2), 0);
 }
 
+Test(put, put_of_a_tombstone_is_200)
+{
+    char rev[64], body[512];
+
+    put_doc(&documents, "/db/a", "{}", rev);
+    with_rev(body, "{\"_rev\":\"REV\",\"_deleted\":true,\"why\":1}", rev);
+    expect(&documents, METHOD_PUT, "/db/a", body, 200, NULL);
+    expect_error(&documents, METHOD_GET, "/db/a", NULL, 404, "not_found", "deleted");
+}
+
 Test(put, same_edit_of_the_same_parent_has_the_same_revision)
 {
     char a[64], b[64];
