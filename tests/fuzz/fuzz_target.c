@@ -21,8 +21,13 @@ bool fuzz_seed(unsigned number, struct buf *out)
 
 static void escape(struct bytes text, struct buf *out)
 {
-    for (size_t i = 0; i < text.len; i++)
-        buf_printf(out, "%%%02x", text.data[i]);
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < text.len; i++) {
+        const char code[] = {'%', digits[text.data[i] >> 4], digits[text.data[i] & 15]};
+
+        buf_put(out, code, sizeof code);
+    }
 }
 
 /* The same request, every byte of it as %xx. */

@@ -3,8 +3,8 @@
  * anew, which valgrind pays for each time. Used with -Dplain_tests=true by lanes/tsan and
  * lanes/valgrind. As in Criterion each test is a process of its own. */
 #pragma GCC system_header
-#ifndef LANES_PLAIN_CRITERION_H
-#define LANES_PLAIN_CRITERION_H
+#ifndef LANES_PLAIN_CRITERION_CRITERION_H
+#define LANES_PLAIN_CRITERION_CRITERION_H
 
 #include <float.h>
 #include <signal.h>
