@@ -27,6 +27,7 @@ struct catalog {
     struct catalog_load *load; /* under way, else NULL */
     struct buf changed;        /* keys that changed during it */
     bool again;                /* everything changed during it */
+    enum qk_err err;           /* of the last reading */
     struct catalog_table databases, users;
 };
 
@@ -107,12 +108,13 @@ static enum qk_err catalog_catch_up(struct catalog *catalog)
 
 static enum qk_err catalog_load_start(struct catalog *catalog, catalog_open_cb cb, void *arg);
 
-/* A reload that fails leaves the node without names: every database is "not there" until the next
- * one, rather than an old name with an old id. */
+/* A reload that fails leaves the node without names, rather than with an old name of an old id:
+ * catalog_check says so until the next one. */
 static void catalog_load_end(struct catalog *catalog, struct catalog_load *load, enum qk_err err)
 {
     struct service *service = catalog->service;
 
+    catalog->err = err;
     if (err != QK_OK) {
         catalog_damaged(service, err);
         catalog_table_fini(&catalog->databases);
@@ -179,8 +181,9 @@ static void catalog_changed(void *arg, struct bytes key)
     bool everything = key.len != CATALOG_KEY_BYTES;
 
     if (everything && catalog->load == NULL) {
-        if (catalog_load_start(catalog, NULL, NULL) != QK_OK)
-            catalog_damaged(catalog->service, QK_ERR_NOMEM);
+        catalog->err = catalog_load_start(catalog, NULL, NULL);
+        if (catalog->err != QK_OK)
+            catalog_damaged(catalog->service, catalog->err);
     } else if (everything) {
         catalog->again = true;
     } else if (catalog->load != NULL) {
@@ -240,6 +243,11 @@ void catalog_close(struct service *service)
 }
 
 /* --- looking up --- */
+
+enum qk_err catalog_check(const struct catalog *catalog)
+{
+    return catalog->load != NULL ? QK_ERR_BUSY : catalog->err;
+}
 
 const struct catalog_database *catalog_database_find(const struct catalog *catalog,
                                                      struct bytes name)

@@ -34,6 +34,9 @@ MUST_USE enum qk_err catalog_open(struct service *service, catalog_open_cb cb, v
  * node seals, before the keyring closes. */
 void catalog_close(struct service *service);
 
+/* QK_OK if it holds what the store holds at the index applied: not QK_OK while it is read anew
+ * after a snapshot (QK_ERR_BUSY) or when that failed; then a name that is not found may exist. */
+MUST_USE enum qk_err catalog_check(const struct catalog *catalog);
 /* Valid until control returns to the loop. NULL if there is none. */
 const struct catalog_database *catalog_database_find(const struct catalog *catalog,
                                                      struct bytes name);

@@ -27,6 +27,8 @@ static void read_go(struct service *service, struct exchange *exchange, enum qk_
 {
     if (err == QK_OK && !service_is_open(service))
         err = QK_ERR_SEALED;
+    if (err == QK_OK)
+        err = catalog_check(service->catalog);
     if (err != QK_OK)
         submit_reply_err(service, exchange, err);
     else

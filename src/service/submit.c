@@ -6,6 +6,7 @@
 
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
+#include "service/catalog.h"
 #include "store/store.h"
 
 #define LATCH_BUCKETS 4096
@@ -203,11 +204,14 @@ static void submit_cb(void *arg, enum qk_err err, uint64_t index, struct bytes r
 
 static enum qk_err submit_admit(const struct service *service)
 {
+    enum qk_err err;
+
     if (!service_is_open(service))
         return QK_ERR_SEALED;
     if (consensus_role(service->consensus) != CONSENSUS_LEADER)
         return QK_ERR_NOT_LEADER;
-    return store_admit(service->store);
+    err = catalog_check(service->catalog);
+    return err != QK_OK ? err : store_admit(service->store);
 }
 
 /* QK_OK with `ret_ended` false when a command is on its way. */

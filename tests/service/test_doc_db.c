@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/catalog.h"
+#include "store/internal.h"
 
 static struct documents documents;
 
@@ -19,6 +20,28 @@ static void teardown(void)
 }
 
 TestSuite(db, .init = setup, .fini = teardown);
+
+/* A database that came with the snapshot may have a name not read yet: "busy", never "not there".
+ */
+Test(db, while_the_names_are_read_anew_nothing_is_said_to_be_missing)
+{
+    struct call *made;
+
+    expect(&documents, METHOD_PUT, "/words", NULL, 201, NULL);
+    store_notify(documents.service.store, BYTES_NONE); /* as a snapshot swapped in does */
+    made = call(&documents, METHOD_GET, "/words?consistency=local", NULL);
+    cr_assert_eq(made->status, 503);
+    cr_assert_not_null(call_field(made, "Retry-After"));
+    call_free(made);
+    made = call_begin(&documents, METHOD_PUT, "/words/a", bytes_str("{}"));
+    call_start(made);
+    cr_assert_eq(made->status, 503);
+    call_free(made);
+    while (catalog_check(documents.service.catalog) == QK_ERR_BUSY)
+        (void)uv_run(&documents.loop, UV_RUN_ONCE);
+    expect(&documents, METHOD_GET, "/words", NULL, 200, NULL);
+    expect(&documents, METHOD_PUT, "/words/a", "{}", 201, NULL);
+}
 
 Test(db, is_made_once_shown_and_dropped)
 {
