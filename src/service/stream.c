@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "doc/json.h"
+#include "service/submit.h"
 
 /* One row is a document at most, and its head. */
 #define STREAM_OUT_BYTES_MAX (STREAM_PIECE_BYTES + DOC_BYTES_MAX + 1 * MIB)
@@ -23,8 +24,16 @@ void stream_fini(struct stream *stream)
     buf_fini(&stream->out);
 }
 
+static void stream_begin(struct stream *stream)
+{
+    if (!stream->started)
+        exchange_start(stream->exchange, 200, "application/json");
+    stream->started = true;
+}
+
 static void stream_hand_on(struct stream *stream)
 {
+    stream_begin(stream);
     stream->turn_bytes += stream->out.len;
     exchange_write(stream->exchange, buf_bytes(&stream->out));
     /* A large row's buffer is not kept for the small ones after it. */
@@ -34,10 +43,10 @@ static void stream_hand_on(struct stream *stream)
         buf_reset(&stream->out);
 }
 
-/* The status is sent already: the reason goes where CouchDB puts it, after the rows. */
+/* Once the status is sent the reason goes where CouchDB puts it, after the rows: those before the
+ * step that failed, which may have left half of one. */
 static void stream_break(struct stream *stream, enum qk_err err)
 {
-    buf_reset(&stream->out);
     buf_put_str(&stream->out, "\n],\"error\":");
     json_write_string(bytes_str(err == QK_ERR_SEALED ? "sealed" : "internal_error"), &stream->out);
     buf_put_str(&stream->out, ",\"reason\":");
@@ -50,6 +59,36 @@ static void stream_finish(struct stream *stream)
 {
     exchange_end(stream->exchange);
     stream->ended(stream->arg);
+}
+
+/* The end by an error: with its own status as long as none was sent. */
+static void stream_fail(struct stream *stream, enum qk_err err)
+{
+    if (stream->started) {
+        stream_break(stream, err);
+        stream_finish(stream);
+    } else {
+        submit_reply_err(stream->service, stream->exchange, err);
+        stream->ended(stream->arg);
+    }
+}
+
+/* One step; what a failed one left behind is cut off again. */
+static enum qk_err stream_step(struct stream *stream, bool *ret_end)
+{
+    size_t whole = stream->out.len;
+    enum qk_err err = QK_ERR_SEALED;
+
+    stream->turn_steps++;
+    if (service_is_open(stream->service))
+        err = stream->step(stream->arg, ret_end);
+    if (err == QK_OK)
+        err = buf_error(&stream->out);
+    if (err != QK_OK) {
+        stream->out.len = whole;
+        stream->out.failed = QK_OK;
+    }
+    return err;
 }
 
 static void stream_run(void *arg)
@@ -65,15 +104,15 @@ static void stream_run(void *arg)
             exchange_on_drain(stream->exchange, stream_run, stream);
             return;
         }
-        stream->turn_steps++;
-        err = service_is_open(stream->service) ? stream->step(stream->arg, &end) : QK_ERR_SEALED;
-        if (err == QK_OK)
-            err = buf_error(&stream->out);
+        err = stream_step(stream, &end);
         if (err == QK_OK && (end || stream->out.len >= STREAM_PIECE_BYTES))
             stream_hand_on(stream);
     }
-    if (err != QK_OK && !stream->exchange->closed)
-        stream_break(stream, err);
+    if (err != QK_OK && !stream->exchange->closed) {
+        stream_fail(stream, err);
+        return;
+    }
+    stream_begin(stream);
     stream_finish(stream);
 }
 
@@ -81,9 +120,10 @@ void stream_start(struct stream *stream)
 {
     assert(stream->step != NULL && stream->ended != NULL);
 
-    exchange_start(stream->exchange, 200, "application/json");
-    if (stream->exchange->request.method == METHOD_HEAD)
-        stream_finish(stream);
-    else
+    if (stream->exchange->request.method != METHOD_HEAD) {
         stream_run(stream);
+        return;
+    }
+    stream_begin(stream);
+    stream_finish(stream);
 }

@@ -16,9 +16,11 @@ struct stream {
     struct service *service;
     struct exchange *exchange;
     struct buf out; /* secret: what is not yet handed on */
+    bool started;   /* the status is sent */
     size_t turn_bytes;
     unsigned turn_steps;
-    /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply with its name. */
+    /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply: with its status
+     * if nothing was sent yet, else with its name after the rows that are whole. */
     enum qk_err (*step)(void *arg, bool *ret_end);
     void (*ended)(void *arg); /* frees; the exchange is gone */
     void *arg;
@@ -27,7 +29,7 @@ struct stream {
 void stream_init(struct stream *stream, struct service *service, struct exchange *exchange,
                  enum qk_err (*step)(void *arg, bool *ret_end), void (*ended)(void *arg),
                  void *arg);
-/* Starts the reply (200, JSON) and runs to its end. `ended` may fire inside. */
+/* Replies (200, JSON) to the end. `ended` may fire inside. */
 void stream_start(struct stream *stream);
 void stream_fini(struct stream *stream);
 
