@@ -189,14 +189,22 @@ enum admit admit_begin(struct admission *admission)
     return admit_right(hx);
 }
 
+/* The node that forwards has checked the password; whether the user is still the same is for the
+ * leader to say. */
 enum admit admit_forwarded(struct http_exchange *hx)
 {
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    const struct principal *who = &hx->base.request.who;
     enum admit verdict = admit_route(hx, true);
 
     if (verdict != ADMIT_OK)
         return verdict;
     if ((hx->route->flags & ROUTE_LEADER) == 0) {
         exchange_reply_error(&hx->base, 400, "bad_request", "this is not forwarded");
+        return ADMIT_REFUSED;
+    }
+    if (who->kind == PRINCIPAL_USER && !hooks->login_is_current(hooks->arg, who)) {
+        reply_unauthorized(hx, "Name or password is incorrect.");
         return ADMIT_REFUSED;
     }
     return admit_right(hx);

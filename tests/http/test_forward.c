@@ -46,7 +46,7 @@ Test(forward, who_asks_goes_along_and_not_the_password)
 
     nodes[0].hold_messages = true;
     nodes[1].can_login = false;
-    nodes[0].credential_version = 7;
+    nodes[0].credential_version = nodes[1].credential_version = 7;
     int fd = client_tcp(0);
     struct buf out = BUF_INIT(1 * MIB);
 
@@ -67,6 +67,18 @@ Test(forward, who_asks_goes_along_and_not_the_password)
     cr_assert_eq(nodes[1].logins_n, 0);
     close(fd);
     buf_fini(&out);
+}
+
+Test(forward, a_user_whose_password_changed_is_refused_by_the_leader)
+{
+    const char *reply;
+
+    nodes[0].credential_version = 7;
+    nodes[1].credential_version = 8;
+    reply = ask(0, "PUT /write HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" BASIC
+                   "Content-Length: 1\r\n\r\nx");
+    cr_assert_eq(status_of_reply(reply), 401);
+    cr_assert_eq(nodes[1].handled_n, 0);
 }
 
 Test(forward, large_bodies_pass_in_windows_both_ways)
