@@ -35,6 +35,29 @@ static enum qk_err arena_start(struct node *node, char *ret_reason)
     return err;
 }
 
+static void audit_synced(uv_fs_t *sync)
+{
+    struct node *node = sync->data;
+    bool failed = sync->result < 0;
+
+    node->audit_syncing = false;
+    if (failed && !node->audit_failed)
+        log_error("node", "the audit log could not be synced: %s", uv_strerror((int)sync->result));
+    node->audit_failed = failed;
+    uv_fs_req_cleanup(sync);
+}
+
+static void on_audit_timer(uv_timer_t *timer)
+{
+    struct node *node = timer->data;
+
+    if (node->audit_syncing)
+        return;
+    node->audit_sync.data = node;
+    node->audit_syncing = uv_fs_fdatasync(&node->loop, &node->audit_sync,
+                                          audit_fd(node->service.audit), audit_synced) == 0;
+}
+
 static enum qk_err audit_start(struct node *node, char *ret_reason)
 {
     char path[sizeof node->service.data_dir + 16];
@@ -42,7 +65,10 @@ static enum qk_err audit_start(struct node *node, char *ret_reason)
 
     snprintf(path, sizeof path, "%s/audit.log", node->service.data_dir);
     err = audit_open(path, &node->service.audit);
-    if (err != QK_OK)
+    if (err == QK_OK)
+        (void)uv_timer_start(&node->audit_timer, on_audit_timer, NODE_AUDIT_SYNC_MS,
+                             NODE_AUDIT_SYNC_MS);
+    else
         snprintf(ret_reason, NODE_REASON_BYTES,
                  "'%s': %s: look at it with 'quorumkeep audit verify', move it away to start a "
                  "new one",
@@ -52,8 +78,10 @@ static enum qk_err audit_start(struct node *node, char *ret_reason)
 
 static enum qk_err hub_start(struct node *node, char *ret_reason)
 {
-    struct cluster_ops ops = {
-        .arg = node, .start_member = member_start, .discard_member = member_discard};
+    struct cluster_ops ops = {.arg = node,
+                              .start_member = member_start,
+                              .discard_member = member_discard,
+                              .damaged = member_damaged};
     struct cluster_settings settings = {.release_limit = node->config.release_limit};
     enum qk_err err = cluster_new(&node->service, &ops, &settings, &node->service.cluster);
 
@@ -140,7 +168,8 @@ static enum qk_err process_start(struct node *node, char *ret_reason)
         return QK_ERR_IO;
     }
     service_fill(node);
-    err = signals_start(node);
+    node->audit_timer.data = node;
+    err = uv_timer_init(&node->loop, &node->audit_timer) == 0 ? signals_start(node) : QK_ERR_IO;
     if (err != QK_OK) {
         snprintf(ret_reason, NODE_REASON_BYTES, "signals: %s", qk_err_text(err));
         return err;
@@ -183,6 +212,7 @@ static void end_loop(void *arg)
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
+    uv_close((uv_handle_t *)&node->audit_timer, NULL);
 }
 
 static void end_cluster(struct node *node)

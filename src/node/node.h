@@ -21,6 +21,7 @@
 #define NODE_REASON_BYTES 1024
 #define NODE_DRAIN_MS 5000
 #define NODE_SIGNALS_N 4
+#define NODE_AUDIT_SYNC_MS 1000
 
 #define RESTORE_WHY_BYTES 384
 
@@ -45,7 +46,11 @@ struct node {
     struct transfer *transfer; /* with the member: snapshots over the link */
     struct restore restore;
     uv_signal_t signals[NODE_SIGNALS_N];
-    int lock_fd; /* <data>/lock: one process a directory */
+    uv_timer_t audit_timer; /* the audit log reaches the disk within NODE_AUDIT_SYNC_MS */
+    uv_fs_t audit_sync;
+    bool audit_syncing;
+    bool audit_failed; /* said once */
+    int lock_fd;       /* <data>/lock: one process a directory */
     enum node_end end;
     bool failed; /* the exit status is 1 */
     /* member_close is under way: what to do when link, consensus and store are gone. */
@@ -67,6 +72,7 @@ void node_fini(struct node *node);
 enum qk_err member_start(void *arg, bool founder, const uint8_t boot_id[BOOT_ID_BYTES],
                          char *ret_reason);
 void member_discard(void *arg);
+void member_damaged(void *arg, const char *what);
 /* Closes what is open (maybe nothing), then calls `closed` from the loop. */
 void member_close(struct node *node, void (*closed)(struct node *node));
 
