@@ -413,6 +413,17 @@ static void discard_closed(struct node *node)
     cluster_discarded(node->service.cluster, data_dir_discard(node));
 }
 
+/* The mark of an open store stays: the next start walks the file. */
+void member_damaged(void *arg, const char *what)
+{
+    (void)arg;
+    log_error("node",
+              "the store is damaged, this node stops: %s: started again, it sets the file "
+              "aside and takes the store from a peer",
+              what);
+    _exit(1);
+}
+
 void member_discard(void *arg)
 {
     member_close(arg, discard_closed);

@@ -11,6 +11,7 @@
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/hub.h"
+#include "store/store.h"
 
 uint64_t hub_now_ms(const struct cluster *cluster)
 {
@@ -20,6 +21,17 @@ uint64_t hub_now_ms(const struct cluster *cluster)
 bool hub_has_final(const struct cluster *cluster)
 {
     return cluster->final_version > 0 && cluster->deal_version > 0;
+}
+
+void hub_store_result(const struct cluster *cluster, enum qk_err err)
+{
+    const char *what = store_error(cluster->service->store);
+
+    if (err != QK_ERR_CORRUPT)
+        return;
+    log_error("cluster", "%s", what);
+    if (cluster->ops.damaged != NULL)
+        cluster->ops.damaged(cluster->ops.arg, what);
 }
 
 void hub_node_text(const struct cluster *cluster, const uint8_t *node_id, char *ret_text,

@@ -41,6 +41,10 @@ struct cluster_ops {
      * to NULL, removes <data>/raft and <data>/store.mdb* and then calls cluster_discarded, from
      * the loop. For a founder before the first deal, and for a failed init or join. */
     void (*discard_member)(void *arg);
+    /* A system record of the store does not match its checksum: the process must end, so that the
+     * next start walks the file, sets it aside and gets a sound one. `what` names file and record.
+     * May be NULL: it is only logged. */
+    void (*damaged)(void *arg, const char *what);
     /* The node opened (keyring and catalog are there) or closed (they are gone: forget sessions,
      * cached logins, plaintext). May be NULL. */
     void (*opened)(void *arg);

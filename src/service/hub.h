@@ -143,6 +143,8 @@ void hub_unwatch(struct cluster *cluster);
 void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
               const struct peer_message *message);
 bool hub_has_final(const struct cluster *cluster);
+/* What the store said of a system record: QK_ERR_CORRUPT is told. */
+void hub_store_result(const struct cluster *cluster, enum qk_err err);
 void hub_node_text(const struct cluster *cluster, const uint8_t *node_id, char *ret_text,
                    size_t size);
 

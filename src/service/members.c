@@ -92,7 +92,7 @@ void hub_members_changed(struct cluster *cluster, struct bytes key)
     else if (err == QK_ERR_NOT_FOUND)
         member_drop(cluster, node_id);
     else
-        log_error("cluster", "%s", store_error(cluster->service->store));
+        hub_store_result(cluster, err);
 }
 
 /* --- provisional ----------------------------------------------------------------------------- */
@@ -189,14 +189,14 @@ static void members_scan(struct cluster *cluster)
     struct store_cursor *cursor = NULL;
     struct store_row row;
     uint8_t node_id[NODE_ID_BYTES];
+    enum qk_err err = store_cursor_open_prefix(cluster->service->store, record_key_bytes(&prefix),
+                                               false, &cursor);
 
-    if (store_cursor_open_prefix(cluster->service->store, record_key_bytes(&prefix), false,
-                                 &cursor) != QK_OK)
-        return;
-    while (store_cursor_next(cursor, &row) == QK_OK)
+    while (err == QK_OK && (err = store_cursor_next(cursor, &row)) == QK_OK)
         if (record_member_id(row.key, node_id) == QK_OK)
             member_set(cluster, node_id, &row.record);
     store_cursor_close(cursor);
+    hub_store_result(cluster, err);
 }
 
 void hub_members_load(struct cluster *cluster)

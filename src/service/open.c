@@ -44,6 +44,7 @@ static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring
     uint8_t space[DATABASE_ID_BYTES];
     struct store_cursor *cursor = NULL;
     struct store_row row;
+    bool from_store = true; /* else the keyring said it: a record that is not what was written */
     enum qk_err err;
 
     record_space_id(RECORD_KEYRING, space);
@@ -51,10 +52,12 @@ static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring
                                    &cursor);
     while (err == QK_OK) {
         err = store_cursor_next(cursor, &row);
+        from_store = err != QK_OK;
         if (err == QK_OK)
             err = keyring_add(keyring, record_key_name(row.key), row.record.value);
     }
     store_cursor_close(cursor);
+    hub_store_result(cluster, from_store ? err : QK_OK);
     return err == QK_ERR_NOT_FOUND ? keyring_complete(keyring) : err;
 }
 

@@ -16,8 +16,10 @@
 static bool sys_get(struct cluster *cluster, const char *name, struct record *ret_record)
 {
     struct record_key key = record_system(RECORD_SYS, name);
+    enum qk_err err = store_get(cluster->service->store, record_key_bytes(&key), ret_record);
 
-    return store_get(cluster->service->store, record_key_bytes(&key), ret_record) == QK_OK;
+    hub_store_result(cluster, err);
+    return err == QK_OK;
 }
 
 static void read_settings(struct cluster *cluster)

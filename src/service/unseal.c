@@ -83,8 +83,10 @@ static void do_open_share(struct cluster *cluster, const struct seal_effect *eff
         cluster->own_share = share;
     } else {
         hub_node_text(cluster, effect->node_id, from, sizeof(from));
-        log_warn("seal", "the own share did not open with the release of %s: %s", from,
-                 qk_err_text(err));
+        log_warn("seal",
+                 "the own share did not open with the release of %s: %s: %s's node.sec or the deal "
+                 "record in the store.mdb of this node is not what it was",
+                 from, qk_err_text(err), from);
     }
     outcome(cluster, &event);
 }
