@@ -43,11 +43,12 @@ static void stream_hand_on(struct stream *stream)
         buf_reset(&stream->out);
 }
 
-/* Once the status is sent the reason goes where CouchDB puts it, after the rows: those before the
- * step that failed, which may have left half of one. */
+/* Once the status is sent the reason goes where CouchDB puts it, after the rows (those before the
+ * step that failed, which may have left half of one). The list stays open: no client can take
+ * it, cut short as it is, for the whole. */
 static void stream_break(struct stream *stream, enum qk_err err)
 {
-    buf_put_str(&stream->out, "\n],\"error\":");
+    buf_put_str(&stream->out, "\n{\"error\":");
     json_write_string(bytes_str(err == QK_ERR_SEALED ? "sealed" : "internal_error"), &stream->out);
     buf_put_str(&stream->out, ",\"reason\":");
     json_write_string(bytes_str(qk_err_text(err)), &stream->out);

@@ -89,12 +89,11 @@ Test(damage, flipped_byte_of_an_envelope_is_found_under_a_good_header)
     buf_fini(&value);
 }
 
-Test(damage, feed_that_meets_damage_after_some_rows_ends_with_an_error_and_is_json)
+Test(damage, feed_that_meets_damage_after_some_rows_cannot_be_taken_for_whole)
 {
     struct buf body = BUF_INIT(128 * KIB);
     struct buf value = value_of("b");
     struct call *made;
-    json_t *json;
     char rev[64];
 
     buf_put_str(&body, "{\"t\":\"");
@@ -106,10 +105,9 @@ Test(damage, feed_that_meets_damage_after_some_rows_ends_with_an_error_and_is_js
     replace("b", 2, buf_bytes(&value));
     made = call(&documents, METHOD_GET, "/db/_changes?include_docs=true", NULL);
     cr_assert_eq(made->status, 200);
-    json = call_json(made);
-    cr_assert_eq(json_array_size(json_object_get(json, "results")), 2);
-    cr_assert_str_eq(json_string_value(json_object_get(json, "error")), "internal_error");
-    json_decref(json);
+    cr_assert_null(json_loads(call_text(made), 0, NULL));
+    cr_assert_not_null(strstr(call_text(made), "\"id\":\"large\""));
+    cr_assert_not_null(strstr(call_text(made), "}\n{\"error\":\"internal_error\""));
     call_free(made);
     buf_fini(&value);
     buf_fini(&body);

@@ -296,7 +296,7 @@ Test(lists, sealing_ends_a_list_with_the_reason)
         (void)uv_run(&documents.loop, UV_RUN_ONCE);
     documents.open = false;
     call_run(made);
-    cr_assert_not_null(strstr(call_text(made), "],\"error\":\"sealed\""));
+    cr_assert_not_null(strstr(call_text(made), "\n{\"error\":\"sealed\""));
     call_free(made);
     documents.open = true;
 }
