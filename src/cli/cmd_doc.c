@@ -173,20 +173,28 @@ static void put_key(struct buf *path, const char *name, const char *text)
     json_decref(json);
 }
 
-static void print_rows(const json_t *reply, bool include_docs)
+/* A row that the node could not read is said, and makes the list an error. */
+static enum cli_exit print_rows(const json_t *reply, bool include_docs)
 {
     const json_t *rows = json_object_get(reply, "rows");
+    enum cli_exit code = CLI_OK;
     json_t *row;
     size_t i;
 
     json_array_foreach(rows, i, row)
     {
-        if (include_docs)
+        const char *reason = json_string_value(json_object_get(row, "reason"));
+
+        if (reason != NULL)
+            code = cli_fail(CLI_ERROR, "%s: %s", json_string_value(json_object_get(row, "key")),
+                            reason);
+        else if (include_docs)
             print_json(json_object_get(row, "doc"), 0);
         else
             printf("%s %s\n", json_string_value(json_object_get(row, "id")),
                    json_string_value(json_object_get(json_object_get(row, "value"), "rev")));
     }
+    return code;
 }
 
 enum cli_exit cli_doc_list(struct cli *cli)
@@ -214,7 +222,7 @@ enum cli_exit cli_doc_list(struct cli *cli)
     if (code == CLI_OK && options->json)
         print_json(reply, 2);
     else if (code == CLI_OK)
-        print_rows(reply, options->include_docs);
+        code = print_rows(reply, options->include_docs);
     if (code == CLI_OK && options->limit == NULL &&
         json_array_size(json_object_get(reply, "rows")) == value)
         fprintf(stderr, "(the first %s; --limit and --start show others)\n", limit);
