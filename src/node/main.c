@@ -37,11 +37,27 @@ static int configure(int argc, char **argv, struct config *config, bool *ret_run
     return err == QK_OK ? 0 : 3;
 }
 
+static void do_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+/* Libuv makes its threads at the first use of the pool, and ends the process if it cannot: better
+ * here than at the first login while memory is short. */
+static void pool_start(uv_loop_t *loop)
+{
+    static uv_work_t work;
+
+    (void)uv_queue_work(loop, &work, do_nothing, NULL);
+}
+
 static int run(struct node *node)
 {
     char reason[NODE_REASON_BYTES] = "";
     enum qk_err err = node_start(node, reason);
 
+    if (err == QK_OK)
+        pool_start(&node->loop);
     if (err == QK_OK)
         log_info("node", "'%s' serves clients on %s and peers on %s", node->config.name,
                  node->config.http_listen, node->config.peer_listen);

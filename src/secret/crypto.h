@@ -114,7 +114,7 @@ MUST_USE enum qk_err ed25519_verify(const uint8_t public_key[static ED25519_PUBL
  * The hash is a PHC text that carries salt and costs. At most PASSWORD_BYTES_MAX bytes. */
 MUST_USE enum qk_err password_hash(struct bytes password,
                                    char ret_hash[static PASSWORD_HASH_BYTES]);
-/* QK_ERR_UNAUTHENTICATED if it does not match. */
+/* QK_ERR_UNAUTHENTICATED if it does not match; QK_ERR_NOMEM if that could not be found out. */
 MUST_USE enum qk_err password_verify(struct bytes password,
                                      const char hash[static PASSWORD_HASH_BYTES]);
 

@@ -1,6 +1,7 @@
 #include "secret/crypto.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <sodium.h>
@@ -109,14 +110,51 @@ enum qk_err password_hash(struct bytes password, char ret_hash[static PASSWORD_H
     return rc == 0 ? QK_OK : QK_ERR_NOMEM;
 }
 
-/* The text is ours, but comes from disk: it must end within its bytes. */
+struct password_text {
+    unsigned memory_kib, passes;
+    uint8_t salt[crypto_pwhash_argon2id_SALTBYTES];
+    uint8_t hash[32];
+};
+
+/* The text is ours, but comes from disk: every part is checked. */
+static bool password_parse(const char *text, struct password_text *ret_text)
+{
+    char salt[23], hash[44];
+    size_t salt_len, hash_len;
+    int end = 0;
+
+    if (sscanf(text,
+               "$argon2id$v=19$m=%7u,t=%3u,p=1$%22[A-Za-z0-9+/]"
+               "$%43[A-Za-z0-9+/]%n",
+               &ret_text->memory_kib, &ret_text->passes, salt, hash, &end) != 4 ||
+        end == 0 || text[end] != '\0')
+        return false;
+    if (sodium_base642bin(ret_text->salt, sizeof ret_text->salt, salt, strlen(salt), NULL,
+                          &salt_len, NULL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||
+        sodium_base642bin(ret_text->hash, sizeof ret_text->hash, hash, strlen(hash), NULL,
+                          &hash_len, NULL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0)
+        return false;
+    return salt_len == sizeof ret_text->salt && hash_len == sizeof ret_text->hash;
+}
+
+/* Not crypto_pwhash_str_verify: that calls a password wrong when memory does not suffice to check
+ * it, and then who was right would be locked out as one who guesses. */
 enum qk_err password_verify(struct bytes password, const char hash[static PASSWORD_HASH_BYTES])
 {
+    struct password_text text;
+    uint8_t computed[sizeof text.hash];
     int rc;
 
-    if (password.len > PASSWORD_BYTES_MAX || memchr(hash, 0, PASSWORD_HASH_BYTES) == NULL)
+    if (password.len > PASSWORD_BYTES_MAX || memchr(hash, 0, PASSWORD_HASH_BYTES) == NULL ||
+        !password_parse(hash, &text))
         return QK_ERR_UNAUTHENTICATED;
-    rc = crypto_pwhash_str_verify(hash, (const char *)password.data, password.len);
+    rc = crypto_pwhash(computed, sizeof computed, (const char *)password.data, password.len,
+                       text.salt, text.passes, (size_t)text.memory_kib * 1024,
+                       crypto_pwhash_ALG_ARGON2ID13);
     secret_stack_burn();
+    if (rc != 0)
+        return QK_ERR_NOMEM;
+    rc = sodium_memcmp(computed, text.hash, sizeof computed);
+    sodium_memzero(computed, sizeof computed);
     return rc == 0 ? QK_OK : QK_ERR_UNAUTHENTICATED;
 }

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -289,6 +290,24 @@ Test(crypto, password_is_verified_and_wrong_ones_are_not)
     cr_assert_eq(password_verify(bytes_str("correct horse"), hash), QK_OK);
     cr_assert_eq(password_verify(bytes_str("correct horsf"), hash), QK_ERR_UNAUTHENTICATED);
     cr_assert_eq(password_verify(bytes_str("correct horse"), damaged), QK_ERR_UNAUTHENTICATED);
+}
+
+Test(crypto, password_that_memory_does_not_suffice_to_check_is_not_called_wrong)
+{
+    char hash[PASSWORD_HASH_BYTES];
+    struct rlimit limit;
+
+#ifdef __SANITIZE_ADDRESS__
+    cr_skip_test("AddressSanitizer ends the process where memory is refused");
+#endif
+    cr_assert_eq(password_hash(bytes_str("correct horse"), hash), QK_OK);
+    cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = 1; /* nothing further can be mapped: Argon2id wants 64 MiB */
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert_eq(password_verify(bytes_str("correct horse"), hash), QK_ERR_NOMEM);
+    limit.rlim_cur = limit.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert_eq(password_verify(bytes_str("correct horse"), hash), QK_OK);
 }
 
 /* 24-byte draws: if the pool ever gave the same bytes twice, a set of 100,000 would show it. */
