@@ -43,6 +43,7 @@ class Epoch:
         self.operations = collections.defaultdict(list)  # register: what happened to it
         self.current = {}  # register: (value, rev) as last seen by anyone
         self.value_of = {}  # (register, rev): value
+        self.not_done = {}  # value: how its write was refused
         self.odd = []  # what no correct node answers
         self.sets = {}
         self.feeds = {self.registers: FeedHistory()}
@@ -89,7 +90,8 @@ class Epoch:
             counts[f"registers {verdict}"] += 1
             if verdict == linear.BROKEN:
                 faults.append(f"register {self.registers}/{name} is not linearizable:\n"
-                              + linear.explain(operations, stuck))
+                              + linear.explain(operations, stuck)
+                              + f"\nits write: {self.not_done.get(operations[stuck].old, 'no refusal')}")
         for database, members in self.sets.items():
             faults += [f"set {database}: {fault}" for fault in members.check()]
         for database, feed in self.feeds.items():
@@ -212,7 +214,9 @@ class Client(threading.Thread):
         elif status == 409 or (delete and status == 404 and answer.get("reason") in ("missing", "deleted")):
             operations.append(linear.refused(old, called, returned, who))
             self.count(kind, "conflict")
-        elif not self.refused_outright(kind, status, answer):
+        elif self.refused_outright(kind, status, answer):
+            epoch.not_done[new] = f"{status} {answer} at {returned:.4f} {who}"
+        else:
             operations.append(linear.unknown(old, new, called, who))
 
     # --- sets ---
@@ -285,6 +289,9 @@ class Client(threading.Thread):
         if status != 200:
             self.refused_outright("list", status, answer)
             return None
+        if "error" in answer:  # in place of the last rows, after the status was sent
+            self.count("list", "cut short")
+            return None
         names = [row["id"] for row in answer["rows"]]
         if names != sorted(set(names)):
             epoch.odd.append(f"{database}: rows of _all_docs out of order or twice at {called:.4f}")
@@ -303,6 +310,9 @@ class Client(threading.Thread):
             node, "GET", f"/{database}/_changes?since={since}{limit}", timeout=20)
         if status != 200:
             self.refused_outright("changes", status, answer)
+            return None
+        if "error" in answer:
+            self.count("changes", "cut short")
             return None
         whole = not limit or len(answer["results"]) < int(limit.split("=")[1])
         epoch.feeds[database].answered(self.name, since, answer, called, returned, whole)

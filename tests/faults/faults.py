@@ -239,12 +239,12 @@ class DiskFull(Fault):
     def begin(self):
         self.victims = self.some(len(self.nodes))
         for node in self.victims:
-            node.disk_size(node.disk_used() + self.rng.choice((0, 64 << 10, 1 << 20)))
+            node.disk_room(self.rng.choice((0, 64 << 10, 1 << 20)))
         return self.names()
 
     def end(self):
         for node in self.victims:
-            node.disk_size(256 << 20)
+            node.disk_free()
             if not node.alive():
                 node.start(wait=False)
 

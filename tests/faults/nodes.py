@@ -48,8 +48,15 @@ class Node(loopback.Node):
         stat = os.statvfs(self.data)
         return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
 
-    def disk_size(self, size):
-        do("mount", "-o", f"remount,size={size}", str(self.data))
+    def disk_room(self, room):
+        """Leaves so many bytes free; what is written meanwhile makes it less, never impossible."""
+        for more in (0, 1 << 20, 4 << 20, 16 << 20):
+            size = self.disk_used() + room + more
+            if do("mount", "-o", f"remount,size={size}", str(self.data), check=False).returncode == 0:
+                return
+
+    def disk_free(self):
+        do("mount", "-o", f"remount,size={DISK_MIB}m", str(self.data))
 
     def log_bytes(self):
         folder = self.data / "raft"
