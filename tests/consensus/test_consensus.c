@@ -160,6 +160,78 @@ Test(consensus, a_node_that_was_away_too_long_gets_a_snapshot, .timeout = 60)
     trio_fini(&trio);
 }
 
+/* What a start finds whose store was lost. */
+static void lose_store(struct trio *trio, uint64_t id)
+{
+    struct trio_node *node = &trio->nodes[id];
+
+    trio_close(trio, id);
+    node->applied = node->synced = node->hash = node->commands_n = 0;
+    node->staged = false;
+    trio_open(trio, id, false);
+}
+
+Test(consensus, a_lost_store_comes_back_from_a_log_that_is_whole, .timeout = 60)
+{
+    struct trio trio;
+    char text[2048];
+    uint64_t index;
+
+    trio_init(&trio);
+    trio.log_keep_bytes = 16 * KIB; /* snapshots are taken; the one segment stays */
+    trio.sync_all = true;
+    trio_make_three(&trio);
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = 0;
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(trio_write(&trio, trio_leader(&trio), text), QK_OK);
+    trio_equal(&trio);
+    lose_store(&trio, 2);
+    cr_assert_not(consensus_wants_store(trio.nodes[2].c, &index));
+    trio_equal(&trio);
+    cr_assert_eq(trio_read(&trio, 2), QK_OK);
+    trio_fini(&trio);
+}
+
+Test(consensus, a_lost_store_behind_a_trimmed_log_waits_for_a_peers, .timeout = 60)
+{
+    struct trio trio;
+    struct trio_node *node = &trio.nodes[3];
+    char text[2048];
+    uint64_t index = 0;
+
+    trio_init(&trio);
+    trio.log_keep_bytes = 16 * KIB;
+    trio.sync_all = true;
+    trio_make_three(&trio);
+    trio_close(&trio, 3);
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = 0;
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(trio_write(&trio, trio_leader(&trio), text), QK_OK);
+    trio_open(&trio, 3, false);
+    trio_equal(&trio);
+    cr_assert_gt(node->installs_n, 0);
+    lose_store(&trio, 3); /* the log begins after the snapshot that was installed */
+    cr_assert(consensus_wants_store(node->c, &index));
+    cr_assert_gt(index, 50);
+    cr_assert_eq(trio_write(&trio, trio_leader(&trio), "meanwhile"), QK_OK);
+    cr_assert_neq(trio_read(&trio, 3), QK_OK);
+    cr_assert_eq(consensus_applied(node->c), 0);
+    cr_assert_eq(node->commands_n, 0);
+    consensus_restored(node->c, index - 1); /* still short: nothing changes */
+    cr_assert(consensus_wants_store(node->c, &index));
+    node->applied = node->synced = trio.nodes[1].applied;
+    node->hash = trio.nodes[1].hash;
+    node->commands_n = trio.nodes[1].commands_n;
+    consensus_restored(node->c, node->applied);
+    cr_assert_not(consensus_wants_store(node->c, &index));
+    cr_assert_eq(trio_read(&trio, 3), QK_OK);
+    cr_assert_eq(trio_write(&trio, trio_leader(&trio), "afterwards"), QK_OK);
+    trio_equal(&trio);
+    trio_fini(&trio);
+}
+
 static unsigned answered_n;
 
 static void count_cb(void *arg, enum qk_err err, uint64_t index, struct bytes result)

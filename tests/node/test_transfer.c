@@ -24,8 +24,9 @@ struct end {
     struct parcel *head, *tail; /* on the way to the other */
     size_t queued, queued_most;
     bool up, freed;
-    bool sent_called, installed_called;
-    enum qk_err sent_err, installed_err;
+    bool sent_called, installed_called, restored_called;
+    bool gives_nothing;
+    enum qk_err sent_err, installed_err, restored_err;
     uint64_t sent_peer;
     unsigned delivered;
     unsigned lose_every;   /* 0: none */
@@ -94,6 +95,22 @@ static void end_installed(void *arg, enum qk_err err)
     end->installed_err = err;
 }
 
+static bool end_gives(void *arg, uint64_t index)
+{
+    struct end *end = arg;
+
+    return !end->gives_nothing && store_applied(end->f.store) >= index;
+}
+
+static void end_restored(void *arg, enum qk_err err)
+{
+    struct end *end = arg;
+
+    cr_assert_not(end->restored_called);
+    end->restored_called = true;
+    end->restored_err = err;
+}
+
 /* Hands one message to the other end. */
 static void deliver(struct end *end)
 {
@@ -144,6 +161,8 @@ static void create(struct pair *pair, struct end *end)
                                      .send = end_send,
                                      .sent = end_sent,
                                      .installed = end_installed,
+                                     .gives = end_gives,
+                                     .restored = end_restored,
                                      .silence_ms = 6000,
                                      .away_ms = 6000};
 
@@ -481,5 +500,72 @@ Test(transfer, nothing_staged_is_nothing_installed)
     pair_init(&pair);
     transfer_install(pair.b.transfer, bytes_str("token"));
     cr_assert_eq(pair.b.installed_err, QK_ERR_NOT_FOUND);
+    pair_fini(&pair);
+}
+
+static void ask(struct pair *pair, uint64_t index)
+{
+    uint8_t id[NODE_ID_BYTES];
+
+    node_id_of(&pair->a, id);
+    transfer_ask(pair->b.transfer, id, index);
+}
+
+Test(transfer, a_store_that_was_asked_for_comes_and_is_swapped_in, .timeout = 100)
+{
+    struct pair pair;
+    struct buf x, y;
+
+    pair_init(&pair);
+    fill(&pair, 200, 20000);
+    pair.a.lose_every = 9;
+    ask(&pair, store_applied(pair.a.f.store));
+    cr_assert(transfer_is_asking(pair.b.transfer));
+    run_until(&pair, &pair.b.restored_called);
+    cr_assert_eq(pair.b.restored_err, QK_OK);
+    cr_assert_not(pair.a.sent_called);
+    cr_assert_not(pair.b.installed_called);
+    cr_assert_eq(store_applied(pair.b.f.store), store_applied(pair.a.f.store));
+    x = test_dump(&pair.a.f);
+    y = test_dump(&pair.b.f);
+    cr_assert(bytes_equal(buf_bytes(&x), buf_bytes(&y)));
+    buf_fini(&x);
+    buf_fini(&y);
+    pair_fini(&pair);
+}
+
+Test(transfer, who_holds_less_than_asked_refuses_at_once, .timeout = 60)
+{
+    struct pair pair;
+
+    pair_init(&pair);
+    fill(&pair, 3, 100);
+    ask(&pair, store_applied(pair.a.f.store) + 1);
+    while (transfer_is_asking(pair.b.transfer))
+        turn(&pair);
+    cr_assert_eq(store_applied(pair.b.f.store), 0);
+    pair.a.gives_nothing = true;
+    ask(&pair, 1);
+    while (transfer_is_asking(pair.b.transfer))
+        turn(&pair);
+    cr_assert_not(pair.b.restored_called);
+    pair_fini(&pair);
+}
+
+Test(transfer, the_answer_to_a_question_taken_back_is_not_taken, .timeout = 60)
+{
+    struct pair pair;
+    struct parcel *first;
+
+    pair_init(&pair);
+    fill(&pair, 50, 20000);
+    ask(&pair, 1);
+    first = pair.b.head; /* on its way while the next one is asked */
+    cr_assert_not_null(first);
+    ask(&pair, 1);
+    run_until(&pair, &pair.b.restored_called); /* the second's; asserted once only */
+    cr_assert_eq(pair.b.restored_err, QK_OK);
+    for (unsigned i = 0; i < 200; i++)
+        turn(&pair);
     pair_fini(&pair);
 }
