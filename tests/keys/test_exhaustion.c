@@ -1,0 +1,138 @@
+/* The locked arena may be full at any moment: whatever then fails says QK_ERR_NOMEM, gives back all
+ * that it took, and works once there is room. The room is raised slot by slot until it is enough,
+ * so every place that takes a secret fails once. */
+#include <criterion/criterion.h>
+
+#include <string.h>
+
+#include "keys/keyring.h"
+
+#define FILLERS_MAX 4096
+#define ROOM_MAX 64
+
+static struct secret *fillers[FILLERS_MAX];
+static size_t fillers_n;
+
+static void arena_up(void)
+{
+    cr_assert_eq(secret_arena_init(SECRET_ARENA_UNLOCKED, 64 * KIB), QK_OK);
+}
+
+static void arena_down(void)
+{
+    cr_assert_eq(secret_stats().secrets_n, 0);
+    secret_arena_fini();
+}
+
+TestSuite(exhaustion, .init = arena_up, .fini = arena_down);
+
+/* Runs `work` with room for 0, 1, 2, ... more secrets until it is QK_OK; how much was needed. */
+static size_t with_little_room(enum qk_err (*work)(void))
+{
+    enum qk_err err = QK_ERR_NOMEM;
+    size_t room = 0;
+
+    while (fillers_n < FILLERS_MAX && secret_new_zero(KEY_BYTES, &fillers[fillers_n]) == QK_OK)
+        fillers_n++;
+    for (; err != QK_OK && room < ROOM_MAX; room++) {
+        size_t before = secret_stats().secrets_n;
+
+        err = work();
+        cr_assert(err == QK_OK || err == QK_ERR_NOMEM, "with room for %zu: %s", room,
+                  qk_err_text(err));
+        cr_assert_eq(secret_stats().secrets_n, before, "with room for %zu", room);
+        secret_free(fillers[--fillers_n]);
+    }
+    cr_assert_eq(err, QK_OK);
+    while (fillers_n > 0)
+        secret_free(fillers[--fillers_n]);
+    return room;
+}
+
+static const uint8_t id[16] = {1};
+static struct secret *mk, *key;
+
+static enum qk_err make_and_load(void)
+{
+    struct keyring_records records = {.n = 0};
+    struct keyring *keyring = NULL, *again = NULL;
+    struct bytes names[KEYRING_CREATE_RECORDS_MAX], values[KEYRING_CREATE_RECORDS_MAX];
+    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+
+    if (err != QK_OK)
+        return err;
+    for (size_t i = 0; i < records.n; i++) {
+        names[i] = bytes_of(records.items[i].name, records.items[i].name_len);
+        values[i] = buf_bytes(&records.items[i].value);
+    }
+    keyring_close(keyring);
+    err = keyring_load(id, mk, 1, names, values, records.n, &again);
+    if (err == QK_OK)
+        keyring_close(again);
+    keyring_records_fini(&records);
+    return err;
+}
+
+static enum qk_err seal_and_open(void)
+{
+    struct envelope_aad aad = {.record_version = 1, .record_kind = ENVELOPE_DOCUMENT};
+    struct buf sealed = BUF_INIT(4 * KIB), plain = BUF_SECRET_INIT(4 * KIB);
+    struct secret *inside = NULL;
+    enum qk_err err = envelope_seal(key, id, 1, &aad, bytes_str("text"), &sealed);
+
+    if (err == QK_OK)
+        err = envelope_open(key, &aad, buf_bytes(&sealed), &plain);
+    if (err == QK_OK)
+        cr_assert(bytes_equal(buf_bytes(&plain), bytes_str("text")));
+    if (err == QK_OK)
+        err = envelope_open_secret(key, &aad, buf_bytes(&sealed), &inside);
+    secret_free(inside);
+    buf_fini(&sealed);
+    buf_fini(&plain);
+    return err;
+}
+
+static enum qk_err derive(void)
+{
+    struct secret *three[3] = {NULL}, *mac = NULL, *shared = NULL;
+    const struct bytes part = bytes_str("part");
+    uint8_t pk[X25519_BYTES];
+    enum qk_err err = hmac512_compute(key, &part, 1, &mac);
+
+    if (err == QK_OK)
+        err = noise_hkdf(key, part, 3, three);
+    for (size_t i = 0; i < 3 && err == QK_OK; i++)
+        secret_free(three[i]);
+    if (err == QK_OK)
+        err = x25519_public(key, pk);
+    if (err == QK_OK)
+        err = x25519_shared(key, pk, &shared);
+    secret_free(mac);
+    secret_free(shared);
+    return err;
+}
+
+static void run(enum qk_err (*work)(void))
+{
+    cr_assert_eq(secret_new_random(KEY_BYTES, &mk), QK_OK);
+    cr_assert_eq(secret_new_random(KEY_BYTES, &key), QK_OK);
+    cr_assert_gt(with_little_room(work), 1);
+    cr_assert_eq(work(), QK_OK);
+    secret_free(mk);
+    secret_free(key);
+}
+
+Test(exhaustion, a_keyring_is_made_and_loaded_whole_or_not_at_all)
+{
+    run(make_and_load);
+}
+
+Test(exhaustion, an_envelope_opens_or_leaves_nothing)
+{
+    run(seal_and_open);
+}
+
+Test(exhaustion, derivations_give_all_outputs_or_none)
+{
+    run(derive);
+}
