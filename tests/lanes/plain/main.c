@@ -92,16 +92,24 @@ static int run_apart(const struct plain_test *test)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/* main NAME...: only tests whose SUITE/NAME contains one of the names. */
+/* main [NAME|-NAME]...: only tests whose SUITE/NAME contains one of the names, and none of those
+ * after a dash. */
 static bool wanted(const struct plain_test *test, int argc, char **argv)
 {
     char full[512];
+    bool named = false, any = false;
 
     (void)snprintf(full, sizeof full, "%s/%s", test->suite, test->name);
-    for (int i = 1; i < argc; i++)
-        if (strstr(full, argv[i]) != NULL)
-            return true;
-    return argc < 2;
+    for (int i = 1; i < argc; i++) {
+        bool leave_out = argv[i][0] == '-';
+        bool matches = strstr(full, argv[i] + (leave_out ? 1 : 0)) != NULL;
+
+        if (leave_out && matches)
+            return false;
+        named = named || !leave_out;
+        any = any || (!leave_out && matches);
+    }
+    return any || !named;
 }
 
 int main(int argc, char **argv)
