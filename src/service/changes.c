@@ -119,6 +119,11 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
+    /* Made since the feed began: the next request's, or a slow reader's feed would never end. */
+    if (row.record.seq > changes->stats.seq) {
+        *ret_last = !changes->descending;
+        return QK_OK;
+    }
     id = record_key_name(row.key);
     err = stored_decode(changes->service, changes->database, id, row.record.version,
                         row.record.value, &record);

@@ -285,6 +285,32 @@ Test(lists, reader_that_left_ends_the_work)
     call_free(made);
 }
 
+Test(lists, feed_ends_where_it_stood_when_it_began)
+{
+    struct call *made;
+    char target[128], rev[64];
+    json_t *json;
+
+    many(5000);
+    made = call_begin(&documents, METHOD_GET, "/db/_changes", BYTES_NONE);
+    call_start(made);
+    while (made->drains_n == 0)
+        (void)uv_run(&documents.loop, UV_RUN_ONCE);
+    put_doc(&documents, "/db/later", "{}", rev);
+    call_run(made);
+    json = call_json(made);
+    cr_assert_eq(json_array_size(json_object_get(json, "results")), 5000);
+    snprintf(target, sizeof(target), "/db/_changes?since=%s",
+             json_string_value(json_object_get(json, "last_seq")));
+    json_decref(json);
+    call_free(made);
+    made = call(&documents, METHOD_GET, target, NULL);
+    json = call_json(made);
+    cr_assert_eq(json_array_size(json_object_get(json, "results")), 1);
+    json_decref(json);
+    call_free(made);
+}
+
 Test(lists, sealing_ends_a_list_with_the_reason)
 {
     struct call *made;
