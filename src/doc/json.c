@@ -17,15 +17,17 @@
 #define JSON_BLOCK_HEAD 16
 _Static_assert(sizeof(size_t) <= JSON_BLOCK_HEAD, "the size fits in front of a block");
 
+/* Jansson calls a text wrong when it had no memory for it: what is true is known here. */
+static _Thread_local bool json_block_refused;
+
 static void *json_block_new(size_t len)
 {
-    uint8_t *block;
+    uint8_t *block = len > SIZE_MAX - JSON_BLOCK_HEAD ? NULL : malloc(len + JSON_BLOCK_HEAD);
 
-    if (len > SIZE_MAX - JSON_BLOCK_HEAD)
+    if (block == NULL) {
+        json_block_refused = true;
         return NULL;
-    block = malloc(len + JSON_BLOCK_HEAD);
-    if (block == NULL)
-        return NULL;
+    }
     memcpy(block, &len, sizeof(len));
     return block + JSON_BLOCK_HEAD;
 }
@@ -196,7 +198,7 @@ static enum qk_err parse_problem(const json_error_t *error, struct doc_problem *
 {
     enum json_error_code code = json_error_code(error);
 
-    if (code == json_error_out_of_memory)
+    if (code == json_error_out_of_memory || json_block_refused)
         return QK_ERR_NOMEM;
     if (code == json_error_numeric_overflow)
         return doc_problem_set(problem, 400, "bad_request",
@@ -227,6 +229,7 @@ enum qk_err json_parse(struct bytes text, unsigned depth_max, struct doc_problem
     err = json_scan(text, depth_max, ret_problem);
     if (err != QK_OK)
         return err;
+    json_block_refused = false;
     value = json_loadb(text.len == 0 ? "" : (const char *)text.data, text.len,
                        JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (value == NULL)

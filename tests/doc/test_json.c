@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static struct doc_problem problem;
 
@@ -202,4 +203,32 @@ Test(json, a_long_reason_is_cut_between_characters)
     cr_assert(utf8_is_valid(bytes_str(problem.reason)));
     cr_assert_eq(doc_problem_set(&problem, 400, "x", "%s", text), QK_ERR_INVALID);
     cr_assert(utf8_is_valid(bytes_str(problem.reason)));
+}
+
+Test(json, a_lack_of_memory_is_not_called_bad_json)
+{
+    size_t len = 4 * MIB;
+    char *text = malloc(len + 1);
+    struct rlimit limit;
+    json_t *value;
+    enum qk_err err;
+
+#ifdef __SANITIZE_ADDRESS__
+    free(text);
+    cr_skip_test("AddressSanitizer ends the process where memory is refused");
+#endif
+    cr_assert_not_null(text);
+    memset(text, 'x', len);
+    memcpy(text, "[\"", 2);
+    memcpy(text + len - 2, "\"]", 3);
+    cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = 1; /* nothing further can be mapped: a copy of 4 MiB fits nowhere */
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    err = parse(text, &value);
+    limit.rlim_cur = limit.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert_eq(err, QK_ERR_NOMEM);
+    cr_assert_eq(parse(text, &value), QK_OK);
+    json_decref(value);
+    free(text);
 }
