@@ -129,14 +129,12 @@ enum cli_exit cli_seal(struct cli *cli)
 {
     json_t *reply = NULL;
     enum cli_exit code =
-        post(cli, "/_quorumkeep/seal",
-             json_pack("{s:s}", "scope", cli->options.all ? "all" : "node"), &reply);
+        post(cli, "/_quorumkeep/seal", json_pack("{s:s}", "scope", "node"), &reply);
 
     if (code == CLI_OK && cli->options.json)
         print_json(reply, 2);
     else if (code == CLI_OK)
-        printf("sealed: %s holds no key now, until 'quorumkeep unseal' or a restart\n",
-               cli->options.all ? "no node that could be reached" : "this node");
+        printf("sealed: this node holds no key now, until 'quorumkeep unseal' or a restart\n");
     json_decref(reply);
     return code;
 }

@@ -5,7 +5,7 @@
 
 #define AT(field) offsetof(struct options, field)
 
-const struct option_spec option_specs[OPTION_SPECS_N] = {
+const struct option_spec option_specs[] = {
     {"--addr", "ADDR", AT(addr), true, "the node: HOST:PORT or unix:PATH (QUORUMKEEP_ADDR)"},
     {"--data", "DIR", AT(data), true, "its data directory: DIR/control.sock (QUORUMKEEP_DATA)"},
     {"--user", "NAME", AT(user), true, "user (QUORUMKEEP_USER)"},
@@ -26,10 +26,11 @@ const struct option_spec option_specs[OPTION_SPECS_N] = {
     {"--limit", "N", AT(limit), false, "at most N"},
     {"--start", "ID", AT(start), false, "from this id on"},
     {"--end", "ID", AT(end), false, "up to this id"},
-    {"--all", NULL, AT(all), false, "every node that can be reached"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };
+_Static_assert(sizeof option_specs / sizeof option_specs[0] == OPTION_SPECS_N,
+               "every row of the table is one");
 
 bool option_listed(const char *list, const struct option_spec *spec)
 {

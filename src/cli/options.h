@@ -14,7 +14,7 @@ struct options {
     bool json, help, insecure_http;
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end;
-    bool all, yes, include_docs;
+    bool yes, include_docs;
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
     unsigned args_n;
@@ -28,7 +28,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 20
+#define OPTION_SPECS_N 19
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */
