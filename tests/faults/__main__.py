@@ -5,8 +5,6 @@
 import argparse
 import collections
 import json
-import os
-import pathlib
 import random
 import shutil
 import signal
@@ -168,8 +166,9 @@ class Campaign:
                 if not excuse:
                     raise AssertionError(f"{node.name} ended with {status}:\n{node.tail()}")
                 kinds = "+".join(type(fault).__name__ for fault in running)
-                last = node.tail(1)
-                self.died[f"{kinds}: status {status}: {last[last.find('error'):][:120]}"] += 1
+                # A limit of the file size may hold for the file of the log, too: then it says nothing.
+                said = [line[25:145] for line in node.tail().splitlines() if " error " in line]
+                self.died[f"{kinds}: status {status}: {(said or ['no word'])[-1]}"] += 1
                 if status < 0:
                     raise AssertionError(f"{node.name} crashed with {status} under {kinds}:\n{node.tail()}")
 
@@ -266,7 +265,7 @@ class Campaign:
         world = self.world
         say("operations: " + ", ".join(f"{kind} {n}" for kind, n in sorted(world.counts.items())))
         total = sum(n for kind, n in world.counts.items() if kind.endswith((" ok", " conflict")))
-        say(f"faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(self.faults.items())))
+        say("faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(self.faults.items())))
         for text, n in sorted(self.died.items()):
             say(f"  ended: {n} x {text}")
         for text, n in world.surprises.most_common(20):
