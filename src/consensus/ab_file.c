@@ -31,6 +31,38 @@ static uint64_t half_check(const uint8_t half[static AB_HALF_BYTES], struct byte
     return get_u64(half + 8);
 }
 
+/* What lies past the end of the file reads as zeros. */
+static enum qk_err half_read(int fd, uint8_t ret_half[static AB_HALF_BYTES], off_t from)
+{
+    size_t at = 0;
+
+    memset(ret_half, 0, AB_HALF_BYTES);
+    while (at < AB_HALF_BYTES) {
+        ssize_t n = pread(fd, ret_half + at, AB_HALF_BYTES - at, from + (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return QK_ERR_IO;
+        if (n == 0)
+            break;
+        at += (size_t)n;
+    }
+    return QK_OK;
+}
+
+static enum qk_err half_write(int fd, const uint8_t *half, size_t len, off_t from)
+{
+    for (size_t at = 0; at < len;) {
+        ssize_t n = pwrite(fd, half + at, len - at, from + (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return QK_ERR_IO;
+        at += (size_t)n;
+    }
+    return fdatasync(fd) == 0 ? QK_OK : QK_ERR_IO;
+}
+
 static enum qk_err read_halves(struct ab_file *file, bool small, struct buf *content,
                                int *ret_bad_half)
 {
@@ -39,10 +71,8 @@ static enum qk_err read_halves(struct ab_file *file, bool small, struct buf *con
     uint64_t sequence[2];
 
     for (int i = 0; i < 2; i++) {
-        ssize_t n = pread(file->fd, halves[i], AB_HALF_BYTES, (off_t)i * AB_HALF_BYTES);
-        if (n < 0)
+        if (half_read(file->fd, halves[i], (off_t)i * AB_HALF_BYTES) != QK_OK)
             return QK_ERR_IO;
-        memset(halves[i] + n, 0, AB_HALF_BYTES - (size_t)n);
         sequence[i] = half_check(halves[i], &found[i]);
         if (sequence[i] == 0 && small && !all_zero(halves[i], AB_HALF_BYTES)) {
             *ret_bad_half = i;
@@ -114,9 +144,7 @@ enum qk_err ab_file_write(struct ab_file *file, struct bytes content)
     memcpy(half + AB_HEAD_BYTES, content.data, content.len);
     put_u32(half + 4, (uint32_t)crc32(0, half + 8, (uInt)(len - 8)));
     at = (off_t)(file->sequence % 2) * AB_HALF_BYTES;
-    if (pwrite(file->fd, half, len, at) != (ssize_t)len || fdatasync(file->fd) != 0)
-        return QK_ERR_IO;
-    return QK_OK;
+    return half_write(file->fd, half, len, at);
 }
 
 void ab_file_close(struct ab_file *file)
