@@ -140,7 +140,7 @@ static void count(struct seal_step_ctx *ctx, struct seal_peer *peer)
 }
 
 /* One WANT answered counts as one release, whether by key, by share or by both. A share that
- * follows later, when it is open, belongs to the WANT that was counted. */
+ * follows later, when it is open, belongs to its WANT: counted then unless the key was already. */
 static void grant(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want)
 {
     bool key = (want->what & PEER_WANT_RELEASE) != 0;
@@ -186,13 +186,18 @@ void answer_waiting(struct seal_step_ctx *ctx)
     for (unsigned i = 0; i < NODES_MAX; i++) {
         struct seal_peer *peer = &ctx->m->peers[i];
         struct release_decision decision;
+        bool counted;
 
         if (!peer->used || !peer->wants_share)
             continue;
         peer->wants_share = false;
         decision = seal_release_check(ctx->m, ctx->now_ms, peer->node_id, &peer->want);
-        if (decision.rule == RELEASE_ALLOWED || decision.rule == RELEASE_RATE)
+        counted = (peer->want.what & PEER_WANT_RELEASE) != 0;
+        if (decision.rule == RELEASE_ALLOWED || (decision.rule == RELEASE_RATE && counted)) {
             send_share(ctx, peer);
+            if (!counted)
+                count(ctx, peer);
+        }
     }
 }
 

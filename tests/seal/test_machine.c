@@ -368,6 +368,33 @@ Test(machine, a_share_asked_for_too_early_follows_when_it_is_open)
     free(b);
 }
 
+static unsigned audited(const struct bench *b, enum seal_audit audit)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < b->out.n; i++)
+        n += b->out.list[i].kind == SEAL_DO_AUDIT && b->out.list[i].audit == audit;
+    return n;
+}
+
+Test(machine, a_share_that_follows_later_is_audited_unless_its_key_was)
+{
+    for (unsigned both = 0; both < 2; both++) {
+        struct bench *b = bench_in(SEAL_SEALED);
+        struct peer_message message = want(b);
+
+        message.as.want.what = PEER_WANT_SHARE | (both ? PEER_WANT_RELEASE : 0);
+        from_peer(b, SEAL_EV_WANT, &message);
+        cr_assert_eq(audited(b, SEAL_AUDIT_RELEASE), both);
+        message = release(b);
+        from_peer(b, SEAL_EV_RELEASE, &message);
+        opened(b, true);
+        cr_assert_eq(sent(b, PEER_SHARE), 1);
+        cr_assert_eq(audited(b, SEAL_AUDIT_RELEASE), 1 - both);
+        free(b);
+    }
+}
+
 Test(machine, a_share_that_waits_is_not_given_once_its_asker_is_no_member)
 {
     struct bench *b = bench_in(SEAL_SEALED);
