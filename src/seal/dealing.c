@@ -13,6 +13,7 @@ static const char *const state_texts[DEALING_STATES_N] = {
     [DEALING_FINAL] = "finishing the deal",
     [DEALING_PROMOTE] = "waiting for the new member to catch up",
     [DEALING_MARK] = "recording the new member",
+    [DEALING_REMOVE] = "removing a standby that never became a member",
 };
 
 const char *dealing_state_text(enum dealing_state state)
@@ -190,8 +191,12 @@ static bool acks_complete(const struct ctx *ctx)
 {
     const struct dealing *d = ctx->d;
     bool waive = ctx->now_ms - d->began_ms >= DEALING_WAIVE_MS && !d->facts.deal_new_mk;
+    unsigned acks_n = 0;
 
-    if (d->acks_n < d->facts.threshold)
+    /* Whoever is not in the deal, or no member any more, can't have opened a share of it. */
+    for (unsigned i = 0; i < d->facts.members_n; i++)
+        acks_n += d->facts.members[i].in_deal && has_acked(d, &d->facts.members[i]);
+    if (acks_n < d->facts.threshold)
         return false;
     for (unsigned i = 0; i < d->facts.members_n; i++) {
         const struct dealing_member *member = &d->facts.members[i];
@@ -204,6 +209,32 @@ static bool acks_complete(const struct ctx *ctx)
     return true;
 }
 
+/* A deal whose participants are gone before enough of them have checked it, for instance the only
+ * joiner of the first one, must not keep others out: it is dealt anew with whoever joins next.
+ * Nothing was erased for it, since that waits for FINAL. A deal with a new MK is awaited. */
+static bool redeal(struct ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    for (unsigned i = 0; i < d->facts.members_n && !d->facts.deal_new_mk; i++) {
+        const struct dealing_member *member = &d->facts.members[i];
+        struct dealing_effect *effect;
+
+        if (member->role != DEALING_JOINING || member->in_deal)
+            continue;
+        if (!member->in_raft && !d->facts.changing)
+            effect = start(ctx, DEALING_ADD, DEALING_DO_ADD);
+        else if (member->in_raft && member->online)
+            effect = start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+        else
+            continue;
+        memcpy(effect->node_id, member->node_id, NODE_ID_BYTES);
+        effect->raft_id = member->raft_id;
+        return true;
+    }
+    return false;
+}
+
 static void acks_begin(struct ctx *ctx)
 {
     struct dealing *d = ctx->d;
@@ -211,6 +242,7 @@ static void acks_begin(struct ctx *ctx)
     if (memcmp(d->deal_id, d->facts.deal_id, DEAL_ID_BYTES) != 0) {
         memcpy(d->deal_id, d->facts.deal_id, DEAL_ID_BYTES);
         d->acks_n = 0;
+        d->acks_late = false;
     }
     d->state = DEALING_ACKS;
     d->began_ms = ctx->now_ms;
@@ -228,9 +260,14 @@ static void acks_go_on(struct ctx *ctx)
         d->wait_ms = DEALING_RETRY_MS_MIN;
         return;
     }
-    if (acks_complete(ctx))
+    if (acks_complete(ctx)) {
         start(ctx, DEALING_FINAL, DEALING_DO_FINAL);
-    else if (ctx->now_ms >= d->next_ms)
+        return;
+    }
+    d->acks_late = d->acks_late || ctx->now_ms - d->began_ms >= DEALING_WAIVE_MS;
+    if (d->acks_late && ctx->now_ms >= d->next_ms && redeal(ctx))
+        return;
+    if (ctx->now_ms >= d->next_ms)
         acks_ask(ctx);
 }
 
@@ -282,6 +319,10 @@ static bool look_for_work(struct ctx *ctx)
             return true;
     if (facts->wanted) {
         start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+        return true;
+    }
+    if (facts->stray != 0 && !facts->changing) {
+        start(ctx, DEALING_REMOVE, DEALING_DO_REMOVE)->raft_id = facts->stray;
         return true;
     }
     return false;

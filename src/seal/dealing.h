@@ -6,6 +6,7 @@
  *   a joining member not in Raft    -> add it as a standby
  *   a joining member without a deal -> DEAL_BEGIN, collect generations, build, DEAL
  *   a joining member in the deal    -> promote, then mark it as a member
+ *   a standby that no record names  -> remove it from Raft
  *
  * One step at a time, each asked again until its record shows it done; whatever fails starts over
  * from the records. Removal, refresh and rotation are further reasons to deal (`wanted`). */
@@ -53,6 +54,7 @@ struct dealing_facts {
     bool deal_new_mk; /* FINAL waits for all */
     bool final;       /* deal_final names it */
     bool wanted;      /* a deal is wanted for another reason than a join */
+    uint64_t stray;   /* Raft id of a standby that no member record names; 0: none */
     unsigned threshold;
     unsigned voters_n;
     unsigned members_n;
@@ -69,6 +71,7 @@ enum dealing_state {
     DEALING_FINAL,   /* DEAL_FINAL is out */
     DEALING_PROMOTE, /* consensus_promote is out */
     DEALING_MARK,    /* the member record is out */
+    DEALING_REMOVE,  /* consensus_remove of a stray standby is out */
     DEALING_STATES_N
 };
 
@@ -77,7 +80,7 @@ enum dealing_event_kind {
     DEALING_EV_TICK,
     DEALING_EV_PART, /* node, attempt: its D and P are kept by the hub */
     DEALING_EV_ACK,  /* node, deal_id */
-    DEALING_EV_DONE, /* ticket, err: outcome of ADD, BEGIN, PROPOSE, FINAL, PROMOTE or MARK */
+    DEALING_EV_DONE, /* ticket, err: outcome of ADD, BEGIN, PROPOSE, FINAL, PROMOTE, MARK, REMOVE */
     DEALING_EVENTS_N
 };
 
@@ -101,6 +104,7 @@ enum dealing_effect_kind {
     DEALING_DO_FINAL,   /* propose DEAL_FINAL for the deal */
     DEALING_DO_PROMOTE, /* node, raft_id */
     DEALING_DO_MARK,    /* node: its record says member */
+    DEALING_DO_REMOVE,  /* raft_id */
     DEALING_DO_DROP,    /* forget the parts kept */
 };
 
@@ -128,6 +132,7 @@ struct dealing {
     uint8_t deal_id[DEAL_ID_BYTES];          /* of ACKS */
     unsigned acks_n;
     uint8_t acks[NODES_MAX][NODE_ID_BYTES]; /* who has acked `deal_id` */
+    bool acks_late;    /* too few have, for too long: `deal_id` may be dealt anew */
     unsigned first;    /* where the search for work begins: moves on after a failure */
     uint64_t began_ms; /* of COLLECT and ACKS */
     uint64_t next_ms;  /* when to ask again, or to look for work again */

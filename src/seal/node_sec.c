@@ -403,18 +403,66 @@ out:
     return err;
 }
 
-enum qk_err node_sec_destroy(const char *path)
+/* --- destroying --- */
+
+static enum qk_err void_path(const char *path, char ret_path[static NODE_SEC_PATH_BYTES_MAX])
+{
+    int len = snprintf(ret_path, NODE_SEC_PATH_BYTES_MAX, "%s.void", path);
+
+    return len < 0 || (size_t)len >= NODE_SEC_PATH_BYTES_MAX ? QK_ERR_TOO_BIG : QK_OK;
+}
+
+static enum qk_err overwrite(const char *path)
 {
     static const uint8_t zeros[NODE_SEC_FILE_BYTES];
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     enum qk_err err = QK_OK;
 
     if (fd < 0)
-        return errno == ENOENT ? QK_ERR_NOT_FOUND : QK_ERR_IO;
-    if (pwrite(fd, zeros, sizeof zeros, 0) != (ssize_t)sizeof zeros || fsync(fd) != 0)
+        return QK_ERR_IO;
+    for (size_t at = 0; at < sizeof zeros && err == QK_OK;) {
+        ssize_t put = pwrite(fd, zeros + at, sizeof zeros - at, (off_t)at);
+
+        if (put > 0)
+            at += (size_t)put;
+        else if (put == 0 || errno != EINTR)
+            err = QK_ERR_IO;
+    }
+    if (err == QK_OK && fsync(fd) != 0)
         err = QK_ERR_IO;
     (void)close(fd);
-    if (err == QK_OK && unlink(path) != 0)
-        err = QK_ERR_IO;
-    return err == QK_OK ? sync_directory(path) : err;
+    return err;
+}
+
+/* The name goes first, so that no crash leaves half a node.sec, which would look like damage. */
+enum qk_err node_sec_destroy(const char *path)
+{
+    char gone[NODE_SEC_PATH_BYTES_MAX];
+    enum qk_err err = void_path(path, gone);
+
+    if (err != QK_OK)
+        return err;
+    if (rename(path, gone) != 0 && (errno != ENOENT || access(gone, F_OK) != 0))
+        return errno == ENOENT ? QK_ERR_NOT_FOUND : QK_ERR_IO;
+    err = sync_directory(path);
+    return err == QK_OK ? overwrite(gone) : err;
+}
+
+bool node_sec_is_destroyed(const char *path)
+{
+    char gone[NODE_SEC_PATH_BYTES_MAX];
+
+    return void_path(path, gone) == QK_OK && access(gone, F_OK) == 0;
+}
+
+enum qk_err node_sec_forget(const char *path)
+{
+    char gone[NODE_SEC_PATH_BYTES_MAX];
+    enum qk_err err = void_path(path, gone);
+
+    if (err != QK_OK)
+        return err;
+    if (unlink(gone) != 0 && errno != ENOENT)
+        return QK_ERR_IO;
+    return sync_directory(path);
 }

@@ -79,7 +79,12 @@ MUST_USE enum qk_err node_sec_erase_generation(struct node_sec *node, uint64_t g
 /* NULL if not held. */
 const struct node_sec_generation *node_sec_find(const struct node_sec *node, uint64_t gen);
 
-/* Overwrites the file with zeros, fsyncs and removes it: for `init` again before the first deal. */
+/* Takes the file away under the name `path`.void and overwrites it with zeros: for a node that
+ * never became part of a deal. What it leaves says, also after a crash, that the rest of the
+ * directory is void and is to be removed, and then node_sec_forget called. May be repeated.
+ * QK_ERR_NOT_FOUND, QK_ERR_IO. */
 MUST_USE enum qk_err node_sec_destroy(const char *path);
+bool node_sec_is_destroyed(const char *path);
+MUST_USE enum qk_err node_sec_forget(const char *path);
 
 #endif

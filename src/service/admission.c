@@ -1,5 +1,10 @@
 /* The leader decides on a join: one command consumes the token, allocates x and Raft id and writes
- * the member record; a lost race is decided again. */
+ * the member record; a lost race is decided again.
+ *
+ * A joiner that was lost before it ever took part (its machine died, or its disk was wiped after
+ * the answer) leaves a joining member that nothing depends on. A new joiner of that name takes its
+ * place: the same command removes the old record, under conditions that it is in no final deal, and
+ * begins a new attempt, so that no deal under way includes it or is finished. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +27,9 @@ struct admission {
     uint8_t token_id[TOKEN_ID_BYTES];
     uint8_t node_id[NODE_ID_BYTES];
     struct system_member info; /* what will be its record */
+    bool replaces;             /* the joining member `old_id`, lost */
+    uint8_t old_id[NODE_ID_BYTES];
+    uint64_t old_version;
 };
 
 enum qk_err hub_join_token_read(struct cluster *cluster, const uint8_t *token_id,
@@ -53,19 +61,42 @@ static bool name_good(struct bytes name)
     return true;
 }
 
-/* What stands against it among the members, for people; NULL if nothing. */
-static const char *member_objection(const struct cluster *cluster, const struct admission *a)
+/* Joining, away, and in no deal that is final: its share opens nothing that is in use. */
+static bool is_lost(const struct cluster *cluster, const struct hub_member *member)
 {
+    size_t i;
+
+    if (member->version == 0 || member->info.state != MEMBER_JOINING ||
+        hub_is_live(cluster, member->node_id))
+        return false;
+    return cluster->record == NULL || !hub_is_final(cluster) ||
+           deal_record_find(cluster->record, member->node_id, &i) != QK_OK;
+}
+
+static void replace(struct admission *a, const struct hub_member *member)
+{
+    a->replaces = true;
+    memcpy(a->old_id, member->node_id, NODE_ID_BYTES);
+    a->old_version = member->version;
+}
+
+/* What stands against it among the members, for people; NULL if nothing. */
+static const char *member_objection(const struct cluster *cluster, struct admission *a)
+{
+    a->replaces = false;
     if (cluster->members_n >= NODES_MAX)
         return "the cluster has as many members as it can";
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
-        if (strcmp(member->info.name, a->info.name) == 0)
-            return "a member has that name already: choose another with --name";
         if (memcmp(member->node_id, a->node_id, NODE_ID_BYTES) == 0 ||
             memcmp(member->info.noise_pk, a->info.noise_pk, sizeof(a->info.noise_pk)) == 0)
             return "a member has that identity already";
+        if (strcmp(member->info.name, a->info.name) != 0)
+            continue;
+        if (!is_lost(cluster, member))
+            return "a member has that name already: choose another with --name";
+        replace(a, member);
     }
     return NULL;
 }
@@ -82,10 +113,12 @@ static void admission_refuse(struct admission *a, enum qk_err err, const char *r
 static void admission_accept(struct admission *a)
 {
     struct cluster *cluster = a->cluster;
-    char node[2 * NODE_ID_BYTES + 1];
+    char node[2 * NODE_ID_BYTES + 1], old[2 * NODE_ID_BYTES + 1];
 
     hex_encode(a->node_id, NODE_ID_BYTES, node);
-    audit_event(cluster->service->audit, "join_accepted", "node", node, "name", a->info.name, NULL);
+    hex_encode(a->old_id, NODE_ID_BYTES, old);
+    audit_event(cluster->service->audit, "join_accepted", "node", node, "name", a->info.name,
+                "instead_of", a->replaces ? old : NULL, NULL);
     log_info("join", "%s may join", a->info.name);
     if (cluster->joins[a->slot].used && cluster->joins[a->slot].request == a->request)
         hub_join_slot_accept(cluster, a->slot, &a->info);
@@ -127,6 +160,22 @@ static void admission_applied(void *arg, enum qk_err err, uint64_t index, struct
                              : "the join could not be recorded: try again");
 }
 
+static void put_replaced(const struct admission *a, struct wire_command *command)
+{
+    struct cluster *cluster = a->cluster;
+    struct record_key old = record_member(a->old_id);
+    struct record_key deal = record_system(RECORD_SYS, RECORD_DEAL);
+    struct record_key final = record_system(RECORD_SYS, RECORD_DEAL_FINAL);
+    struct record_key begin = record_system(RECORD_SYS, RECORD_DEAL_BEGIN);
+
+    wire_command_cond(command, record_key_bytes(&old), a->old_version);
+    wire_command_cond(command, record_key_bytes(&deal), cluster->deal_version);
+    wire_command_cond(command, record_key_bytes(&final), cluster->final_version);
+    wire_command_delete(command, record_key_bytes(&old));
+    wire_command_put(command, record_key_bytes(&begin), hub_version_of(cluster, &begin) + 1, 0,
+                     bytes_of(cluster->service->node_id, NODE_ID_BYTES));
+}
+
 static enum qk_err admission_command(struct admission *a, const struct record *token_record,
                                      const struct system_token *token, struct wire_command *command)
 {
@@ -145,6 +194,8 @@ static enum qk_err admission_command(struct admission *a, const struct record *t
     memcpy(used.used_by, a->info.noise_pk, sizeof(used.used_by));
     system_token_encode(&used, &value);
     wire_command_batch(command);
+    if (a->replaces)
+        put_replaced(a, command);
     wire_command_put(command, record_key_bytes(&token_key), token_version + 1, 0,
                      buf_bytes(&value));
     err = store_get(cluster->service->store, record_key_bytes(&next_key), &record);
@@ -210,6 +261,7 @@ static void admission_round(struct admission *a)
             return;
         }
         a->info = member->info;
+        a->replaces = false;
         admission_accept(a);
         return;
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/encode.h"
 #include "base/log.h"
@@ -32,6 +33,12 @@ void hub_store_result(const struct cluster *cluster, enum qk_err err)
     log_error("cluster", "%s", what);
     if (cluster->ops.damaged != NULL)
         cluster->ops.damaged(cluster->ops.arg, what);
+}
+
+bool hub_is_final(const struct cluster *cluster)
+{
+    return cluster->record != NULL && hub_has_final(cluster) &&
+           memcmp(cluster->final_deal, cluster->record->deal, DEAL_ID_BYTES) == 0;
 }
 
 void hub_node_text(const struct cluster *cluster, const uint8_t *node_id, char *ret_text,
@@ -168,6 +175,26 @@ static void node_sec_reason(const char *path, enum qk_err err, const struct node
                  fault->what != NULL ? ": " : "", fault->what != NULL ? fault->what : "");
 }
 
+/* Without node.sec nobody can say whose they are, so they are not taken over and not removed. */
+bool hub_dir_is_clear(const struct cluster *cluster, char *ret_reason)
+{
+    static const char *const names[] = {"raft", "store.mdb"};
+    char path[sizeof(cluster->service->data_dir) + 16];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", cluster->service->data_dir, names[i]);
+        if (access(path, F_OK) != 0)
+            continue;
+        snprintf(
+            ret_reason, CLUSTER_REASON_BYTES,
+            "data dir: '%.200s' is of a member, but there is no node.sec beside it: bring that "
+            "back and restart, or start with an empty directory",
+            path);
+        return false;
+    }
+    return true;
+}
+
 static void forget(struct cluster *cluster)
 {
     deal_record_free(cluster->record);
@@ -177,6 +204,8 @@ static void forget(struct cluster *cluster)
     cluster->members_n = 0;
     cluster->has_settings = false;
     cluster->deal_version = 0;
+    memset(cluster->log_deal, 0, DEAL_ID_BYTES);
+    memset(cluster->durable_deal, 0, DEAL_ID_BYTES);
     cluster->begin_version = 0;
     cluster->final_version = 0;
     cluster->leader_term = 0;
@@ -207,13 +236,18 @@ void hub_discard(struct cluster *cluster)
     forget(cluster);
     seal_init(&cluster->seal, cluster->service->node_id, cluster->boot_id, 0, 0);
     node_sec_path(cluster, path, sizeof(path));
-    if (node_sec_destroy(path) != QK_OK)
-        log_warn("cluster", "'%s' could not be removed", path);
+    if (node_sec_destroy(path) != QK_OK) /* QK_ERR_NOT_FOUND: it was never made */
+        log_debug("cluster", "'%s' could not be removed", path);
     cluster->ops.discard_member(cluster->ops.arg);
 }
 
 void cluster_discarded(struct cluster *cluster, enum qk_err err)
 {
+    char path[sizeof(cluster->service->data_dir) + 16];
+
+    node_sec_path(cluster, path, sizeof(path));
+    if (err == QK_OK)
+        err = node_sec_forget(path);
     if (err != QK_OK)
         log_error("cluster", "the data directory could not be emptied: %s", qk_err_text(err));
     node_sec_free(cluster->service->node_sec);
@@ -229,6 +263,17 @@ static bool is_void(const struct node_sec *sec)
     return sec->x == 1 && sec->gens_n == 0 && sec->gen_last == 0;
 }
 
+/* A joiner that ended after its identity was written, and before what its inviter told of the
+ * members was: it can dial nobody, and takes those who dial it for strangers. It has to join anew.
+ */
+static bool knows_nobody(const struct cluster *cluster)
+{
+    const struct node_sec *sec = cluster->service->node_sec;
+
+    return sec->x != 1 && sec->gen_last == 0 && cluster->members_n == 0 &&
+           cluster->deal_version == 0 && !cluster->restoring;
+}
+
 enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
 {
     struct node_sec_fault fault = {0};
@@ -239,8 +284,11 @@ enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
 
     node_sec_path(cluster, path, sizeof(path));
     err = node_sec_load(path, &cluster->service->node_sec, &fault);
-    if (err == QK_ERR_NOT_FOUND)
+    if (err == QK_ERR_NOT_FOUND) {
+        if (node_sec_is_destroyed(path)) /* the last process ended in the middle of it */
+            hub_discard(cluster);
         return QK_OK;
+    }
     if (err != QK_OK) {
         node_sec_reason(path, err, &fault, ret_reason);
         return err;
@@ -254,7 +302,10 @@ enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
         node_sec_reason(path, err, &fault, ret_reason);
         return err;
     }
-    return hub_start_member(cluster, false, ret_reason);
+    err = hub_start_member(cluster, false, ret_reason);
+    if (err == QK_OK && knows_nobody(cluster))
+        hub_discard(cluster);
+    return err;
 }
 
 void cluster_stop(struct cluster *cluster)
@@ -263,6 +314,7 @@ void cluster_stop(struct cluster *cluster)
         return;
     hub_init_fail(cluster, QK_ERR_CLOSED, "the node is stopping");
     hub_joiner_stop(cluster);
+    hub_joiner_forget(cluster);
     cluster->stopped = true;
     if (cluster->booted)
         hub_unwatch(cluster);

@@ -51,6 +51,20 @@ static void member_facts(const struct cluster *cluster, const struct hub_member 
             ret_facts->part = ret_facts->in_deal;
 }
 
+/* A standby whose member record was replaced before it ever took part: see admission.c. */
+static uint64_t stray_standby(const struct cluster *cluster, const struct consensus_member *raft,
+                              size_t raft_n)
+{
+    for (size_t i = 0; i < raft_n; i++) {
+        const struct hub_member *member = hub_member_of_raft(cluster, raft[i].id);
+
+        if (!raft[i].voter && (member == NULL || member->version == 0) &&
+            raft[i].id != cluster->service->node_sec->raft_id)
+            return raft[i].id;
+    }
+    return 0;
+}
+
 static void facts_fill(const struct cluster *cluster, struct dealing_facts *facts)
 {
     struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
@@ -80,6 +94,7 @@ static void facts_fill(const struct cluster *cluster, struct dealing_facts *fact
                          &facts->members[facts->members_n++]);
     for (size_t i = 0; i < raft_n; i++)
         facts->voters_n += raft[i].voter;
+    facts->stray = stray_standby(cluster, raft, raft_n);
 }
 
 /* --- parts ----------------------------------------------------------------------------------- */
@@ -270,7 +285,7 @@ static void do_check(struct cluster *cluster, const struct dealing_effect *effec
 
     if (memcmp(effect->node_id, cluster->service->node_id, NODE_ID_BYTES) == 0) {
         if (hub_deal_is_checked(cluster, effect->deal_id))
-            hub_deal_ack_self(cluster);
+            hub_deal_checked(cluster);
         return;
     }
     memcpy(message.as.check.deal_id, effect->deal_id, DEAL_ID_BYTES);
@@ -278,14 +293,17 @@ static void do_check(struct cluster *cluster, const struct dealing_effect *effec
     hub_send(cluster, effect->node_id, false, &message);
 }
 
+/* Not if a newer attempt has begun: then members that took part may have been let go. */
 static void do_final(struct cluster *cluster, const struct dealing_effect *effect)
 {
     struct record_key final = record_system(RECORD_SYS, RECORD_DEAL_FINAL);
+    struct record_key begin = record_system(RECORD_SYS, RECORD_DEAL_BEGIN);
     struct record_key deal = record_system(RECORD_SYS, RECORD_DEAL);
     struct wire_command command;
 
     wire_command_begin(&command, WIRE_DEAL_FINAL);
     wire_command_batch(&command);
+    wire_command_cond(&command, record_key_bytes(&begin), cluster->begin_version);
     wire_command_cond(&command, record_key_bytes(&deal), cluster->deal_version);
     wire_command_put(&command, record_key_bytes(&final), hub_version_of(cluster, &final) + 1, 0,
                      bytes_of(effect->deal_id, DEAL_ID_BYTES));
@@ -331,8 +349,10 @@ static void do_change(struct cluster *cluster, const struct dealing_effect *effe
     if (effect->kind == DEALING_DO_ADD)
         err = consensus_add(cluster->service->consensus, effect->raft_id, address, changed,
                             operation);
-    else
+    else if (effect->kind == DEALING_DO_PROMOTE)
         err = consensus_promote(cluster->service->consensus, effect->raft_id, changed, operation);
+    else
+        err = consensus_remove(cluster->service->consensus, effect->raft_id, changed, operation);
     if (err != QK_OK)
         changed(operation, err);
 }
@@ -342,6 +362,7 @@ static void perform(struct cluster *cluster, const struct dealing_effect *effect
     switch (effect->kind) {
     case DEALING_DO_ADD:
     case DEALING_DO_PROMOTE:
+    case DEALING_DO_REMOVE:
         do_change(cluster, effect);
         break;
     case DEALING_DO_BEGIN:

@@ -188,7 +188,7 @@ void hub_deal_ack_self(struct cluster *cluster)
     hub_deal_event(cluster, &event);
 }
 
-void hub_deal_checked(struct cluster *cluster)
+static void ack(struct cluster *cluster)
 {
     uint8_t leader[NODE_ID_BYTES];
 
@@ -198,6 +198,51 @@ void hub_deal_checked(struct cluster *cluster)
         hub_deal_ack_self(cluster);
     else
         send_ack(cluster, leader);
+}
+
+struct durable {
+    struct cluster *cluster;
+    uint8_t deal_id[DEAL_ID_BYTES];
+};
+
+static void deal_flushed(void *arg, enum qk_err err)
+{
+    struct durable *durable = arg;
+    struct cluster *cluster = durable->cluster;
+
+    cluster->acking = false;
+    if (err == QK_OK && !cluster->stopped && cluster->booted) {
+        memcpy(cluster->durable_deal, durable->deal_id, DEAL_ID_BYTES);
+        if (hub_deal_is_checked(cluster, durable->deal_id))
+            ack(cluster);
+    }
+    free(durable);
+}
+
+/* FINAL rests on acks, so an ack says more than that the share opens: the record is durable here,
+ * and no restart makes this node think that it never was in a deal (joiner.c). A record that only a
+ * peer has shown is acked once the own log has brought it: the leader asks again. */
+void hub_deal_checked(struct cluster *cluster)
+{
+    const uint8_t *deal_id = cluster->seal.deal.id;
+    struct durable *durable;
+
+    if (!hub_deal_is_checked(cluster, deal_id) || cluster->deal_version == 0 ||
+        memcmp(cluster->log_deal, deal_id, DEAL_ID_BYTES) != 0)
+        return;
+    if (memcmp(cluster->durable_deal, deal_id, DEAL_ID_BYTES) == 0) {
+        ack(cluster);
+        return;
+    }
+    if (cluster->acking || cluster->service->store == NULL)
+        return;
+    durable = calloc(1, sizeof(*durable));
+    if (durable == NULL)
+        return;
+    durable->cluster = cluster;
+    memcpy(durable->deal_id, deal_id, DEAL_ID_BYTES);
+    cluster->acking = true;
+    store_flush(cluster->service->store, deal_flushed, durable);
 }
 
 static void on_part(struct cluster *cluster, const uint8_t *node_id, const struct peer_part *part)
@@ -235,7 +280,7 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
     case PEER_CHECK:
         if (from_leader(cluster, node_id) &&
             hub_deal_is_checked(cluster, message->as.check.deal_id))
-            send_ack(cluster, node_id);
+            hub_deal_checked(cluster);
         break;
     case PEER_ACK:
         memcpy(event.node_id, node_id, NODE_ID_BYTES);

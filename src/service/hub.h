@@ -75,8 +75,10 @@ struct cluster {
     bool peers_dirty;
     bool has_settings;
     struct system_cluster info;
-    struct deal_record *record; /* the newest: own log or adopted */
-    uint64_t deal_version;      /* of the record "deal"; 0: none */
+    struct deal_record *record;          /* the newest: own log or adopted */
+    uint64_t deal_version;               /* of the record "deal"; 0: none */
+    uint8_t log_deal[DEAL_ID_BYTES];     /* which deal that record is */
+    uint8_t durable_deal[DEAL_ID_BYTES]; /* and which one the store has synced */
     struct system_deal_info deal_info;
     uint64_t begin_version;
     uint64_t final_version;
@@ -116,13 +118,15 @@ struct cluster {
     unsigned parts_n;
     struct dealing_gen gens[NODE_SEC_GENERATIONS_MAX];
     unsigned gens_n;
-    bool erasing;
+    bool erasing, acking;
 
     /* joins */
     struct hub_join joins[HUB_JOINS_MAX];
     uint32_t join_requests;
     struct init *init;
     struct joiner *joiner;
+    struct joiner_identity *kept; /* joiner.c: of a join that had no answer */
+    unsigned inviting;
 
     struct hub_counters counters;
 };
@@ -145,6 +149,8 @@ void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
 bool hub_has_final(const struct cluster *cluster);
 /* What the store said of a system record: QK_ERR_CORRUPT is told. */
 void hub_store_result(const struct cluster *cluster, enum qk_err err);
+/* The current deal itself is final. */
+bool hub_is_final(const struct cluster *cluster);
 void hub_node_text(const struct cluster *cluster, const uint8_t *node_id, char *ret_text,
                    size_t size);
 
@@ -212,7 +218,7 @@ void hub_deal(struct cluster *cluster, enum dealing_event_kind kind);
 void hub_deal_tick(void *arg);
 void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message);
-/* The own slots of the current deal are good. */
+/* The own slots of the current deal are good: acks, once the record is durable. */
 void hub_deal_checked(struct cluster *cluster);
 void hub_deal_gens_init(struct cluster *cluster);
 /* Erases generations that are no longer needed, once what allows it is durable. */
@@ -264,5 +270,8 @@ void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
 void hub_join_tick(void *arg);
 void hub_joiner_changed(struct cluster *cluster);
 void hub_joiner_stop(struct cluster *cluster);
+void hub_joiner_forget(struct cluster *cluster); /* the identity kept for a token */
+/* Of what another life of this directory left: false, with the reason, if anything is there. */
+bool hub_dir_is_clear(const struct cluster *cluster, char *ret_reason);
 
 #endif

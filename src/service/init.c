@@ -311,18 +311,21 @@ static enum qk_err init_begin(struct cluster *cluster, struct init *init, char *
     return hub_start_member(cluster, true, ret_reason);
 }
 
-/* An init whose first deal never became final has kept no document: it may be made anew. */
+/* An init whose first deal never became final has kept no document: it may be made anew. Only a
+ * leader that has applied all that was committed knows that there was no FINAL. */
 static bool is_unfinished(const struct cluster *cluster)
 {
     const struct node_sec *sec = cluster->service->node_sec;
 
     return sec != NULL && sec->x == 1 && cluster->booted && cluster->final_version == 0 &&
            !cluster->restoring && cluster->seal.state != SEAL_UNSEALED &&
-           cluster_is_leader(cluster);
+           cluster_is_leader(cluster) &&
+           cluster->leader_term == consensus_term(cluster->service->consensus);
 }
 
 static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
 {
+    char reason[CLUSTER_REASON_BYTES];
     char id[2 * CLUSTER_ID_BYTES + 1];
 
     if (cluster->init != NULL || cluster->joiner != NULL || cluster->discarding) {
@@ -330,8 +333,12 @@ static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
                              "an init or join of this node is under way: try again");
         return false;
     }
-    if (cluster->service->node_sec == NULL)
+    if (cluster->service->node_sec == NULL && hub_dir_is_clear(cluster, reason))
         return true;
+    if (cluster->service->node_sec == NULL) {
+        exchange_reply_error(exchange, 409, "conflict", "%s", reason);
+        return false;
+    }
     if (is_unfinished(cluster)) {
         hub_discard(cluster);
         exchange_reply_error(exchange, 503, "busy",

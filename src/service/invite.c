@@ -32,6 +32,7 @@ struct invite {
 
 static void invite_free(struct invite *invite)
 {
+    invite->service->cluster->inviting--;
     token_fini(&invite->token);
     free(invite);
 }
@@ -215,6 +216,7 @@ static void invite_flushed(void *arg, enum qk_err err)
         invite_fail(invite, err);
         return;
     }
+    n += invite->service->cluster->inviting - 1; /* others being made, none of them counted yet */
     if (n >= JOIN_TOKENS_MAX) {
         exchange_reply_error(invite->exchange, 409, "conflict",
                              "%u join tokens are outstanding, which is the most at a time: use "
@@ -291,6 +293,7 @@ void handle_invite(struct service *service, struct exchange *exchange)
     }
     invite->service = service;
     invite->exchange = exchange;
+    service->cluster->inviting++;
     err = token_make(invite, ttl_s);
     if (err != QK_OK)
         invite_fail(invite, err);

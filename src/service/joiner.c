@@ -5,9 +5,19 @@
  * open under the new id; then the cluster does the rest, and each step that arrives in this node's
  * own records is a line of the reply: the member record, the deal, unsealed, a full member.
  *
- * Before the answer nothing is on the disk, so a refusal leaves the node uninitialised. After it,
- * the node is a joining member whatever becomes of the request: it goes on by itself, also after a
- * restart. */
+ * Before the answer nothing is on the disk, so a refusal leaves the node uninitialised; if there
+ * was no answer, the identity is kept in memory, so that the same token, which may be used already,
+ * can be tried again. After the answer the node is a joining member whatever becomes of the
+ * request: it goes on by itself, also after a restart.
+ *
+ * A vote is given only while every voter is there (guard 8). With one away this node is dealt in,
+ * opens and serves as a standby: the request then ends and says so, instead of waiting for it.
+ *
+ * A join whose node knows of no deal that includes it may be begun anew, with another token: it has
+ * acked none, since that waits until the record is durable here (deal_member.c). So no FINAL rests
+ * on its share.
+ *
+ * Over 500 lines: one request, from the token to the vote, read in order. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -17,11 +27,18 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "consensus/consensus.h"
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 #include "wire/token.h"
+
+#define JOINER_TICK_MS 1000u
+#define JOINER_STANDBY_MS 5000u   /* for a vote, when a member is away */
+#define JOINER_PATIENCE_MS 30000u /* for any step, when a member is away */
+#define JOINER_VOTE_MS 60000u     /* for a vote, when all are there */
+#define JOINER_AWAY_BYTES 256
 
 enum joiner_step { JOINER_ASKING, JOINER_STARTED, JOINER_RECORDED, JOINER_DEALT, JOINER_UNSEALED };
 
@@ -29,15 +46,79 @@ struct joiner {
     struct cluster *cluster;
     struct exchange *exchange;
     struct link_join *link;
+    struct timer *timer;
     enum joiner_step step;
-    bool ending; /* link_join_close is under way */
-    struct secret *identity;
-    struct secret *psk; /* the token's */
-    uint8_t pk[X25519_BYTES];
-    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t step_ms; /* when it was reached */
+    bool ending;      /* link_join_close is under way */
+    unsigned open_n;  /* parts that are still to be closed */
+    struct joiner_identity *self;
+    struct secret *psk;                   /* the token's */
     uint8_t cluster_id[CLUSTER_ID_BYTES]; /* of the token */
-    uint8_t token_id[TOKEN_ID_BYTES];
 };
+
+/* Who this node is to be, for one token. */
+struct joiner_identity {
+    uint8_t token_id[TOKEN_ID_BYTES];
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t pk[X25519_BYTES];
+    struct secret *key;
+};
+
+static void identity_free(struct joiner_identity *self)
+{
+    if (self == NULL)
+        return;
+    secret_free(self->key);
+    free(self);
+}
+
+static enum qk_err identity_new(const uint8_t *token_id, struct joiner_identity **ret_self)
+{
+    struct joiner_identity *self = calloc(1, sizeof(*self));
+    enum qk_err err = self == NULL ? QK_ERR_NOMEM : x25519_keypair(&self->key, self->pk);
+
+    if (err != QK_OK) {
+        free(self);
+        return err;
+    }
+    memcpy(self->token_id, token_id, TOKEN_ID_BYTES);
+    random_fill(self->node_id, sizeof(self->node_id));
+    *ret_self = self;
+    return QK_OK;
+}
+
+static enum qk_err identity_clone(const struct joiner_identity *from,
+                                  struct joiner_identity **ret_self)
+{
+    struct joiner_identity *self = malloc(sizeof(*self));
+    enum qk_err err = QK_ERR_NOMEM;
+
+    if (self != NULL) {
+        *self = *from;
+        err = secret_new_clone(from->key, &self->key);
+    }
+    if (err == QK_OK)
+        *ret_self = self;
+    else
+        free(self);
+    return err;
+}
+
+/* From the moment of asking: the cluster may have heard it, and then the token is used, by this
+ * identity alone. */
+static void identity_keep(struct joiner *joiner)
+{
+    identity_free(joiner->cluster->kept);
+    joiner->cluster->kept = NULL;
+    if (identity_clone(joiner->self, &joiner->cluster->kept) != QK_OK)
+        log_warn("join", "no room to keep the identity: another try needs another token");
+}
+
+void hub_joiner_forget(struct cluster *cluster)
+{
+    identity_free(cluster->kept);
+    cluster->kept = NULL;
+}
 
 /* --- telling --------------------------------------------------------------------------------- */
 
@@ -57,30 +138,37 @@ static void tell(struct joiner *joiner, json_t *line)
 
 static void tell_step(struct joiner *joiner, const char *step, const char *text)
 {
+    joiner->step_ms = hub_now_ms(joiner->cluster);
     log_info("join", "%s", text);
     tell(joiner, json_pack("{s:s, s:s}", "step", step, "text", text));
+}
+
+static void joiner_free(struct joiner *joiner)
+{
+    identity_free(joiner->self);
+    secret_free(joiner->psk);
+    free(joiner);
 }
 
 static void joiner_gone(void *arg)
 {
     struct joiner *joiner = arg;
 
-    secret_free(joiner->identity);
-    secret_free(joiner->psk);
-    free(joiner);
+    if (--joiner->open_n == 0)
+        joiner_free(joiner);
 }
 
-/* The reply has been ended; what is left goes when the link's join is closed. */
+/* The reply has been ended; what is left goes when timer and link's join are closed. */
 static void joiner_end(struct joiner *joiner)
 {
+    assert(!joiner->ending);
+    joiner->ending = true;
     joiner->cluster->joiner = NULL;
     exchange_end(joiner->exchange);
     joiner->exchange = NULL;
-    if (joiner->link != NULL && !joiner->ending) {
-        joiner->ending = true;
-        link_join_close(joiner->link, joiner_gone, joiner);
-    } else if (joiner->link == NULL)
-        joiner_gone(joiner);
+    joiner->open_n = 2;
+    timer_free(joiner->timer, joiner_gone, joiner);
+    link_join_close(joiner->link, joiner_gone, joiner);
 }
 
 static void joiner_fail(struct joiner *joiner, const char *error, const char *reason)
@@ -152,8 +240,8 @@ static enum qk_err identity_write(struct joiner *joiner, const struct peer_join_
 
     snprintf(path, sizeof(path), "%s/node.sec", service->data_dir);
     if (err == QK_OK)
-        err = node_sec_create(path, accept->cluster_id, joiner->node_id, accept->raft_id, accept->x,
-                              joiner->identity, psk, &service->node_sec);
+        err = node_sec_create(path, accept->cluster_id, joiner->self->node_id, accept->raft_id,
+                              accept->x, joiner->self->key, psk, &service->node_sec);
     secret_free(psk);
     if (err != QK_OK)
         snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s' could not be made: %s", path,
@@ -184,7 +272,9 @@ static void on_accept(struct joiner *joiner, const struct peer_join_accept *acce
     }
     hub_members_provisional(cluster, accept);
     hub_members_publish(cluster);
+    hub_joiner_forget(cluster);
     joiner->step = JOINER_STARTED;
+    timer_start(joiner->timer, JOINER_TICK_MS);
     tell_step(joiner, "accepted", "the token is good: this node is a joining member");
 }
 
@@ -226,8 +316,8 @@ static void join_up(void *arg)
     if (message != NULL) {
         message->kind = PEER_JOIN_REQUEST;
         join = &message->as.join_request;
-        memcpy(join->node_id, joiner->node_id, NODE_ID_BYTES);
-        memcpy(join->noise_pk, joiner->pk, sizeof(join->noise_pk));
+        memcpy(join->node_id, joiner->self->node_id, NODE_ID_BYTES);
+        memcpy(join->noise_pk, joiner->self->pk, sizeof(join->noise_pk));
         join->name = bytes_str(service->node_name);
         join->peer_address = bytes_str(service->peer_address);
         join->client_address = bytes_str(service->client_address);
@@ -236,6 +326,7 @@ static void join_up(void *arg)
     }
     if (err == QK_OK) {
         bytes = buf_bytes(&out);
+        identity_keep(joiner);
         err = link_join_send(joiner->link, &bytes, 1);
     }
     free(message);
@@ -292,6 +383,73 @@ void hub_joiner_changed(struct cluster *cluster)
         joiner_done(joiner);
 }
 
+/* --- waiting in vain ------------------------------------------------------------------------- */
+
+/* Who of the others is away, names for people. */
+static void others_away(struct cluster *cluster, json_t *names, char ret_text[JOINER_AWAY_BYTES])
+{
+    ret_text[0] = '\0';
+    for (unsigned i = 0; i < cluster->members_n; i++) {
+        const struct hub_member *member = &cluster->members[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+        size_t len = strlen(ret_text);
+
+        if (hub_is_live(cluster, member->node_id) || member->info.state != MEMBER_ACTIVE)
+            continue;
+        hub_node_text(cluster, member->node_id, name, sizeof(name));
+        (void)json_array_append_new(names, json_string(name));
+        snprintf(ret_text + len, JOINER_AWAY_BYTES - len, "%s%s", len > 0 ? ", " : "", name);
+    }
+}
+
+static void joiner_standby(struct joiner *joiner, json_t *names, const char *away)
+{
+    const struct service *service = joiner->cluster->service;
+    char cluster_id[2 * CLUSTER_ID_BYTES + 1], node_id[2 * NODE_ID_BYTES + 1];
+    char text[JOINER_AWAY_BYTES + 160];
+
+    hex_encode(service->cluster_id, CLUSTER_ID_BYTES, cluster_id);
+    hex_encode(service->node_id, NODE_ID_BYTES, node_id);
+    snprintf(text, sizeof(text),
+             "this node is unsealed and a standby member; it becomes a voter by itself %s%s%s",
+             away[0] != '\0' ? "when " : "once it has caught up", away,
+             away[0] != '\0' ? " is back" : "");
+    log_info("join", "%s", text);
+    audit_event(service->audit, "joined", "cluster", cluster_id, "as", "standby", NULL);
+    tell(joiner, json_pack("{s:b, s:b, s:s, s:s, s:s, s:O}", "done", 1, "standby", 1, "text", text,
+                           "cluster_id", cluster_id, "node_id", node_id, "waiting_for", names));
+    joiner_end(joiner);
+}
+
+static void joiner_pending(struct joiner *joiner, const char *away)
+{
+    char reason[JOINER_AWAY_BYTES + 256];
+
+    snprintf(reason, sizeof(reason),
+             "the token was accepted, but the cluster can't take this node in while %s is away; it "
+             "goes on by itself when that is back, also after a restart: see 'quorumkeep status'",
+             away);
+    joiner_fail(joiner, "pending", reason);
+}
+
+static void joiner_tick(void *arg)
+{
+    struct joiner *joiner = arg;
+    uint64_t quiet_ms = hub_now_ms(joiner->cluster) - joiner->step_ms;
+    bool open = joiner->step == JOINER_UNSEALED;
+    char away[JOINER_AWAY_BYTES];
+    json_t *names = json_array();
+
+    others_away(joiner->cluster, names, away);
+    if (open && quiet_ms >= (away[0] != '\0' ? JOINER_STANDBY_MS : JOINER_VOTE_MS))
+        joiner_standby(joiner, names, away);
+    else if (!open && away[0] != '\0' && quiet_ms >= JOINER_PATIENCE_MS)
+        joiner_pending(joiner, away);
+    else
+        timer_start(joiner->timer, JOINER_TICK_MS);
+    json_decref(names);
+}
+
 void hub_joiner_stop(struct cluster *cluster)
 {
     if (cluster->joiner != NULL)
@@ -303,7 +461,7 @@ void hub_joiner_stop(struct cluster *cluster)
 static enum qk_err dial(struct joiner *joiner, const struct token *token)
 {
     struct link_join_config config = {.loop = joiner->cluster->service->loop,
-                                      .identity = joiner->identity,
+                                      .identity = joiner->self->key,
                                       .psk = joiner->psk,
                                       .addresses_n = token->addresses_n,
                                       .arg = joiner,
@@ -315,7 +473,7 @@ static enum qk_err dial(struct joiner *joiner, const struct token *token)
     for (unsigned i = 0; i < token->addresses_n; i++)
         addresses[i] = token->addresses[i];
     config.addresses = addresses;
-    memcpy(config.pk, joiner->pk, sizeof(config.pk));
+    memcpy(config.pk, joiner->self->pk, sizeof(config.pk));
     memcpy(config.cluster_id, token->cluster_id, CLUSTER_ID_BYTES);
     memcpy(config.token_id, token->token_id, TOKEN_ID_BYTES);
     memcpy(config.inviter_pk, token->inviter_pk, TOKEN_PK_BYTES);
@@ -324,13 +482,17 @@ static enum qk_err dial(struct joiner *joiner, const struct token *token)
 
 static enum qk_err joiner_begin(struct joiner *joiner, struct token *token)
 {
-    enum qk_err err = x25519_keypair(&joiner->identity, joiner->pk);
+    struct cluster *cluster = joiner->cluster;
+    bool again = cluster->kept != NULL &&
+                 memcmp(cluster->kept->token_id, token->token_id, TOKEN_ID_BYTES) == 0;
+    enum qk_err err = again ? identity_clone(cluster->kept, &joiner->self)
+                            : identity_new(token->token_id, &joiner->self);
 
+    if (err == QK_OK)
+        err = timer_new(cluster->service->loop, joiner_tick, joiner, &joiner->timer);
     if (err != QK_OK)
         return err;
-    random_fill(joiner->node_id, sizeof(joiner->node_id));
     memcpy(joiner->cluster_id, token->cluster_id, CLUSTER_ID_BYTES);
-    memcpy(joiner->token_id, token->token_id, TOKEN_ID_BYTES);
     joiner->psk = token->psk; /* the link borrows it until link_join_close */
     token->psk = NULL;
     return dial(joiner, token);
@@ -356,17 +518,29 @@ static bool token_read(struct exchange *exchange, struct token *ret_token)
     return err == QK_OK;
 }
 
-/* A join that never led to a generation in node.sec: no deal can include this node, so nothing is
- * lost by joining elsewhere, for instance when the founder fell before the first deal. */
+static bool is_voter(const struct cluster *cluster)
+{
+    struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
+    size_t n = consensus_members(cluster->service->consensus, raft, CONSENSUS_MEMBERS_MAX);
+
+    for (size_t i = 0; i < n; i++)
+        if (raft[i].id == cluster->service->node_sec->raft_id)
+            return raft[i].voter;
+    return false;
+}
+
+/* Nothing is lost by joining anew, for instance when the founder fell before the first deal. */
 static bool is_unfinished(const struct cluster *cluster)
 {
-    const struct node_sec *sec = cluster->service->node_sec;
-
-    return sec->x != 1 && sec->gen_last == 0 && cluster->booted && cluster->record == NULL;
+    return cluster->service->node_sec->x != 1 && cluster->booted && !cluster->restoring &&
+           cluster->record == NULL && cluster->deal_version == 0 &&
+           cluster->seal.state != SEAL_UNSEALED && cluster->service->consensus != NULL &&
+           !is_voter(cluster);
 }
 
 static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
 {
+    char reason[CLUSTER_REASON_BYTES];
     char id[2 * CLUSTER_ID_BYTES + 1];
 
     if (cluster->init != NULL || cluster->joiner != NULL || cluster->discarding) {
@@ -374,8 +548,12 @@ static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
                              "an init or join of this node is under way: try again");
         return false;
     }
-    if (cluster->service->node_sec == NULL)
+    if (cluster->service->node_sec == NULL && hub_dir_is_clear(cluster, reason))
         return true;
+    if (cluster->service->node_sec == NULL) {
+        exchange_reply_error(exchange, 409, "conflict", "%s", reason);
+        return false;
+    }
     if (is_unfinished(cluster)) {
         hub_discard(cluster);
         exchange_reply_error(exchange, 503, "busy",
@@ -411,7 +589,11 @@ void handle_join(struct service *service, struct exchange *exchange)
     token_fini(&token);
     if (err != QK_OK) {
         exchange_reply_err(exchange, err);
-        joiner_gone(joiner);
+        joiner->open_n = 1;
+        if (joiner->timer != NULL)
+            timer_free(joiner->timer, joiner_gone, joiner);
+        else
+            joiner_free(joiner);
         return;
     }
     cluster->joiner = joiner;

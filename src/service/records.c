@@ -46,6 +46,18 @@ static void audit_deal(struct cluster *cluster, const char *event)
                 NULL);
 }
 
+/* A record taken over from a peer was proven by this node's own slot alone: its keyslots may have
+ * been tampered with on the way. The same deal from the own log takes its place. */
+static void record_confirm(struct cluster *cluster, struct deal_record *parsed)
+{
+    if (memcmp(parsed->deal, cluster->record->deal, DEAL_ID_BYTES) != 0) {
+        deal_record_free(parsed);
+        return;
+    }
+    deal_record_free(cluster->record);
+    cluster->record = parsed;
+}
+
 static void read_deal(struct cluster *cluster)
 {
     struct deal_record *parsed = NULL;
@@ -60,8 +72,9 @@ static void read_deal(struct cluster *cluster)
         return;
     }
     cluster->deal_version = record.version;
+    memcpy(cluster->log_deal, parsed->deal, DEAL_ID_BYTES);
     if (cluster->record != NULL && parsed->epoch <= cluster->record->epoch) {
-        deal_record_free(parsed);
+        record_confirm(cluster, parsed);
         return;
     }
     deal_record_free(cluster->record);

@@ -382,6 +382,7 @@ static void on_record(struct cluster *cluster, struct seal_event *event,
 {
     struct deal_record *parsed = NULL;
     struct seal_deal deal;
+    bool newer;
 
     if (cluster->restoring) /* there is no keyring yet that it could open */
         return;
@@ -394,13 +395,16 @@ static void on_record(struct cluster *cluster, struct seal_event *event,
     }
     deal_facts(parsed, &deal);
     event->deal = &deal;
-    if (parsed->epoch > cluster->seal.deal.epoch && parsed->epoch > cluster->seal.candidate.epoch &&
-        !cluster->seal.opening) {
+    newer = parsed->epoch > cluster->seal.candidate.epoch;
+    hub_seal(cluster, event);
+    /* Kept only if the machine took it: a record that it refuses must not push out one under way.
+     */
+    if (newer && cluster->seal.candidate.epoch == parsed->epoch &&
+        memcmp(cluster->seal.candidate.id, parsed->deal, DEAL_ID_BYTES) == 0) {
         deal_record_free(cluster->candidate);
         cluster->candidate = parsed;
         parsed = NULL;
     }
-    hub_seal(cluster, event);
     deal_record_free(parsed);
 }
 

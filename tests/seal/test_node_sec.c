@@ -258,6 +258,31 @@ Test(node_sec, a_file_that_is_cut_open_to_others_or_missing_is_refused)
     cr_assert_eq(load(&sequence, &fault), QK_ERR_DENIED);
 }
 
+/* Whenever the process ends, the name shows a whole file or none, and what is left can be told. */
+Test(node_sec, a_destroyed_file_is_zeros_under_another_name_until_it_is_forgotten)
+{
+    char gone[sizeof path + 8];
+    uint8_t raw[NODE_SEC_FILE_BYTES + 1];
+    struct node_sec *node = create();
+    int fd;
+
+    node_sec_free(node);
+    snprintf(gone, sizeof gone, "%s.void", path);
+    cr_assert_not(node_sec_is_destroyed(path));
+    cr_assert_eq(rename(path, gone), 0); /* a process that ended right after that */
+    cr_assert(node_sec_is_destroyed(path));
+    cr_assert_eq(node_sec_destroy(path), QK_OK);
+    fd = open(gone, O_RDONLY);
+    cr_assert_eq(read(fd, raw, sizeof raw), (ssize_t)NODE_SEC_FILE_BYTES);
+    close(fd);
+    for (size_t i = 0; i < NODE_SEC_FILE_BYTES; i++)
+        cr_assert_eq(raw[i], 0);
+    cr_assert_eq(node_sec_forget(path), QK_OK);
+    cr_assert_not(node_sec_is_destroyed(path));
+    cr_assert_eq(node_sec_forget(path), QK_OK);
+    cr_assert_eq(node_sec_destroy(path), QK_ERR_NOT_FOUND);
+}
+
 Test(node_sec, after_a_failed_save_nothing_changed_and_a_load_is_needed)
 {
     struct node_sec *node = create(), *back;
