@@ -97,6 +97,15 @@ void check_appended(struct world *w, struct node *node, uint64_t index, size_t n
     }
 }
 
+uint64_t check_hash(struct bytes payload)
+{
+    uint64_t value = hash(1, payload.len);
+
+    for (size_t i = 0; i < payload.len; i++)
+        value = value * 1099511628211u ^ payload.data[i];
+    return value | 2;
+}
+
 void check_apply(struct world *w, struct node *node, uint64_t index, uint64_t number)
 {
     if (index <= node->applied)

@@ -82,6 +82,8 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     w->trace = options->trace;
     w->guards_off = options->guards_off;
     w->lose = options->lose ? 300 : 0;
+    w->election_ms = SIM_ELECTION_MS;
+    w->heartbeat_ms = SIM_HEARTBEAT_MS;
     w->now = 1000;
     w->payload_number = 100;
     chaos_begin(w);

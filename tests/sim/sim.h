@@ -71,7 +71,8 @@ enum happening {
     HAPPEN_STREAMED,
     HAPPEN_RESTORED,
     HAPPEN_CHAOS,
-    HAPPEN_ADMIN
+    HAPPEN_ADMIN,
+    HAPPEN_SYSTEM
 };
 
 struct event {
@@ -93,7 +94,26 @@ struct sim_read {
     uint64_t floor; /* what it must see */
 };
 
+struct world;
+
+/* What the simulator of the whole system (system.h) puts around the engines; absent in the one of
+ * consensus alone. */
+struct world_hooks {
+    void (*deliver)(struct world *w, const struct event *event); /* HAPPEN_SYSTEM */
+    bool (*may_send)(struct world *w, unsigned from, unsigned to);
+    bool (*may_receive)(struct world *w, unsigned from, unsigned to);
+    void (*apply)(struct world *w, struct node *node, const struct engine_apply *apply);
+    void (*effect)(struct world *w, struct node *node, const struct effect *effect);
+    void (*staged)(struct world *w, struct node *from, struct node *to);
+    void (*swapped)(struct world *w, struct node *node);   /* on the disk */
+    void (*installed)(struct world *w, struct node *node); /* and in memory */
+    void (*crashed)(struct world *w, struct node *node);
+};
+
 struct world {
+    const struct world_hooks *hooks;
+    void *system;
+    unsigned election_ms, heartbeat_ms;
     uint64_t seed;
     uint64_t random;
     uint64_t now;
@@ -140,6 +160,8 @@ struct world {
 void sim_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void check_node(struct world *w, struct node *node);
 void check_appended(struct world *w, struct node *node, uint64_t index, size_t n);
+/* Of an entry's payload; never 0 or 1. */
+uint64_t check_hash(struct bytes payload);
 void check_apply(struct world *w, struct node *node, uint64_t index, uint64_t number);
 void check_end(struct world *w);
 

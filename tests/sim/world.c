@@ -97,9 +97,12 @@ static void persist_append(struct disk *disk, const struct disk_op *op, size_t n
     }
 }
 
-static void persist_install(struct node *node, const struct disk_op *op, bool log_too)
+static void persist_install(struct world *w, struct node *node, const struct disk_op *op,
+                            bool log_too)
 {
     node->disk.store_applied = node->staged_applied;
+    if (w->hooks != NULL)
+        w->hooks->swapped(w, node);
     if (!log_too)
         return; /* the crash came between store and log */
     node->disk.has_snapshot = true;
@@ -107,7 +110,7 @@ static void persist_install(struct node *node, const struct disk_op *op, bool lo
     entry_log_reset(&node->disk.log, op->token->index + 1);
 }
 
-static void persist_op(struct node *node, const struct disk_op *op)
+static void persist_op(struct world *w, struct node *node, const struct disk_op *op)
 {
     switch (op->kind) {
     case DISK_APPEND:
@@ -121,7 +124,7 @@ static void persist_op(struct node *node, const struct disk_op *op)
         entry_log_trim(&node->disk.log, op->index);
         break;
     case DISK_INSTALL:
-        persist_install(node, op, true);
+        persist_install(w, node, op, true);
         break;
     }
 }
@@ -167,7 +170,7 @@ static void finish_flush(struct world *w, struct node *node)
     while (node->flushing > 0) {
         struct disk_op *op = take_op(node);
         node->flushing--;
-        persist_op(node, op);
+        persist_op(w, node, op);
         if (op->kind == DISK_APPEND) {
             index = op->index + op->n - 1;
             term = op->entries[op->n - 1].term;
@@ -180,6 +183,8 @@ static void finish_flush(struct world *w, struct node *node)
     if (installed) {
         node->applied = node->disk.store_applied;
         w->installs_n++;
+        if (w->hooks != NULL)
+            w->hooks->installed(w, node);
         err = engine_installed(node->engine, w->now, node->applied);
     }
     world_settle(w, node, err);
@@ -191,9 +196,9 @@ void world_start(struct world *w, struct node *node)
 {
     struct engine_config config = {
         .id = node->id,
-        .election_timeout_ms = SIM_ELECTION_MS,
-        .heartbeat_ms = SIM_HEARTBEAT_MS,
-        .install_timeout_ms = 10 * SIM_ELECTION_MS,
+        .election_timeout_ms = w->election_ms,
+        .heartbeat_ms = w->heartbeat_ms,
+        .install_timeout_ms = 10 * w->election_ms,
         .log_keep_bytes = w->small_log == 0 ? 1 << 20 : w->small_log,
         .random = sim_random(w),
         .guards_off = w->guards_off,
@@ -240,12 +245,12 @@ void world_crash(struct world *w, struct node *node)
     while (node->ops != NULL) {
         struct disk_op *op = take_op(node);
         if (!broken && sim_chance(w, 500)) {
-            persist_op(node, op);
+            persist_op(w, node, op);
         } else {
             if (!broken && op->kind == DISK_APPEND)
                 persist_append(&node->disk, op, sim_below(w, (unsigned)op->n));
             if (!broken && op->kind == DISK_INSTALL && sim_chance(w, 500))
-                persist_install(node, op, false);
+                persist_install(w, node, op, false);
             broken = true;
         }
         free_op(op);
@@ -255,6 +260,8 @@ void world_crash(struct world *w, struct node *node)
     node->engine = NULL;
     node->alive = false;
     node->crash_soon = false;
+    if (w->hooks != NULL)
+        w->hooks->crashed(w, node);
 }
 
 /* --- effects ------------------------------------------------------------------------------- */
@@ -292,6 +299,8 @@ static void streamed(struct world *w, const struct event *event)
         assert(err == QK_OK && from->applied >= to->staged.index);
         to->has_staged = true;
         to->staged_applied = from->applied;
+        if (w->hooks != NULL)
+            w->hooks->staged(w, from, to);
     }
     world_settle(w, from, engine_snapshot_sent(from->engine, w->now, to->id, token, ok));
 }
@@ -366,6 +375,10 @@ static void perform(struct world *w, struct node *node, const struct effect *eff
 {
     if (w->trace)
         trace(w, node, effect);
+    if (w->hooks != NULL && effect->kind >= EFFECT_READ) {
+        w->hooks->effect(w, node, effect);
+        return;
+    }
     switch (effect->kind) {
     case EFFECT_TERM:
         if (effect->term < node->disk.term)
@@ -378,7 +391,9 @@ static void perform(struct world *w, struct node *node, const struct effect *eff
         node->disk.vote = effect->vote;
         break;
     case EFFECT_SEND:
-        if (world_node(w, effect->peer) != NULL)
+        if (world_node(w, effect->peer) != NULL &&
+            (w->hooks == NULL ||
+             w->hooks->may_send(w, number_of(w, node), (unsigned)effect->peer - 1)))
             net_send(w, number_of(w, node), (unsigned)effect->peer - 1, effect->bytes);
         break;
     case EFFECT_APPEND:
@@ -412,8 +427,12 @@ static void apply(struct world *w, struct node *node, const struct engine_apply 
 {
     uint64_t number = apply->payload.len >= 8 ? get_u64(apply->payload.data) : 0;
 
+    if (w->hooks != NULL)
+        number = check_hash(apply->payload);
     check_apply(w, node, apply->index, number);
     node->applied = apply->index;
+    if (w->hooks != NULL)
+        w->hooks->apply(w, node, apply);
     for (size_t i = 0; i < w->submissions_n; i++) {
         struct submission *s = &w->submissions[i];
         if (s->node != number_of(w, node) || s->life != node->life || s->index != apply->index)
@@ -491,7 +510,8 @@ void world_deliver(struct world *w, const struct event *event)
             world_settle(w, node, engine_tick(node->engine, w->now));
         break;
     case HAPPEN_MESSAGE:
-        if (node->alive && !w->cuts[event->from][event->node])
+        if (node->alive && !w->cuts[event->from][event->node] &&
+            (w->hooks == NULL || w->hooks->may_receive(w, event->from, event->node)))
             world_settle(w, node,
                          engine_receive(node->engine, w->now, event->from + 1, message,
                                         staged_for(node, message)));
@@ -512,6 +532,9 @@ void world_deliver(struct world *w, const struct event *event)
     case HAPPEN_ADMIN:
         if (!w->chaos_over)
             chaos_administer(w);
+        break;
+    case HAPPEN_SYSTEM:
+        w->hooks->deliver(w, event);
         break;
     }
 }

@@ -1,0 +1,253 @@
+/* system --seed S | --seeds N [--from S] [--bug K] [--verbose] [--trace] [--go-on] [--bugs]: exit 0
+ * if every seed is clean. */
+#include "system.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "secret/crypto.h"
+#include "system_truth.h"
+
+#define CHAOS_MS_MIN 6000
+#define HEALING_MS_MAX 150000
+#define LOOK_MS 250
+#define REAL_SHARE_EVERY 100
+
+char system_dir[SYSTEM_PATH_BYTES / 2];
+static volatile uint64_t current_seed;
+
+struct options {
+    uint64_t from, seeds_n;
+    enum bug bug;
+    bool verbose, trace, go_on, slow_first;
+};
+
+struct totals {
+    uint64_t failed_n, lost_n, acked_n, releases_n, deals_n, crashes_n, points_n, installs_n,
+        healing_max;
+};
+
+static void dir_remove(void)
+{
+    char path[SYSTEM_PATH_BYTES + 32];
+
+    for (unsigned i = 0; i < MACHINES_MAX; i++) {
+        snprintf(path, sizeof(path), "%s/m%u/node.sec", system_dir, i);
+        (void)unlink(path);
+        snprintf(path, sizeof(path), "%s/m%u/node.sec.new", system_dir, i);
+        (void)unlink(path);
+        snprintf(path, sizeof(path), "%s/m%u", system_dir, i);
+        (void)rmdir(path);
+    }
+    (void)rmdir(system_dir);
+}
+
+static bool dir_make(void)
+{
+    char path[SYSTEM_PATH_BYTES];
+
+    snprintf(system_dir, sizeof(system_dir), "%s/qk-system-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (mkdtemp(system_dir) == NULL)
+        return false;
+    for (unsigned i = 0; i < MACHINES_MAX; i++) {
+        snprintf(path, sizeof(path), "%s/m%u", system_dir, i);
+        if (mkdir(path, 0700) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void on_abort(int number)
+{
+    char text[80];
+    int n =
+        snprintf(text, sizeof(text), "seed %" PRIu64 " failed: signal %d\n", current_seed, number);
+
+    if (n > 0 && write(STDOUT_FILENO, text, (size_t)n) < 0)
+        _exit(3);
+    dir_remove();
+    _exit(1);
+}
+
+static void run_until(struct world *w, uint64_t end)
+{
+    struct event event;
+
+    while (w->failure[0] == 0 && sim_pop(w, &event)) {
+        if (event.at > end) {
+            sim_push(w, event);
+            break;
+        }
+        w->now = event.at;
+        world_deliver(w, &event);
+        free(event.data);
+    }
+    if (w->now < end)
+        w->now = end;
+}
+
+static void run(struct world *w, struct system *sys)
+{
+    uint64_t end;
+
+    system_chaos_begin(sys);
+    end = w->now + CHAOS_MS_MIN + sim_below(w, 8000);
+    run_until(w, end);
+    if (w->failure[0] != 0)
+        return;
+    system_chaos_end(sys);
+    end = w->now + HEALING_MS_MAX;
+    do
+        run_until(w, w->now + LOOK_MS);
+    while (w->failure[0] == 0 && w->now < end && !system_check_end(sys, false));
+    (void)system_check_end(sys, true);
+}
+
+static void add_up(struct totals *totals, const struct system *sys, bool clean, uint64_t healing)
+{
+    totals->failed_n += clean ? 0 : 1;
+    totals->lost_n += sys->lost;
+    totals->acked_n += sys->acked_total;
+    totals->releases_n += sys->releases_n;
+    totals->deals_n += sys->deals_n;
+    totals->crashes_n += sys->crashes_n;
+    totals->points_n += sys->points_n;
+    totals->installs_n += sys->w->installs_n;
+    if (healing > totals->healing_max)
+        totals->healing_max = healing;
+}
+
+static bool run_seed(uint64_t seed, const struct options *options, struct totals *totals)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct system *sys = calloc(1, sizeof(*sys));
+    bool clean;
+
+    if (w == NULL || sys == NULL || (sys->truth = calloc(1, sizeof(*sys->truth))) == NULL)
+        abort();
+    current_seed = seed;
+    w->seed = w->random = seed;
+    w->hooks = &system_hooks;
+    w->system = sys;
+    w->trace = options->trace;
+    w->election_ms = 500;
+    w->heartbeat_ms = 125;
+    w->now = 1000;
+    sys->w = w;
+    sys->bug = options->bug;
+    sys->slow_first = options->slow_first;
+    sys->real_share = seed % REAL_SHARE_EVERY == 0;
+    run(w, sys);
+    clean = w->failure[0] == 0;
+    if (!clean)
+        printf("seed %" PRIu64 " failed %s\n", seed, w->failure);
+    if (options->verbose)
+        printf("seed %" PRIu64 " %s digest %016" PRIx64 " nodes %u at %" PRIu64 " ms, %" PRIu64
+               " writes %" PRIu64 " releases %" PRIu64 " deals %" PRIu64 " crashes%s\n",
+               seed, clean ? "clean" : "failed", w->digest, sys->machines_n, w->now,
+               (uint64_t)sys->acked_total, sys->releases_n, sys->deals_n, sys->crashes_n,
+               sys->lost ? " (founder lost)" : "");
+    add_up(totals, sys, clean, w->now);
+    system_fini(sys);
+    world_fini(w);
+    free(sys->truth);
+    free(sys);
+    free(w);
+    return clean;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: system --seed S | --seeds N [--from S] [--bug K] [--go-on] [--verbose] "
+                    "[--trace] [--slow-first]\n");
+    for (int i = 1; i < BUGS_N; i++)
+        fprintf(stderr, "  --bug %-2d  %s\n", i, bug_text((enum bug)i));
+    return 3;
+}
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    static const struct option longs[] = {
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"bug", required_argument, NULL, 'b'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},
+        {"slow-first", no_argument, NULL, 'd'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        uint64_t value = optarg == NULL ? 0 : strtoull(optarg, NULL, 10);
+        switch (c) {
+        case 's':
+            options->from = value;
+            options->seeds_n = 1;
+            options->verbose = true;
+            break;
+        case 'n':
+            options->seeds_n = value;
+            break;
+        case 'f':
+            options->from = value;
+            break;
+        case 'b':
+            if (value < 1 || value >= BUGS_N)
+                return false;
+            options->bug = (enum bug)value;
+            break;
+        case 'v':
+            options->verbose = true;
+            break;
+        case 't':
+            options->trace = true;
+            break;
+        case 'd':
+            options->slow_first = true;
+            break;
+        case 'c':
+            options->go_on = true;
+            break;
+        default:
+            return false;
+        }
+    }
+    return options->seeds_n > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.from = 1};
+    struct totals totals = {0};
+    uint64_t ran = 0;
+
+    if (!parse(argc, argv, &options))
+        return usage();
+    if (!dir_make() || secret_arena_init(SECRET_ARENA_UNLOCKED, 0) != QK_OK)
+        return 3;
+    signal(SIGABRT, on_abort);
+    signal(SIGSEGV, on_abort);
+    while (ran < options.seeds_n) {
+        bool clean = run_seed(options.from + ran, &options, &totals);
+        ran++;
+        if (!clean && !options.go_on)
+            break;
+    }
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " without a first deal, %" PRIu64
+           " writes, %" PRIu64 " releases, %" PRIu64 " deals, %" PRIu64 " crashes (%" PRIu64
+           " within a step), %" PRIu64 " installs\n",
+           ran, totals.failed_n, totals.lost_n, totals.acked_n, totals.releases_n, totals.deals_n,
+           totals.crashes_n, totals.points_n, totals.installs_n);
+    dir_remove();
+    return totals.failed_n == 0 ? 0 : 1;
+}

@@ -1,0 +1,305 @@
+/* The deterministic simulator of the whole node, keys included: everything of the product above
+ * files, sockets and the event loop is the real code, many nodes in one process. That is: the seal
+ * machine, the dealing machine, the deal record, node.sec, the keyring, the hub (src/service) that
+ * carries out what the machines say, and the engine of the log in the driver of world.c. Linked in
+ * the place of the parts below them:
+ *
+ *   system_store.c      records in memory, pending and on the disk (store/store.h)
+ *   system_consensus.c  requests around the engine (consensus/consensus.h)
+ *   system_link.c       connections between nodes (link/link.h)
+ *   system_secret.c     secrets on the heap, seeded randomness (secret/secret.h, random)
+ *   system_share.c      sharing over a small field in 99 of 100 seeds (share/share.h)
+ *   system_local.c      timers, clocks, crash points of files, catalog, passwords
+ *
+ * system_world.c starts, crashes and discards nodes, system_chaos.c does what goes wrong and what
+ * people ask for, system_check.c says what must hold, system_bugs.c puts deliberate bugs between
+ * the machines and the hub, system.c runs seeds. */
+#ifndef SIM_SYSTEM_H
+#define SIM_SYSTEM_H
+
+#include "sim.h"
+
+#include "seal/node_sec.h"
+#include "service/cluster.h"
+#include "service/exchange.h"
+#include "service/hub.h"
+#include "store/store.h"
+#include "system_bugs.h"
+
+#define MACHINES_MAX 6
+#define SYSTEM_PATH_BYTES 256
+#define SYSTEM_ACKED_MAX 256
+#define SYSTEM_WATCHES_MAX 8
+#define SYSTEM_LOCALS_MAX 4
+#define SYSTEM_JOINS_MAX 6 /* of one node: Raft ids are not used twice */
+#define SYSTEM_JOININGS_MAX 60
+
+/* --- records ------------------------------------------------------------------------------- */
+
+struct blob {
+    unsigned refs;
+    size_t len;
+    uint8_t data[];
+};
+
+struct row {
+    struct blob *key, *value;
+    uint64_t version;
+    uint8_t flags;
+};
+
+/* Sorted by key. */
+struct table {
+    struct row *rows;
+    size_t n, cap;
+    uint64_t index, term; /* applied */
+};
+
+void table_fini(struct table *table);
+void table_copy(const struct table *from, struct table *to);
+const struct row *table_find(const struct table *table, struct bytes key);
+/* The rule of store_apply. `changed` is called for each key, after each batch. */
+MUST_USE enum qk_err table_apply(struct table *table, struct bytes command, struct buf *result,
+                                 void (*changed)(void *arg, struct bytes key), void *arg);
+uint64_t table_hash(const struct table *table);
+
+/* --- one node of the system ---------------------------------------------------------------- */
+
+struct watch {
+    struct blob *prefix;
+    store_watch_cb cb;
+    void *arg;
+};
+
+struct flush {
+    store_cb cb;
+    void *arg;
+    struct flush *next;
+};
+
+struct proposal {
+    void (*cb)(void *arg, enum qk_err err, uint64_t index, struct bytes result);
+    void *arg;
+    struct blob *command;
+    bool sent, done;
+    uint64_t index, term;
+    unsigned position; /* in its entry */
+    enum qk_err err;
+    struct buf result;
+    struct proposal *next;
+};
+
+struct reading {
+    void (*cb)(void *arg, enum qk_err err, uint64_t index);
+    void *arg;
+    uint64_t cookie, deadline;
+    bool asked, done;
+    enum qk_err err;
+    struct reading *next;
+};
+
+struct wish { /* a change of members, or a transfer */
+    void (*cb)(void *arg, enum qk_err err);
+    void *arg;
+    int kind; /* of a change */
+    uint64_t id;
+    char address[80];
+    bool wanted, running, done;
+    enum qk_err err;
+};
+
+struct side {         /* one node's end of the connection to another */
+    unsigned session; /* 0: down */
+    unsigned ups;
+    bool known;
+    bool broken;       /* something was lost in it */
+    unsigned noticing; /* the session whose end is about to be noticed */
+    uint8_t id[NODE_ID_BYTES], stranger[NODE_ID_BYTES];
+    uint64_t connecting_ms;
+    uint64_t last_at; /* messages of one session arrive in order */
+    uint64_t up_ms;
+};
+
+struct machine {
+    struct system *sys;
+    unsigned at;
+    unsigned life;
+    bool alive; /* the process runs */
+    bool dying; /* it crashes at the end of the present event: nothing leaves it any more */
+    bool inert; /* it is being taken down */
+    bool fixed; /* joins of this one ended for good */
+    struct service service;
+    struct cluster *cluster;
+    struct node *raft; /* NULL until a member */
+    int64_t clock_ms;  /* of the wall, beside the true one */
+    char dir[SYSTEM_PATH_BYTES];
+    /* store */
+    struct table mem, disk, staged;
+    struct watch watches[SYSTEM_WATCHES_MAX];
+    unsigned watches_n;
+    struct flush *flushes;
+    bool flushing, committing;
+    struct local {
+        char name[32];
+        struct blob *mem, *disk;
+    } locals[SYSTEM_LOCALS_MAX];
+    /* consensus */
+    struct proposal *proposals;
+    struct reading *readings;
+    uint64_t cookies;
+    struct wish change, transfer;
+    bool pumping, state_told;
+    /* link */
+    struct link_peer {
+        uint8_t node_id[NODE_ID_BYTES];
+        uint8_t pk[32];
+        char address[16];
+    } peers[NODES_MAX];
+    unsigned peers_n;
+    bool linked;
+    struct side sides[MACHINES_MAX];
+    struct link_join *join; /* the joiner's end */
+    /* people */
+    bool sealed_by_person;
+    bool founder, wants_join, joined;
+    unsigned joins_n;
+    /* what the file of keys held when it was last synced, while a bug withholds the sync */
+    uint8_t sec_before[NODE_SEC_FILE_BYTES];
+    bool sec_unsynced;
+    uint64_t waits; /* what its state was when the end was looked at, for messages */
+};
+
+struct acked {
+    struct blob *key, *value;
+    uint64_t version;
+};
+
+enum system_event {
+    SYS_TIMER,
+    SYS_PUMP,
+    SYS_COMMIT,
+    SYS_LINK_CHECK,
+    SYS_LINK_UP,
+    SYS_LINK_DOWN,
+    SYS_LINK_MESSAGE,
+    SYS_JOIN,
+    SYS_CALL
+};
+
+struct truth;
+
+struct system {
+    struct world *w;
+    struct truth *truth; /* system_truth.h */
+    struct machine machines[MACHINES_MAX];
+    unsigned machines_n;
+    struct machine *of_raft[SIM_NODES_MAX];
+    bool real_share, slow_first;
+    enum bug bug;
+    bool bug_struck;
+    uint64_t calls, joins;
+    unsigned sessions;
+    struct link_join *joining[64];
+    /* the seed's character */
+    unsigned crash, crash_point, cut, drop, seal, disorder, slow_disk, jump, intrude, delay_max,
+        commit_max, late;
+    bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
+    uint64_t chaos_end;
+    bool over; /* faults have ended */
+    bool lost; /* the founder fell before its first deal was final: nothing can be expected */
+    struct acked acked[SYSTEM_ACKED_MAX];
+    unsigned acked_n, acked_total;
+    uint64_t final_epoch;                   /* the newest FINAL ever applied anywhere */
+    uint8_t ever[NODES_MAX][NODE_ID_BYTES]; /* ids that were ever committed as members */
+    unsigned ever_n;
+    char tokens[16][512];
+    unsigned tokens_n;
+    uint64_t docs_n;
+    uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
+    /* the message being delivered, for checks of what it leads to */
+    uint64_t delivered_sent;
+    enum peer_kind delivered_kind;
+    struct machine *delivered_from;
+};
+
+/* The one whose code runs now; the simulator has one thread. */
+extern struct machine *system_current;
+/* Where the nodes keep their files. */
+extern char system_dir[SYSTEM_PATH_BYTES / 2];
+
+static inline struct machine *machine_of(const void *handle)
+{
+    return (struct machine *)(uintptr_t)handle;
+}
+/* Nothing leaves it: neither messages nor writes. */
+static inline bool machine_mute(const struct machine *m)
+{
+    return !m->alive || m->dying || m->inert;
+}
+
+struct blob *blob_new(struct bytes bytes);
+struct blob *blob_hold(struct blob *blob);
+void blob_drop(struct blob *blob); /* takes NULL */
+static inline struct bytes blob_bytes(const struct blob *blob)
+{
+    return bytes_of(blob->data, blob->len);
+}
+
+/* An event of machine `m` in `ms`; `data` is copied. */
+void system_push(struct machine *m, uint64_t ms, enum system_event what, unsigned number,
+                 const void *data, size_t len);
+typedef void (*system_call)(struct machine *m, void *arg);
+/* Calls in `ms`, unless the process has ended by then. */
+void system_later(struct machine *m, uint64_t ms, system_call call, void *arg);
+/* A point at which the process may fall. True: it does, and nothing after it happens. */
+bool system_crash_point(struct machine *m);
+void system_say(const struct machine *m, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* system_world.c */
+struct machine *system_add(struct system *sys);
+void system_start(struct machine *m);
+void system_crash(struct machine *m);
+void system_fini(struct system *sys);
+void system_raft_place(struct system *sys, uint64_t raft_id);
+extern const struct world_hooks system_hooks;
+
+/* system_store.c */
+void store_sim_open(struct machine *m);
+void store_sim_applied(struct machine *m);
+void store_sim_commit(struct machine *m);
+void store_sim_told(struct machine *m, struct bytes key);
+void store_sim_close(struct machine *m, bool crash);
+void store_sim_wipe(struct machine *m);
+
+/* system_consensus.c */
+void consensus_sim_pump(struct machine *m);
+void consensus_sim_apply(struct machine *m, const struct engine_apply *apply);
+void consensus_sim_effect(struct machine *m, const struct effect *effect);
+void consensus_sim_close(struct machine *m);
+
+/* system_link.c */
+void link_sim_check(struct system *sys);
+void link_sim_deliver(struct machine *m, const struct event *event);
+void link_sim_down(struct machine *m, bool crash);
+void link_sim_join(struct machine *m, const struct event *event);
+bool link_sim_raft(const struct machine *from, const struct machine *to);
+
+/* system_local.c */
+void timer_sim_fire(struct machine *m, const struct event *event);
+
+/* system_share.c */
+/* system_chaos.c */
+void system_chaos_begin(struct system *sys);
+void system_chaos_end(struct system *sys);
+/* An intruder's message to `m`. */
+void system_intrude(struct machine *m);
+
+/* system_check.c */
+void system_check_applied(struct machine *m);
+void system_check_result(struct machine *m, uint64_t index, unsigned position, struct bytes result);
+void system_check_sent(struct machine *from, const uint8_t *node_id, struct bytes message);
+void system_check_machine(struct machine *m);
+bool system_check_end(struct system *sys, bool final);
+
+#endif

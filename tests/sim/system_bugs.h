@@ -1,0 +1,41 @@
+/* Deliberate bugs, put between the machines and what surrounds them; each must be found. */
+#ifndef SIM_SYSTEM_BUGS_H
+#define SIM_SYSTEM_BUGS_H
+
+#define BUG_MAP(X)                                                                                 \
+    X(BUG_ERASE_AT_DEAL, "older generations are erased at DEAL, not at its FINAL")                 \
+    X(BUG_ERASE_UNCOMMITTED, "a generation whose DEAL is not seen is erased at once")              \
+    X(BUG_RELEASE_STRANGER, "a release goes to whoever asks in a member's name")                   \
+    X(BUG_NO_SYNC, "D and P are given before node.sec is synced")                                  \
+    X(BUG_ACK_EARLY, "a write is acknowledged before a majority has it")                           \
+    X(BUG_APPLY_AGAIN, "the last entry is applied again after a restart")                          \
+    X(BUG_OLD_ATTEMPT, "a DEAL of an old attempt is accepted")                                     \
+    X(BUG_BEGIN_ORDER, "generations are given for a DEAL_BEGIN that is not applied here")          \
+    X(BUG_NO_NONCE, "any nonce counts as fresh")                                                   \
+    X(BUG_NO_NEWER, "a member releases though another one knows a newer deal")                     \
+    X(BUG_DROP_WANTS, "after a reconnection nothing is asked of that peer")                        \
+    X(BUG_FINAL_EARLY, "FINAL is proposed without acks")                                           \
+    X(BUG_REUSE_X, "an x is given to two members")                                                 \
+    X(BUG_PROMOTE_EARLY, "a joiner is promoted before a deal includes it")                         \
+    X(BUG_CLOSED_ANSWERS, "a node that was sealed by a person releases")                           \
+    X(BUG_VOTE_LOST, "the vote is not synced")                                                     \
+    X(BUG_TORN_COMMIT, "the applied index is durable before the records are")                      \
+    X(BUG_TRUST_RECORD, "a record shown by a peer is taken without proof")                         \
+    X(BUG_FORGET_PEERS, "what a joiner was told of its peers is not kept")                         \
+    X(BUG_SHARE_IN_CLEAR, "D and P are kept in the records unsealed")
+
+enum bug {
+    BUG_NONE,
+#define BUG_ENUM(code, text) code,
+    BUG_MAP(BUG_ENUM)
+#undef BUG_ENUM
+        BUGS_N
+};
+
+struct machine;
+
+const char *bug_text(enum bug bug);
+/* What a process that falls takes with it. */
+void bugs_crashed(struct machine *m);
+
+#endif

@@ -1,0 +1,355 @@
+/* What must hold after every step, and at the end. */
+#include "system.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consensus/engine_private.h"
+#include "keys/keyring.h"
+#include "system_truth.h"
+
+#define fail(m, ...) sim_fail((m)->sys->w, __VA_ARGS__)
+
+static struct truth *truth_of(struct machine *m)
+{
+    return m->sys->truth;
+}
+
+/* --- what apply made ------------------------------------------------------------------------- */
+
+static bool ever_member(const struct system *sys, const uint8_t *node_id)
+{
+    for (unsigned i = 0; i < sys->ever_n; i++)
+        if (memcmp(sys->ever[i], node_id, NODE_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void note_members(struct machine *m)
+{
+    struct record_key prefix = record_members_prefix();
+    struct system *sys = m->sys;
+    uint8_t id[NODE_ID_BYTES];
+
+    for (size_t i = 0; i < m->mem.n; i++) {
+        struct bytes key = blob_bytes(m->mem.rows[i].key);
+        if (bytes_starts_with(key, record_key_bytes(&prefix)) &&
+            record_member_id(key, id) == QK_OK && !ever_member(sys, id) && sys->ever_n < NODES_MAX)
+            memcpy(sys->ever[sys->ever_n++], id, NODE_ID_BYTES);
+    }
+}
+
+static const struct row *sys_row(const struct machine *m, const char *name)
+{
+    struct record_key key = record_system(RECORD_SYS, name);
+
+    return table_find(&m->mem, record_key_bytes(&key));
+}
+
+/* The same key twice in the records would be one disk that opens itself. */
+static void check_halves(struct machine *m)
+{
+    for (unsigned k = 0; k < m->sys->machines_n; k++) {
+        const struct node_sec *sec = m->sys->machines[k].service.node_sec;
+        for (size_t g = 0; sec != NULL && g < sec->gens_n; g++)
+            for (size_t i = 0; i < m->mem.n; i++) {
+                struct bytes value = blob_bytes(m->mem.rows[i].value);
+                if (memmem(value.data, value.len, secret_borrow(sec->gens[g].d), KEY_BYTES) ||
+                    memmem(value.data, value.len, secret_borrow(sec->gens[g].p), KEY_BYTES))
+                    fail(m, "keys of m%u lie in the records in clear", k);
+            }
+    }
+}
+
+static void note_deal(struct machine *m, const struct row *row)
+{
+    struct truth *truth = truth_of(m);
+    struct deal_record *record = NULL;
+
+    if (deal_record_parse(blob_bytes(row->value), &record) != QK_OK) {
+        fail(m, "a deal record was committed that does not parse");
+        return;
+    }
+    if (record->epoch > truth->epoch && truth->deals_n < TRUTH_DEALS_MAX) {
+        struct truth_deal *deal = &truth->deals[truth->deals_n++];
+
+        truth->epoch = record->epoch;
+        memcpy(deal->id, record->deal, DEAL_ID_BYTES);
+        deal->epoch = record->epoch;
+        deal->threshold = (unsigned)record->t;
+        deal->n = (unsigned)record->n;
+        m->sys->deals_n++;
+        for (size_t i = 0; i < record->n; i++) {
+            memcpy(deal->members[i].node_id, record->members[i].node, NODE_ID_BYTES);
+            deal->members[i].gen = record->members[i].gen;
+            deal->members[i].x = record->members[i].x;
+            if (deal_record_has_slot(record, i, i))
+                fail(m, "a disk alone opens its own slot in epoch %llu",
+                     (unsigned long long)record->epoch);
+            if (!ever_member(m->sys, record->members[i].node))
+                fail(m, "a deal names somebody who is no member");
+        }
+        check_halves(m);
+    }
+    deal_record_free(record);
+}
+
+static struct truth_deal *deal_find(struct truth *truth, const uint8_t *id)
+{
+    for (unsigned i = 0; i < truth->deals_n; i++)
+        if (memcmp(truth->deals[i].id, id, DEAL_ID_BYTES) == 0)
+            return &truth->deals[i];
+    return NULL;
+}
+
+static void note_final(struct machine *m, const struct row *row)
+{
+    struct truth_deal *deal = deal_find(truth_of(m), row->value->data);
+    unsigned opened = 0;
+
+    if (row->value->len != DEAL_ID_BYTES || deal == NULL) {
+        fail(m, "FINAL of a deal that never was");
+        return;
+    }
+    if (deal->final)
+        return;
+    deal->final = true;
+    if (deal->epoch > m->sys->final_epoch)
+        m->sys->final_epoch = deal->epoch;
+    for (unsigned i = 0; i < deal->n; i++)
+        opened += deal->members[i].opened;
+    if (opened < deal->threshold)
+        fail(m, "FINAL of epoch %llu after %u members opened their slots",
+             (unsigned long long)deal->epoch, opened);
+}
+
+void system_check_result(struct machine *m, uint64_t index, unsigned position, struct bytes result)
+{
+    struct truth *truth = truth_of(m);
+    uint64_t now = check_hash(result);
+
+    if (index >= SIM_INDEX_MAX || position > 0)
+        return;
+    if (truth->results[index] == 0)
+        truth->results[index] = now;
+    if (truth->results[index] != now)
+        fail(m, "m%u did something else with entry %llu than others", m->at,
+             (unsigned long long)index);
+}
+
+/* Equal apply: the same state after the same entry, on every node and however often it starts. */
+void system_check_applied(struct machine *m)
+{
+    struct truth *truth = truth_of(m);
+    const struct row *deal = sys_row(m, RECORD_DEAL), *final = sys_row(m, RECORD_DEAL_FINAL);
+    uint64_t now = table_hash(&m->mem);
+
+    if (m->mem.index < SIM_INDEX_MAX) {
+        if (truth->tables[m->mem.index] == 0)
+            truth->tables[m->mem.index] = now;
+        if (truth->tables[m->mem.index] != now)
+            fail(m, "m%u has another store than others after entry %llu", m->at,
+                 (unsigned long long)m->mem.index);
+    }
+    m->sys->w->digest = m->sys->w->digest * 31 + now;
+    note_members(m);
+    if (deal != NULL)
+        note_deal(m, deal);
+    if (final != NULL)
+        note_final(m, final);
+}
+
+/* --- what leaves a node ---------------------------------------------------------------------- */
+
+static void check_given(struct machine *from, const uint8_t *node_id, const uint8_t *deal_id,
+                        bool release)
+{
+    struct system *sys = from->sys;
+    struct truth *truth = truth_of(from);
+    const struct truth_deal *deal = deal_find(truth, deal_id);
+    bool member = false;
+
+    if (release)
+        sys->releases_n++;
+    else
+        sys->shares_n++;
+    if (from->sealed_by_person)
+        fail(from, "m%u was sealed by a person and gives", from->at);
+    if (!ever_member(sys, node_id))
+        fail(from, "m%u gives to somebody who is no member", from->at);
+    for (unsigned i = 0; deal != NULL && i < deal->n; i++)
+        member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
+    if (!member)
+        fail(from, "m%u gives to somebody who is not in that deal", from->at);
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &from->cluster->seal.peers[i];
+        if (peer->used && peer->known && seal_peer_live(peer, timer_now_ms(from->service.loop)) &&
+            deal != NULL && peer->hello.epoch > deal->epoch)
+            fail(from, "m%u gives although it knows of a newer deal", from->at);
+    }
+    if (sys->delivered_from != NULL && release &&
+        memcmp(from->sides[sys->delivered_from->at].id, node_id, NODE_ID_BYTES) == 0 &&
+        sys->delivered_kind == PEER_WANT &&
+        sys->delivered_sent < from->sides[sys->delivered_from->at].up_ms)
+        fail(from, "m%u answers a question from before this session", from->at);
+}
+
+void system_check_sent(struct machine *from, const uint8_t *node_id, struct bytes message)
+{
+    struct peer_message *decoded;
+
+    if (message.len < 3 || message.data[2] < PEER_RELEASE || message.data[2] > PEER_SHARE)
+        return;
+    decoded = malloc(sizeof(*decoded));
+    if (decoded == NULL || peer_decode(message, decoded) != QK_OK) {
+        free(decoded); /* of Raft */
+        return;
+    }
+    if (decoded->kind == PEER_RELEASE)
+        check_given(from, node_id, decoded->as.release.deal_id, true);
+    else if (decoded->kind == PEER_SHARE)
+        check_given(from, node_id, decoded->as.share.deal_id, false);
+    free(decoded);
+}
+
+/* --- one node -------------------------------------------------------------------------------- */
+
+/* Whoever is in a deal that opens the cluster, or may have to, holds its generation of it: else a
+ * pair that is allowed to cannot open. */
+static void check_generations(struct machine *m)
+{
+    const struct truth *truth = truth_of(m);
+    const struct node_sec *sec = m->service.node_sec;
+
+    if (sec == NULL || memcmp(sec->cluster_id, truth->cluster_id, CLUSTER_ID_BYTES) != 0)
+        return;
+    for (unsigned i = 0; i < truth->deals_n; i++) {
+        const struct truth_deal *deal = &truth->deals[i];
+        if (deal->epoch < m->sys->final_epoch)
+            continue;
+        for (unsigned k = 0; k < deal->n; k++)
+            if (memcmp(deal->members[k].node_id, sec->node_id, NODE_ID_BYTES) == 0 &&
+                node_sec_find(sec, deal->members[k].gen) == NULL)
+                fail(m, "m%u has lost its generation %llu of epoch %llu: locked out", m->at,
+                     (unsigned long long)deal->members[k].gen, (unsigned long long)deal->epoch);
+    }
+}
+
+static void check_keys(struct machine *m)
+{
+    struct truth *truth = truth_of(m);
+    struct cluster *cluster = m->cluster;
+
+    if (cluster->seal.own_share && cluster->own_share != NULL) {
+        struct truth_deal *deal = deal_find(truth, cluster->seal.deal.id);
+        for (unsigned i = 0; deal != NULL && i < deal->n; i++)
+            if (memcmp(deal->members[i].node_id, m->service.node_id, NODE_ID_BYTES) == 0)
+                deal->members[i].opened = true;
+    }
+    if (cluster->seal.deal.epoch > truth->epoch)
+        fail(m, "m%u goes by a deal that was never committed", m->at);
+    if (cluster->mk == NULL || cluster->seal.state != SEAL_UNSEALED)
+        return;
+    if (m->sealed_by_person)
+        fail(m, "m%u is open though a person sealed it", m->at);
+    if (!truth->has_mk) {
+        truth->has_mk = true;
+        memcpy(truth->mk, secret_borrow(cluster->mk), KEY_BYTES);
+        memcpy(truth->cluster_id, m->service.cluster_id, CLUSTER_ID_BYTES);
+    }
+    if (memcmp(truth->mk, secret_borrow(cluster->mk), KEY_BYTES) != 0)
+        fail(m, "m%u is open with another master key", m->at);
+}
+
+void system_check_machine(struct machine *m)
+{
+    if (m->cluster == NULL)
+        return;
+    check_generations(m);
+    if (m->cluster->booted)
+        check_keys(m);
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static bool wait(struct system *sys, bool final, const char *what, unsigned at)
+{
+    if (final)
+        sim_fail(sys->w, "faults have ended, but m%u %s", at, what);
+    return false;
+}
+
+static bool is_member(const struct machine *m)
+{
+    const struct hub_member *self;
+
+    if (m->service.node_sec == NULL || !m->cluster->booted)
+        return false;
+    self = hub_member_find(m->cluster, m->service.node_id);
+    return self != NULL && self->version > 0 && self->info.state == MEMBER_ACTIVE;
+}
+
+static bool check_docs(struct machine *m)
+{
+    struct system *sys = m->sys;
+
+    for (unsigned i = 0; i < sys->acked_n; i++) {
+        const struct acked *acked = &sys->acked[i];
+        const struct row *row = table_find(&m->mem, blob_bytes(acked->key));
+        if (row == NULL || row->version < acked->version ||
+            (row->version == acked->version &&
+             !bytes_equal(blob_bytes(row->value), blob_bytes(acked->value)))) {
+            fail(m, "m%u lacks an acknowledged write (version %llu)", m->at,
+                 (unsigned long long)acked->version);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_member(struct machine *m, uint64_t commit, bool final)
+{
+    struct system *sys = m->sys;
+
+    if (!m->alive)
+        return wait(sys, final, "is down", m->at);
+    if (m->service.node_sec == NULL &&
+        (m->joins_n >= SYSTEM_JOINS_MAX || sys->w->nodes_n >= SIM_NODES_MAX - 1 ||
+         sys->joins >= SYSTEM_JOININGS_MAX))
+        return true; /* it has used up its tries */
+    if (!is_member(m))
+        return wait(sys, final,
+                    m->service.node_sec == NULL ? "has not joined" : "is not a full member", m->at);
+    if (m->cluster->seal.state != SEAL_UNSEALED || m->service.keyring == NULL)
+        return wait(sys, final, "is not open", m->at);
+    if (m->mem.index < commit && engine_applied(m->raft->engine) < commit)
+        return wait(sys, final, "has not applied all", m->at);
+    return true;
+}
+
+/* True once all is as it must be. Before a first deal is final nothing was promised, if its founder
+ * fell. */
+bool system_check_end(struct system *sys, bool final)
+{
+    struct node *leader = chaos_leader(sys->w);
+    uint64_t commit = leader != NULL ? engine_commit(leader->engine) : 0;
+
+    if (sys->w->failure[0] != 0)
+        return true;
+    if (sys->final_epoch == 0 && sys->machines[0].life > 1) {
+        if (sys->acked_n > 0)
+            sim_fail(sys->w, "a write was acknowledged before a deal was final");
+        sys->lost = true;
+        return true;
+    }
+    if (leader == NULL || !engine_has_own_commit(leader->engine))
+        return wait(sys, final, "there is no leader", 0);
+    for (unsigned i = 0; i < sys->machines_n; i++)
+        if (!check_member(&sys->machines[i], commit, final))
+            return false;
+    for (unsigned i = 0; i < sys->machines_n; i++)
+        if (is_member(&sys->machines[i]) && !check_docs(&sys->machines[i]))
+            return true;
+    return true;
+}
