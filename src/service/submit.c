@@ -46,6 +46,7 @@ struct submitter {
     struct service *service;
     struct submit *ready_first, *ready_last;
     bool running;
+    uint64_t settled_term; /* in which this node leads and has applied all that came before */
     size_t writes_n;
     uint8_t seed[16]; /* keys come from clients: no one may aim at one bucket */
     struct latch *buckets[LATCH_BUCKETS];
@@ -214,6 +215,36 @@ static enum qk_err submit_admit(const struct service *service)
     return err != QK_OK ? err : store_admit(service->store);
 }
 
+/* A leader just elected has not applied all that its predecessors committed: what it evaluated now
+ * could miss a database or a document that was acknowledged. */
+static void submit_settled(void *arg, enum qk_err err, uint64_t index)
+{
+    struct submit *submit = arg;
+    struct submitter *submitter = submit->submitter;
+    struct consensus *consensus = submitter->service->consensus;
+
+    (void)index;
+    if (err == QK_OK && (consensus_role(consensus) != CONSENSUS_LEADER ||
+                         consensus_term(consensus) != submit->term))
+        err = QK_ERR_NOT_LEADER;
+    if (err == QK_OK) {
+        submitter->settled_term = submit->term;
+        submit_ready(submit);
+    } else {
+        submit_finish(submit, err);
+    }
+    submitter_run(submitter);
+}
+
+static enum qk_err submit_settle(struct submit *submit, bool *ret_ended)
+{
+    struct consensus *consensus = submit->submitter->service->consensus;
+    enum qk_err err = consensus_read(consensus, SUBMIT_CONFIRM_MS, submit_settled, submit);
+
+    *ret_ended = err != QK_OK;
+    return err;
+}
+
 /* QK_OK with `ret_ended` false when a command is on its way. */
 static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
 {
@@ -227,6 +258,8 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
     if (err != QK_OK)
         return err;
     submit->term = consensus_term(service->consensus);
+    if (submit->term != submit->submitter->settled_term)
+        return submit_settle(submit, ret_ended);
     wire_command_begin(&command, WIRE_WRITE);
     err = submit->ops->evaluate(submit->arg, &command);
     if (err != QK_OK || command.batches_n == 0)
