@@ -159,6 +159,7 @@ static void collect_go_on(struct ctx *ctx)
     if (d->facts.begin_attempt != d->attempt || (late && !collect_useful(d))) {
         parts_drop(ctx);
         d->state = DEALING_IDLE;
+        d->first++; /* one that is connected and never gives must not keep others waiting */
         back_off(ctx);
         return;
     }

@@ -472,6 +472,19 @@ Test(dealing, a_joiner_that_is_gone_does_not_block_the_next)
     free(b);
 }
 
+Test(dealing, a_joiner_that_is_connected_and_never_gives_its_part_does_not_block_the_next)
+{
+    struct bench *b = bench_new();
+
+    member_add(b, DEALING_JOINING);
+    b->silent[1] = true;
+    member_add(b, DEALING_JOINING);
+    run(b, 3 * DEALING_COLLECT_MS + 3000);
+    cr_assert_eq(b->records.members[1].role, DEALING_JOINING);
+    cr_assert_eq(b->records.members[2].role, DEALING_MEMBER);
+    free(b);
+}
+
 Test(dealing, beyond_seven_voters_members_stay_standbys)
 {
     struct bench *b = bench_new();
