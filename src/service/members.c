@@ -119,26 +119,6 @@ static void provisional_set(struct cluster *cluster, const struct peer_join_acce
     }
 }
 
-/* Without the psk: that is in node.sec. */
-void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept)
-{
-    static const uint8_t no_psk[PEER_KEY_BYTES];
-    struct buf out = BUF_INIT(STORE_LOCAL_VALUE_BYTES_MAX);
-    struct peer_message *message = malloc(sizeof(*message));
-
-    provisional_set(cluster, accept);
-    if (message == NULL)
-        return;
-    message->kind = PEER_JOIN_ACCEPT;
-    message->as.join_accept = *accept;
-    message->as.join_accept.psk = bytes_of(no_psk, sizeof(no_psk));
-    if (peer_encode(message, &out) != QK_OK ||
-        store_local_put(cluster->service->store, LOCAL_NAME, buf_bytes(&out), NULL, NULL) != QK_OK)
-        log_warn("cluster", "the members told at the join were not kept");
-    free(message);
-    buf_fini(&out);
-}
-
 static void provisional_load(struct cluster *cluster)
 {
     struct peer_message *message = malloc(sizeof(*message));
@@ -150,6 +130,38 @@ static void provisional_load(struct cluster *cluster)
         peer_decode(value, message) == QK_OK && message->kind == PEER_JOIN_ACCEPT)
         provisional_set(cluster, &message->as.join_accept);
     free(message);
+}
+
+/* Only now may the cluster hear of this node: one that gives a generation and then falls without
+ * knowing its peers could neither go on nor be joined anew. */
+static void provisional_kept(void *arg, enum qk_err err)
+{
+    struct cluster *cluster = arg;
+
+    if (err != QK_OK || cluster->stopped || !cluster->booted)
+        return;
+    provisional_load(cluster);
+    hub_members_publish(cluster);
+}
+
+/* Without the psk: that is in node.sec. */
+void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept)
+{
+    static const uint8_t no_psk[PEER_KEY_BYTES];
+    struct buf out = BUF_INIT(STORE_LOCAL_VALUE_BYTES_MAX);
+    struct peer_message *message = malloc(sizeof(*message));
+
+    if (message == NULL)
+        return;
+    message->kind = PEER_JOIN_ACCEPT;
+    message->as.join_accept = *accept;
+    message->as.join_accept.psk = bytes_of(no_psk, sizeof(no_psk));
+    if (peer_encode(message, &out) != QK_OK ||
+        store_local_put(cluster->service->store, LOCAL_NAME, buf_bytes(&out), provisional_kept,
+                        cluster) != QK_OK)
+        log_warn("cluster", "the members told at the join were not kept");
+    free(message);
+    buf_fini(&out);
 }
 
 /* --- known by a record only ------------------------------------------------------------------ */
