@@ -159,6 +159,8 @@ struct machine {
     bool linked;
     struct side sides[MACHINES_MAX];
     struct link_join *join; /* the joiner's end */
+    struct timer *timers;
+    unsigned timers_n; /* numbers given */
     /* people */
     bool sealed_by_person;
     bool founder, wants_join, joined;

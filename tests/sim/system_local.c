@@ -27,6 +27,7 @@ struct timer {
     void *arg;
     unsigned number;
     bool armed;
+    struct timer *next;
 };
 
 struct timer_event {
@@ -41,6 +42,9 @@ enum qk_err timer_new(struct uv_loop_s *loop, timer_cb cb, void *arg, struct tim
     timer->m = machine_of(loop);
     timer->cb = cb;
     timer->arg = arg;
+    timer->number = timer->m->timers_n += 1000000;
+    timer->next = timer->m->timers;
+    timer->m->timers = timer;
     *ret_timer = timer;
     return QK_OK;
 }
@@ -62,8 +66,13 @@ void timer_stop(struct timer *timer)
 
 void timer_free(struct timer *timer, timer_cb closed, void *arg)
 {
+    struct timer **at;
+
     if (timer == NULL)
         return;
+    for (at = &timer->m->timers; *at != timer;)
+        at = &(*at)->next;
+    *at = timer->next;
     free(timer);
     if (closed != NULL)
         closed(arg);
@@ -72,13 +81,15 @@ void timer_free(struct timer *timer, timer_cb closed, void *arg)
 void timer_sim_fire(struct machine *m, const struct event *event)
 {
     struct timer_event data;
+    struct timer *timer;
 
-    (void)m;
     memcpy(&data, event->data, sizeof(data));
-    if (!data.timer->armed || data.timer->number != event->tick_number)
+    for (timer = m->timers; timer != NULL && timer != data.timer;)
+        timer = timer->next;
+    if (timer == NULL || !timer->armed || timer->number != event->tick_number)
         return;
-    data.timer->armed = false;
-    data.timer->cb(data.timer->arg);
+    timer->armed = false;
+    timer->cb(timer->arg);
 }
 
 /* Each computer counts from its own start. */
