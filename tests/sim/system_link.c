@@ -71,7 +71,8 @@ static bool dials(const struct machine *m, const struct machine *other)
 {
     const struct link_peer *peer = peer_of(m, other);
 
-    return peer != NULL && peer->address[0] == 'm' && atoi(peer->address + 1) == (int)other->at;
+    return peer != NULL && peer->address[0] == 'm' &&
+           strtoul(peer->address + 1, NULL, 10) == other->at;
 }
 
 static void notice(struct machine *m, struct machine *other, unsigned ms_max)
@@ -346,7 +347,7 @@ enum qk_err link_join_open(const struct link_join_config *config, struct link_jo
     sys->joining[sys->joins++] = join;
     join->joiner = m;
     join->joiner_life = m->life;
-    join->inviter = &sys->machines[atoi(config->addresses[0] + 1)];
+    join->inviter = &sys->machines[strtoul(config->addresses[0] + 1, NULL, 10)];
     join->inviter_life = join->inviter->life;
     join->config = *config;
     memcpy(join->psk, secret_borrow(config->psk), sizeof(join->psk));

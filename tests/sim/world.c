@@ -1,3 +1,5 @@
+/* The nodes of a run and what they do: clients, administrators, disks, crashes. Over 500 lines: one
+ * world whose parts all work on the same struct. */
 #include "sim.h"
 
 #include <assert.h>
