@@ -1,6 +1,6 @@
 /* The store without LMDB: the same rule over a sorted table in memory, a second table for what the
- * disk holds. test_system_store.c compares it with the real one. Over 500 lines, as it stands for
- * the whole of store.h and every part works on the same two tables. */
+ * disk holds. Nothing compares it with the real one yet. Over 500 lines, as it stands for the whole
+ * of store.h and every part works on the same two tables. */
 #include "system.h"
 
 #include <assert.h>
