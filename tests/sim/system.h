@@ -121,6 +121,10 @@ struct side {         /* one node's end of the connection to another */
 };
 
 struct machine {
+    /* system_local.c: the catalog that is being opened */
+    void (*opening_cb)(void *arg, enum qk_err err);
+    void *opening_arg;
+    uintptr_t openings;
     struct system *sys;
     unsigned at;
     unsigned life;

@@ -254,46 +254,36 @@ enum qk_err members_file_load(const char *data_dir, struct member_facts *ret_fac
 
 /* --- catalog and passwords ------------------------------------------------------------------- */
 
-struct opening {
-    catalog_open_cb cb;
-    void *arg;
-};
-
 static void catalog_opened(struct machine *m, void *arg)
 {
-    struct opening *opening = arg;
-
-    if (m->service.catalog_opening != (struct catalog *)(void *)opening) {
-        free(opening);
+    if (m->service.catalog_opening == NULL || (uintptr_t)arg != m->openings)
         return;
-    }
     m->service.catalog_opening = NULL;
     m->service.catalog = (struct catalog *)(void *)m;
-    opening->cb(opening->arg, QK_OK);
-    free(opening);
+    m->opening_cb(m->opening_arg, QK_OK);
 }
 
 enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg)
 {
     struct machine *m = machine_of(service->loop);
-    struct opening *opening = calloc(1, sizeof(*opening));
 
-    assert(opening != NULL);
-    opening->cb = cb;
-    opening->arg = arg;
-    service->catalog_opening = (struct catalog *)(void *)opening;
-    system_later(m, 1 + sim_below(m->sys->w, 10), catalog_opened, opening);
+    m->opening_cb = cb;
+    m->opening_arg = arg;
+    m->openings++;
+    service->catalog_opening = (struct catalog *)(void *)m;
+    system_later(m, 1 + sim_below(m->sys->w, 10), catalog_opened, (void *)m->openings);
     return QK_OK;
 }
 
 void catalog_close(struct service *service)
 {
-    struct opening *opening = (struct opening *)(void *)service->catalog_opening;
+    struct machine *m = machine_of(service->loop);
+    bool opening = service->catalog_opening != NULL;
 
     service->catalog = NULL;
     service->catalog_opening = NULL;
-    if (opening != NULL)
-        opening->cb(opening->arg, QK_ERR_CLOSED);
+    if (opening)
+        m->opening_cb(m->opening_arg, QK_ERR_CLOSED);
 }
 
 enum qk_err catalog_user_key(const struct service *service, struct bytes name,

@@ -501,7 +501,8 @@ static bool staged_for(const struct node *node, struct bytes message)
            node->staged.term == snapshot.term;
 }
 
-void world_deliver(struct world *w, const struct event *event)
+/* What happens at one node, or to the world by chaos and administrators. */
+static void deliver_here(struct world *w, const struct event *event)
 {
     struct node *node = &w->nodes[event->node];
     struct bytes message = bytes_of(event->data, event->len);
@@ -536,9 +537,16 @@ void world_deliver(struct world *w, const struct event *event)
             chaos_administer(w);
         break;
     case HAPPEN_SYSTEM:
-        w->hooks->deliver(w, event);
         break;
     }
+}
+
+void world_deliver(struct world *w, const struct event *event)
+{
+    if (event->what == HAPPEN_SYSTEM) /* may belong to no node */
+        w->hooks->deliver(w, event);
+    else
+        deliver_here(w, event);
 }
 
 void world_fini(struct world *w)
