@@ -24,6 +24,7 @@ struct changes {
     uint8_t database[DATABASE_ID_BYTES];
     struct store_cursor *cursor;
     struct store_stats stats; /* as of the read point */
+    uint64_t end;             /* the newest sequence when the rows began */
     enum phase phase;
     uint64_t since, limit;
     bool since_now, descending, include_docs, all_leaves;
@@ -119,8 +120,8 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    /* Made since the feed began: the next request's, or a slow reader's feed would never end. */
-    if (row.record.seq > changes->stats.seq) {
+    /* Made since the rows began: the next request's, or a slow reader's feed would never end. */
+    if (row.record.seq > changes->end) {
         *ret_last = !changes->descending;
         return QK_OK;
     }
@@ -179,6 +180,17 @@ static enum phase phase_after_rows(struct changes *changes)
     return PHASE_TAIL;
 }
 
+/* Where the rows end, taken in the turn of the loop whose view of the store the first rows are of:
+ * a document that was written again since the read point has moved behind it, and must not be
+ * missed for that. A list of one turn is therefore one moment. */
+static uint64_t rows_end(const struct changes *changes)
+{
+    struct store_stats now;
+
+    store_database_stats(changes->service->store, changes->database, &now);
+    return now.seq;
+}
+
 static enum qk_err changes_step(void *arg, bool *ret_end)
 {
     struct changes *changes = arg;
@@ -188,6 +200,7 @@ static enum qk_err changes_step(void *arg, bool *ret_end)
     switch (changes->phase) {
     case PHASE_HEAD:
         buf_put_str(&changes->stream.out, "{\"results\":[");
+        changes->end = rows_end(changes);
         changes->phase = PHASE_ROWS;
         break;
     case PHASE_ROWS:
