@@ -26,10 +26,6 @@ void login_free(struct login *login);
 MUST_USE enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
                                  const char *address, login_cb cb, void *arg);
 unsigned login_retry_after_s(const struct login *login, struct bytes name, const char *address);
-/* Splits the value of `Authorization: Basic ...` into name and password in `out` (secret);
- * QK_ERR_INVALID if it is anything else. */
-MUST_USE enum qk_err login_parse_basic(struct bytes authorization, struct buf *out,
-                                       struct bytes *ret_name, struct bytes *ret_password);
 /* A principal cached by http is good only as long as this is true: the user still exists with the
  * same credential version and the node is open. */
 bool login_is_current(const struct service *service, const struct principal *who);

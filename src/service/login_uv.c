@@ -14,7 +14,6 @@
 
 #include "access/throttle.h"
 #include "access/user.h"
-#include "base/encode.h"
 #include "base/log.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
@@ -320,29 +319,6 @@ unsigned login_retry_after_s(const struct login *login, struct bytes name, const
                        &retry_ms) == QK_OK)
         return 1;
     return (unsigned)((retry_ms + 999) / 1000);
-}
-
-enum qk_err login_parse_basic(struct bytes authorization, struct buf *out, struct bytes *ret_name,
-                              struct bytes *ret_password)
-{
-    const char scheme[] = "Basic ";
-    size_t start = out->len, len = strlen(scheme);
-    const uint8_t *colon;
-    struct bytes text;
-
-    assert(out->secret);
-
-    if (authorization.len <= len || strncasecmp((const char *)authorization.data, scheme, len) != 0)
-        return QK_ERR_INVALID;
-    if (base64_decode(bytes_slice(authorization, len, authorization.len), out) != QK_OK)
-        return QK_ERR_INVALID;
-    text = bytes_slice(buf_bytes(out), start, out->len);
-    colon = text.len == 0 ? NULL : memchr(text.data, ':', text.len);
-    if (colon == NULL)
-        return QK_ERR_INVALID;
-    *ret_name = bytes_slice(text, 0, (size_t)(colon - text.data));
-    *ret_password = bytes_slice(text, ret_name->len + 1, text.len);
-    return QK_OK;
 }
 
 bool login_is_current(const struct service *service, const struct principal *who)

@@ -117,29 +117,6 @@ Test(login, many_at_once_with_one_password_are_one_try)
     cr_assert_eq(log_in(ADMIN_NAME, ADMIN_PASSWORD).err, QK_OK);
 }
 
-Test(login, basic_credentials_are_parsed_strictly)
-{
-    struct buf out = BUF_SECRET_INIT(4 * KIB);
-    struct bytes name, password;
-
-    cr_assert_eq(
-        login_parse_basic(bytes_str("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), &out, &name, &password),
-        QK_OK); /* RFC 7617, 2 */
-    cr_assert(bytes_equal(name, bytes_str("Aladdin")));
-    cr_assert(bytes_equal(password, bytes_str("open sesame")));
-    buf_reset(&out);
-    cr_assert_eq(login_parse_basic(bytes_str("basic YTpiOmM="), &out, &name, &password), QK_OK);
-    cr_assert(bytes_equal(password, bytes_str("b:c")));
-    buf_reset(&out);
-    cr_assert_eq(login_parse_basic(bytes_str("Basic YWJj"), &out, &name, &password),
-                 QK_ERR_INVALID);
-    cr_assert_eq(login_parse_basic(bytes_str("Basic !"), &out, &name, &password), QK_ERR_INVALID);
-    cr_assert_eq(login_parse_basic(bytes_str("Bearer YTpi"), &out, &name, &password),
-                 QK_ERR_INVALID);
-    cr_assert_eq(login_parse_basic(BYTES_NONE, &out, &name, &password), QK_ERR_INVALID);
-    buf_fini(&out);
-}
-
 Test(login, sealed_or_too_long_is_refused_at_once)
 {
     char password[2000];
