@@ -127,6 +127,7 @@ struct cluster {
     struct joiner *joiner;
     struct joiner_identity *kept; /* joiner.c: of a join that had no answer */
     unsigned inviting;
+    uint64_t invited; /* tokens made since the start */
 
     struct hub_counters counters;
 };

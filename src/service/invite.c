@@ -28,6 +28,7 @@ struct invite {
     struct token token;
     struct record_key expired[INVITE_EXPIRED_MAX];
     unsigned expired_n;
+    uint64_t invited; /* tokens made when the flush was asked for */
 };
 
 static void invite_free(struct invite *invite)
@@ -128,9 +129,10 @@ static void invite_applied(void *arg, enum qk_err err, uint64_t index, struct by
     (void)index;
     if (err == QK_OK)
         err = wire_result_single(result, NULL);
-    if (err == QK_OK)
+    if (err == QK_OK) {
+        invite->service->cluster->invited++;
         invite_reply(invite);
-    else
+    } else
         invite_fail(invite, err);
 }
 
@@ -203,11 +205,25 @@ static enum qk_err tokens_count(struct invite *invite, unsigned *ret_n)
     return err == QK_ERR_NOT_FOUND ? QK_OK : err;
 }
 
+static void invite_flushed(void *arg, enum qk_err err);
+
+/* The count reads the file: all that is applied must be in it first. */
+static void invite_flush(struct invite *invite)
+{
+    invite->invited = invite->service->cluster->invited;
+    store_flush(invite->service->store, invite_flushed, invite);
+}
+
 static void invite_flushed(void *arg, enum qk_err err)
 {
     struct invite *invite = arg;
     unsigned n = 0;
 
+    /* One that was made meanwhile is neither in the file nor under way: it would not be counted. */
+    if (err == QK_OK && invite->invited != invite->service->cluster->invited) {
+        invite_flush(invite);
+        return;
+    }
     if (err == QK_OK && invite->service->keyring == NULL)
         err = QK_ERR_SEALED;
     if (err == QK_OK)
@@ -298,5 +314,5 @@ void handle_invite(struct service *service, struct exchange *exchange)
     if (err != QK_OK)
         invite_fail(invite, err);
     else
-        store_flush(service->store, invite_flushed, invite);
+        invite_flush(invite);
 }
