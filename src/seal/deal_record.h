@@ -18,7 +18,7 @@
 #define DEAL_RECORD_BYTES_MAX (400 * KIB)
 #define DEAL_MK_BYTES KEY_BYTES
 
-enum deal_keyslot_type { DEAL_KEYSLOT_CLUSTER = 1 };
+enum deal_keyslot_type { DEAL_KEYSLOT_CLUSTER = 1, DEAL_KEYSLOT_RECOVERY = 2 };
 
 struct deal_member {
     uint8_t node[NODE_ID_BYTES];

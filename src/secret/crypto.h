@@ -102,6 +102,9 @@ MUST_USE enum qk_err x25519_shared(const struct secret *secret_key,
                                    struct secret **ret_shared);
 MUST_USE enum qk_err ed25519_keypair(struct secret **ret_secret_key,
                                      uint8_t ret_public_key[static ED25519_PUBLIC_BYTES]);
+/* The pair of a 32-byte seed (RFC 8032). */
+MUST_USE enum qk_err ed25519_keypair_of(const struct secret *seed, struct secret **ret_secret_key,
+                                        uint8_t ret_public_key[static ED25519_PUBLIC_BYTES]);
 MUST_USE enum qk_err ed25519_sign(const struct secret *secret_key, struct bytes message,
                                   uint8_t ret_signature[static ED25519_SIGNATURE_BYTES]);
 /* QK_ERR_CORRUPT if it does not verify. */

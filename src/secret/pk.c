@@ -76,6 +76,27 @@ enum qk_err ed25519_keypair(struct secret **ret_secret_key,
     return QK_OK;
 }
 
+enum qk_err ed25519_keypair_of(const struct secret *seed, struct secret **ret_secret_key,
+                               uint8_t ret_public_key[static ED25519_PUBLIC_BYTES])
+{
+    struct secret *secret_key;
+    enum qk_err err;
+
+    assert(secret_len(seed) == crypto_sign_SEEDBYTES);
+    if (secret_is_wiped(seed))
+        return QK_ERR_SEALED;
+    err = secret_new_zero(ED25519_SECRET_BYTES, &secret_key);
+    if (err != QK_OK)
+        return err;
+    (void)crypto_sign_seed_keypair(ret_public_key, secret_borrow_mut(secret_key),
+                                   secret_borrow(seed));
+    secret_return(seed);
+    secret_return_mut(secret_key);
+    secret_stack_burn();
+    *ret_secret_key = secret_key;
+    return QK_OK;
+}
+
 enum qk_err ed25519_sign(const struct secret *secret_key, struct bytes message,
                          uint8_t ret_signature[static ED25519_SIGNATURE_BYTES])
 {
