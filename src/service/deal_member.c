@@ -298,6 +298,7 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
     case PEER_JOIN_ACCEPT:
     case PEER_JOIN_REFUSE:
     case PEER_JOIN_FORWARD:
+    case PEER_MEMBERS:
         break;
     }
 }

@@ -28,7 +28,8 @@ struct hub_member {
     uint64_t version; /* of its record; 0: provisional */
     struct system_member info;
     bool by_record; /* named by a deal record that was taken over from a peer, not yet by the log */
-    bool known;     /* connected now, as a member */
+    bool introduced; /* provisional, named by another member: see introduce.c */
+    bool known;      /* connected now, as a member */
 };
 
 /* A generation's halves given to this leader for the attempt in progress. */
@@ -129,6 +130,8 @@ struct cluster {
     unsigned inviting;
     uint64_t invited; /* tokens made since the start */
 
+    uint64_t introduce_next_ms;
+
     struct hub_counters counters;
 };
 
@@ -165,6 +168,9 @@ void hub_members_changed(struct cluster *cluster, struct bytes key);
 void hub_members_load(struct cluster *cluster);
 /* Members told by the inviter, until their records arrive; kept across a restart. */
 void hub_members_provisional(struct cluster *cluster, const struct peer_join_accept *accept);
+/* Members that another one named; none that is known is changed. */
+void hub_members_introduced(struct cluster *cluster, const struct peer_join_member *members,
+                            unsigned n);
 /* The members that the record taken over names are members from now on. */
 void hub_members_adopt(struct cluster *cluster);
 /* A HELLO tells the Raft id of a member that is known by a record only. */
@@ -175,6 +181,15 @@ void hub_member_cached(struct cluster *cluster, const uint8_t *node_id,
                        const struct system_member *info);
 /* The store is whole again: reads the records, lets go of what else was known. */
 void hub_members_restored(struct cluster *cluster);
+
+/* --- introduce.c ---------------------------------------------------------------------------- */
+
+/* This node joins and no deal includes it yet. */
+bool hub_is_joining(const struct cluster *cluster);
+/* Asks those that it knows who the unknown keys that have connected are. */
+void hub_introduce(struct cluster *cluster);
+void hub_introduce_message(struct cluster *cluster, const uint8_t *node_id,
+                           const struct peer_members *message);
 
 /* --- restore.c ------------------------------------------------------------------------------ */
 

@@ -273,7 +273,9 @@ void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
 
     if (!cluster_is_member(cluster, node_id))
         return;
-    if (message->kind == PEER_JOIN_FORWARD)
+    if (message->kind == PEER_MEMBERS)
+        hub_introduce_message(cluster, node_id, &message->as.members);
+    else if (message->kind == PEER_JOIN_FORWARD)
         forwarded(cluster, node_id, &message->as.join_forward);
     else if ((message->kind == PEER_JOIN_ACCEPT || message->kind == PEER_JOIN_REFUSE) &&
              cluster_leader(cluster, leader) == QK_OK &&

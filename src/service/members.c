@@ -97,6 +97,27 @@ void hub_members_changed(struct cluster *cluster, struct bytes key)
 
 /* --- provisional ----------------------------------------------------------------------------- */
 
+static void provisional_fill(struct hub_member *member, const struct peer_join_member *told)
+{
+    member->info.raft_id = told->raft_id;
+    member->info.state = MEMBER_ACTIVE;
+    memcpy(member->info.noise_pk, told->noise_pk, sizeof(member->info.noise_pk));
+    if (told->peer_address.len <= ADDRESS_BYTES_MAX) {
+        memcpy(member->info.peer_address, told->peer_address.data, told->peer_address.len);
+        member->info.peer_address[told->peer_address.len] = '\0';
+    }
+}
+
+/* The link takes no key twice. */
+static bool key_is_known(const struct cluster *cluster, const uint8_t *pk)
+{
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (memcmp(cluster->members[i].info.noise_pk, pk,
+                   sizeof(cluster->members[i].info.noise_pk)) == 0)
+            return true;
+    return false;
+}
+
 static void provisional_set(struct cluster *cluster, const struct peer_join_accept *accept)
 {
     for (unsigned i = 0; i < accept->members_n; i++) {
@@ -108,13 +129,24 @@ static void provisional_set(struct cluster *cluster, const struct peer_join_acce
         member = member_make(cluster, told->node_id);
         if (member == NULL || member->version > 0)
             continue;
-        member->info.raft_id = told->raft_id;
-        member->info.state = MEMBER_ACTIVE;
-        memcpy(member->info.noise_pk, told->noise_pk, sizeof(member->info.noise_pk));
-        if (told->peer_address.len <= ADDRESS_BYTES_MAX) {
-            memcpy(member->info.peer_address, told->peer_address.data, told->peer_address.len);
-            member->info.peer_address[told->peer_address.len] = '\0';
-        }
+        provisional_fill(member, told);
+        cluster->peers_dirty = true;
+    }
+}
+
+void hub_members_introduced(struct cluster *cluster, const struct peer_join_member *members,
+                            unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct hub_member *member = hub_member_find(cluster, members[i].node_id);
+
+        if (member != NULL || key_is_known(cluster, members[i].noise_pk))
+            continue;
+        member = member_make(cluster, members[i].node_id);
+        if (member == NULL)
+            return;
+        member->introduced = true;
+        provisional_fill(member, &members[i]);
         cluster->peers_dirty = true;
     }
 }
@@ -250,15 +282,18 @@ void hub_member_cached(struct cluster *cluster, const uint8_t *node_id,
 }
 
 /* Once this node's own record is here, the members told at the join have done their work: whoever
- * has no record then was removed. */
+ * has no record then was removed. Those that a member named later may have joined after what this
+ * node's log holds: they stay until a deal includes this node. */
 static void provisional_end(struct cluster *cluster)
 {
     struct hub_member *self = hub_member_find(cluster, cluster->service->node_id);
+    bool joining = hub_is_joining(cluster);
 
     if (self == NULL || self->version == 0)
         return;
     for (unsigned i = cluster->members_n; i-- > 0;)
-        if (cluster->members[i].version == 0 && !cluster->members[i].by_record) {
+        if (cluster->members[i].version == 0 && !cluster->members[i].by_record &&
+            !(joining && cluster->members[i].introduced)) {
             cluster->members[i] = cluster->members[--cluster->members_n];
             cluster->peers_dirty = true;
         }

@@ -29,6 +29,7 @@ static void link_event(struct cluster *cluster, enum seal_event_kind kind, const
 void cluster_link_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known)
 {
     link_event(arg, SEAL_EV_LINK_UP, node_id, known);
+    hub_introduce(arg);
 }
 
 void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])

@@ -328,6 +328,7 @@ void hub_seal_tick(void *arg)
     struct cluster *cluster = arg;
 
     hub_seal_kind(cluster, SEAL_EV_TICK);
+    hub_introduce(cluster);
     if (cluster->booted && cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster))
         cluster_consensus_changed(cluster);
 }

@@ -12,6 +12,7 @@ static const uint8_t fields_n[] = {
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
     [PEER_CHECK] = 2,       [PEER_ACK] = 2,         [PEER_JOIN_REQUEST] = 6,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
+    [PEER_MEMBERS] = 2,
 };
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
 
@@ -78,16 +79,11 @@ static void put_join_request(struct buf *out, const struct peer_join_request *jo
     pack_u64(out, join->version);
 }
 
-static void put_join_accept(struct buf *out, const struct peer_join_accept *accept)
+static void put_members(struct buf *out, const struct peer_join_member *members, unsigned n)
 {
-    pack_u64(out, accept->request);
-    put_fixed(out, accept->cluster_id, CLUSTER_ID_BYTES);
-    pack_u64(out, accept->x);
-    pack_u64(out, accept->raft_id);
-    pack_bin(out, accept->psk);
-    pack_array(out, accept->members_n);
-    for (unsigned i = 0; i < accept->members_n; i++) {
-        const struct peer_join_member *member = &accept->members[i];
+    pack_array(out, n);
+    for (unsigned i = 0; i < n; i++) {
+        const struct peer_join_member *member = &members[i];
 
         pack_array(out, 4);
         put_fixed(out, member->node_id, NODE_ID_BYTES);
@@ -95,6 +91,16 @@ static void put_join_accept(struct buf *out, const struct peer_join_accept *acce
         pack_u64(out, member->raft_id);
         pack_str(out, member->peer_address);
     }
+}
+
+static void put_join_accept(struct buf *out, const struct peer_join_accept *accept)
+{
+    pack_u64(out, accept->request);
+    put_fixed(out, accept->cluster_id, CLUSTER_ID_BYTES);
+    pack_u64(out, accept->x);
+    pack_u64(out, accept->raft_id);
+    pack_bin(out, accept->psk);
+    put_members(out, accept->members, accept->members_n);
 }
 
 static void put_rest(struct buf *out, const struct peer_message *message)
@@ -137,6 +143,10 @@ static void put_rest(struct buf *out, const struct peer_message *message)
         pack_u64(out, message->as.join_forward.request);
         put_fixed(out, message->as.join_forward.token_id, 16);
         put_join_request(out, &message->as.join_forward.join);
+        break;
+    case PEER_MEMBERS:
+        pack_u64(out, message->as.members.ask);
+        put_members(out, message->as.members.members, message->as.members.members_n);
         break;
     case PEER_HELLO:
     case PEER_WANT:
@@ -245,16 +255,12 @@ static void get_join_request(struct unpack *in, struct peer_join_request *join)
     join->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
 }
 
-static void get_join_accept(struct unpack *in, struct peer_join_accept *accept)
+static unsigned get_members(struct unpack *in, struct peer_join_member members[static NODES_MAX])
 {
-    accept->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
-    unpack_bin_copy(in, accept->cluster_id, CLUSTER_ID_BYTES);
-    accept->x = (uint32_t)unpack_u64_max(in, UINT32_MAX);
-    accept->raft_id = unpack_u64(in);
-    accept->psk = get_exact(in, PEER_KEY_BYTES);
-    accept->members_n = unpack_array(in, NODES_MAX);
-    for (unsigned i = 0; i < accept->members_n; i++) {
-        struct peer_join_member *member = &accept->members[i];
+    unsigned n = unpack_array(in, NODES_MAX);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct peer_join_member *member = &members[i];
 
         unpack_array_of(in, 4);
         unpack_bin_copy(in, member->node_id, NODE_ID_BYTES);
@@ -262,6 +268,17 @@ static void get_join_accept(struct unpack *in, struct peer_join_accept *accept)
         member->raft_id = unpack_u64(in);
         member->peer_address = unpack_str(in, ADDRESS_BYTES_MAX);
     }
+    return n;
+}
+
+static void get_join_accept(struct unpack *in, struct peer_join_accept *accept)
+{
+    accept->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+    unpack_bin_copy(in, accept->cluster_id, CLUSTER_ID_BYTES);
+    accept->x = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+    accept->raft_id = unpack_u64(in);
+    accept->psk = get_exact(in, PEER_KEY_BYTES);
+    accept->members_n = get_members(in, accept->members);
 }
 
 static void get_small(struct unpack *in, struct peer_message *message)
@@ -304,6 +321,10 @@ static void get_small(struct unpack *in, struct peer_message *message)
         message->as.join_forward.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
         unpack_bin_copy(in, message->as.join_forward.token_id, 16);
         get_join_request(in, &message->as.join_forward.join);
+        break;
+    case PEER_MEMBERS:
+        message->as.members.ask = unpack_u64_max(in, 1) == 1;
+        message->as.members.members_n = get_members(in, message->as.members.members);
         break;
     case PEER_HELLO:
     case PEER_WANT:

@@ -38,6 +38,7 @@ enum peer_kind {
     PEER_JOIN_ACCEPT,
     PEER_JOIN_REFUSE,
     PEER_JOIN_FORWARD,
+    PEER_MEMBERS,
 };
 
 /* Who speaks, where it stands, and proof that it is speaking now: `echo` is the last nonce that
@@ -166,6 +167,14 @@ struct peer_join_forward {
     struct peer_join_request join;
 };
 
+/* A joiner that a key it does not know has connected to asks the members that it knows who else is
+ * one (`ask`, no members); they answer with what their own log names. */
+struct peer_members {
+    bool ask;
+    unsigned members_n;
+    struct peer_join_member members[NODES_MAX];
+};
+
 struct peer_message {
     enum peer_kind kind;
     union {
@@ -184,6 +193,7 @@ struct peer_message {
         struct peer_join_accept join_accept;
         struct peer_join_refuse join_refuse;
         struct peer_join_forward join_forward;
+        struct peer_members members;
     } as;
 };
 

@@ -41,6 +41,10 @@ static void fill(struct peer_message *message)
     case PEER_JOIN_REFUSE:
         message->as.join_refuse.reason = bytes_str("the token has expired");
         break;
+    case PEER_MEMBERS:
+        message->as.members.members_n = 1;
+        message->as.members.members[0].peer_address = bytes_str("127.0.0.1:7701");
+        break;
     case PEER_HELLO:
     case PEER_WANT:
     case PEER_DENY:
@@ -58,7 +62,7 @@ bool fuzz_seed(unsigned number, struct buf *out)
     struct peer_message message;
     struct buf text = BUF_SECRET_INIT(PEER_MESSAGE_BYTES_MAX);
 
-    if (number >= PEER_JOIN_FORWARD)
+    if (number >= PEER_MEMBERS)
         return false;
     memset(&message, 0, sizeof message);
     message.kind = (enum peer_kind)(number + 1);

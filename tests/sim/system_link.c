@@ -1,8 +1,9 @@
 /* Connections between nodes as src/link makes them, without sockets: one a pair, told apart by a
  * session number, known by static keys. What is under way when one breaks is lost, each end notices
  * in its own time, up to the keep-alive's three seconds. In some seeds messages are also lost,
- * doubled and late within and across sessions, which the product's link excludes and the machines
- * must bear. */
+ * doubled and late within and across sessions of the same two processes, which the product's link
+ * excludes and the machines must bear. Never across processes: a HELLO of an ended one after those
+ * of its successor is the clone alarm, rightly, since two sessions' keys differ. */
 #include "system.h"
 
 #include <assert.h>
@@ -14,7 +15,7 @@
 #define CHECK_MS 60
 #define CONNECT_MS_MAX 120
 #define NOTICE_MS_MAX 3000
-#define HEAD_BYTES 14 /* channel, sender, session, when it was sent */
+#define HEAD_BYTES 18 /* channel, sender, session, when it was sent, the sender's life */
 
 void link_stranger_id(const uint8_t pk[static LINK_PK_BYTES], uint8_t ret_id[static NODE_ID_BYTES])
 {
@@ -226,6 +227,7 @@ enum qk_err link_send(struct link *link, const uint8_t node_id[static NODE_ID_BY
     data[1] = (uint8_t)m->at;
     put_u32(data + 2, m->sides[to->at].session);
     put_u64(data + 6, sys->w->now);
+    put_u32(data + 14, m->life);
     memcpy(data + HEAD_BYTES, parts[0].data, parts[0].len);
     if (sys->disorder == 0 || sys->over || !sim_chance(sys->w, sys->disorder / 2))
         carry(m, to, data, HEAD_BYTES + parts[0].len);
@@ -242,7 +244,8 @@ static void message(struct machine *m, const struct event *event)
     unsigned session = get_u32(event->data + 2);
     enum link_channel channel = (enum link_channel)event->data[0];
 
-    if (side->session == 0 || (m->sys->disorder == 0 && side->session != session))
+    if (side->session == 0 || (m->sys->disorder == 0 && side->session != session) ||
+        from->life != get_u32(event->data + 14))
         return;
     if (!path(m, from)) {
         break_session(m, from);

@@ -115,6 +115,16 @@ static struct peer_message sample(enum peer_kind kind)
         m.as.join_forward.request = 1;
         sample_request(&m.as.join_forward.join);
         break;
+    case PEER_MEMBERS:
+        m.as.members.ask = true;
+        m.as.members.members_n = 2;
+        for (unsigned i = 0; i < 2; i++) {
+            fill(m.as.members.members[i].node_id, 16, (uint8_t)(40 + i));
+            fill(m.as.members.members[i].noise_pk, 32, (uint8_t)(50 + i));
+            m.as.members.members[i].raft_id = i + 7;
+            m.as.members.members[i].peer_address = bytes_str("127.0.0.1:7702");
+        }
+        break;
     }
     return m;
 }
@@ -128,7 +138,7 @@ static void encode(enum peer_kind kind, struct buf *out)
 
 Test(peer, every_kind_survives_a_round_trip)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_JOIN_FORWARD; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
         struct buf first = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct buf second = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
@@ -159,7 +169,7 @@ Test(peer, hello_keeps_its_fields)
 
 Test(peer, truncated_at_every_byte_is_refused)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_JOIN_FORWARD; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
         struct buf out = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
 
@@ -180,7 +190,7 @@ Test(peer, truncated_at_every_byte_is_refused)
 /* A flipped byte is refused or changes a value: what is accepted encodes to something else. */
 Test(peer, flipped_bytes_never_read_as_the_same_message)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_JOIN_FORWARD; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
         struct buf out = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct buf again = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
@@ -229,7 +239,7 @@ Test(peer, another_version_or_an_unknown_kind_is_unsupported)
     buf_reset(&out);
     pack_array(&out, 3);
     pack_u64(&out, PEER_VERSION);
-    pack_u64(&out, PEER_JOIN_FORWARD + 1);
+    pack_u64(&out, PEER_MEMBERS + 1);
     pack_u64(&out, 1);
     cr_assert_eq(peer_decode(buf_bytes(&out), &message), QK_ERR_UNSUPPORTED);
     buf_fini(&out);
