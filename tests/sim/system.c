@@ -1,5 +1,5 @@
-/* system --seed S | --seeds N [--from S] [--bug K] [--verbose] [--trace] [--go-on] [--bugs]: exit 0
- * if every seed is clean. */
+/* system --seed S | --seeds N [--from S] | --story NAME, [--bug K] [--verbose] [--trace] [--go-on]:
+ * exit 0 if every seed is clean. */
 #include "system.h"
 
 #include <getopt.h>
@@ -26,6 +26,7 @@ struct options {
     uint64_t from, seeds_n;
     enum bug bug;
     bool verbose, trace, go_on, slow_first;
+    const char *story;
 };
 
 struct totals {
@@ -76,7 +77,7 @@ static void on_abort(int number)
     _exit(1);
 }
 
-static void run_until(struct world *w, uint64_t end)
+void system_run_until(struct world *w, uint64_t end)
 {
     struct event event;
 
@@ -99,13 +100,13 @@ static void run(struct world *w, struct system *sys)
 
     system_chaos_begin(sys);
     end = w->now + CHAOS_MS_MIN + sim_below(w, 8000);
-    run_until(w, end);
+    system_run_until(w, end);
     if (w->failure[0] != 0)
         return;
     system_chaos_end(sys);
     end = w->now + HEALING_MS_MAX;
     do
-        run_until(w, w->now + LOOK_MS);
+        system_run_until(w, w->now + LOOK_MS);
     while (w->failure[0] == 0 && w->now < end && !system_check_end(sys, false));
     (void)system_check_end(sys, true);
 }
@@ -144,7 +145,10 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     sys->bug = options->bug;
     sys->slow_first = options->slow_first;
     sys->real_share = seed % REAL_SHARE_EVERY == 0;
-    run(w, sys);
+    if (options->story == NULL)
+        run(w, sys);
+    else if (!story_run(w, sys, options->story))
+        sim_fail(w, "there is no story '%s'", options->story);
     clean = w->failure[0] == 0;
     if (!clean)
         printf("seed %" PRIu64 " failed %s\n", seed, w->failure);
@@ -166,7 +170,8 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
 static int usage(void)
 {
     fprintf(stderr, "usage: system --seed S | --seeds N [--from S] [--bug K] [--go-on] [--verbose] "
-                    "[--trace] [--slow-first]\n");
+                    "[--trace] [--slow-first] [--story NAME]\n");
+    stories_list();
     for (int i = 1; i < BUGS_N; i++)
         fprintf(stderr, "  --bug %-2d  %s\n", i, bug_text((enum bug)i));
     return 3;
@@ -175,15 +180,11 @@ static int usage(void)
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'},
-        {"bug", required_argument, NULL, 'b'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"go-on", no_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},
-        {"slow-first", no_argument, NULL, 'd'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},  {"bug", required_argument, NULL, 'b'},
+        {"verbose", no_argument, NULL, 'v'},     {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},       {"slow-first", no_argument, NULL, 'd'},
+        {"story", required_argument, NULL, 'y'}, {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -214,6 +215,10 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case 'd':
             options->slow_first = true;
+            break;
+        case 'y':
+            options->story = optarg;
+            options->seeds_n = 1;
             break;
         case 'c':
             options->go_on = true;

@@ -301,6 +301,22 @@ void system_chaos_end(struct system *sys);
 /* An intruder's message to `m`. */
 void system_intrude(struct machine *m);
 
+/* system_people.c */
+void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
+                const char *body);
+struct machine *people_leader(struct system *sys); /* NULL: none */
+/* Asks for a token, or joins with one that there is. */
+void people_join(struct system *sys, struct machine *m);
+void people_try_joins(struct system *sys);
+void people_put(struct system *sys);
+
+/* system_story.c */
+bool story_run(struct world *w, struct system *sys, const char *name); /* false: no such story */
+void stories_list(void);
+
+/* system.c */
+void system_run_until(struct world *w, uint64_t end);
+
 /* system_check.c */
 void system_check_applied(struct machine *m);
 void system_check_result(struct machine *m, uint64_t index, unsigned position, struct bytes result);

@@ -1,0 +1,231 @@
+/* What people ask for: init, invitations, joins, writes. */
+#include "system.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consensus/consensus.h"
+#include "service/cluster_handlers.h"
+#include "wire/token.h"
+
+#define DOCS_MAX 24
+
+/* --- requests of people ---------------------------------------------------------------------- */
+
+struct person {
+    struct exchange exchange;
+    struct system *sys;
+    char text[4096];
+    size_t len;
+};
+
+static void reply_start(struct exchange *exchange, int status, const char *content_type,
+                        const struct reply_field *fields, unsigned fields_n, size_t length)
+{
+    (void)exchange;
+    (void)status;
+    (void)content_type;
+    (void)fields;
+    (void)fields_n;
+    (void)length;
+}
+
+static void reply_write(struct exchange *exchange, struct bytes body)
+{
+    struct person *person = (struct person *)(void *)exchange;
+    size_t n = sizeof(person->text) - 1 - person->len;
+
+    n = body.len < n ? body.len : n;
+    memcpy(person->text + person->len, body.data, n);
+    person->len += n;
+}
+
+/* A token in the reply is there for whoever joins next. */
+static void reply_end(struct exchange *exchange)
+{
+    struct person *person = (struct person *)(void *)exchange;
+    struct system *sys = person->sys;
+    const char *token = strstr(person->text, "\"token\":\""), *end;
+
+    if (token != NULL && sys->tokens_n < 16) {
+        token += strlen("\"token\":\"");
+        end = strchr(token, '"');
+        if (end != NULL)
+            snprintf(sys->tokens[sys->tokens_n++], sizeof(sys->tokens[0]), "%.*s",
+                     (int)(end - token), token);
+    }
+    free(person);
+}
+
+static size_t reply_queued(const struct exchange *exchange)
+{
+    (void)exchange;
+    return 0;
+}
+
+static void reply_on_drain(struct exchange *exchange, void (*drained)(void *arg), void *arg)
+{
+    (void)exchange;
+    (void)drained;
+    (void)arg;
+}
+
+static struct person *person_new(struct system *sys, const char *body)
+{
+    static const struct exchange_ops ops = {reply_start, reply_write, reply_end, reply_queued,
+                                            reply_on_drain};
+    struct person *person = calloc(1, sizeof(*person));
+
+    assert(person != NULL);
+    person->exchange.ops = &ops;
+    person->sys = sys;
+    person->exchange.request.body = bytes_str(body);
+    snprintf(person->exchange.from, sizeof(person->exchange.from), "person");
+    return person;
+}
+
+void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
+                const char *body)
+{
+    struct machine *before = system_current;
+
+    system_current = m;
+    handle(&m->service, &person_new(m->sys, body)->exchange);
+    if (m->dying)
+        system_crash(m);
+    system_current = before;
+}
+
+struct machine *people_leader(struct system *sys)
+{
+    struct node *node = chaos_leader(sys->w);
+
+    return node != NULL ? sys->of_raft[node - sys->w->nodes] : NULL;
+}
+
+/* Tokens that nobody used within a try are lost with the paper they were written on. */
+void people_join(struct system *sys, struct machine *m)
+{
+    struct machine *leader = people_leader(sys);
+    char body[600];
+
+    if (leader == NULL || m->joins_n >= SYSTEM_JOINS_MAX || sys->w->nodes_n >= SIM_NODES_MAX - 1)
+        return;
+    if (sys->tokens_n == 0) {
+        if (sys->joins < SYSTEM_JOININGS_MAX)
+            people_ask(leader, handle_invite, "");
+        return;
+    }
+    if (m->cluster->joiner != NULL)
+        return;
+    snprintf(body, sizeof(body), "{\"token\":\"%s\"}", sys->tokens[0]);
+    sys->tokens_n--;
+    memmove(sys->tokens[0], sys->tokens[1], sys->tokens_n * sizeof(sys->tokens[0]));
+    m->joins_n++;
+    /* A join whose answer was lost has left its name in the cluster. */
+    snprintf(m->service.node_name, sizeof(m->service.node_name), "n%u-%u", m->at, m->joins_n);
+    system_say(m, "joins");
+    people_ask(m, handle_join, body);
+}
+
+/* One that fell between the answer and its first generation knows no peers: people begin anew. */
+static bool is_stuck(const struct machine *m)
+{
+    const struct node_sec *sec = m->service.node_sec;
+
+    return sec != NULL && sec->x != 1 && sec->gen_last == 0 && m->cluster->record == NULL &&
+           m->sys->over && sim_chance(m->sys->w, 20);
+}
+
+void people_try_joins(struct system *sys)
+{
+    struct machine *m = &sys->machines[1 + sim_below(sys->w, sys->machines_n - 1)];
+
+    if (!m->alive || m->dying || (m->service.node_sec != NULL && !is_stuck(m)))
+        return;
+    people_join(sys, m);
+}
+
+/* --- writes ---------------------------------------------------------------------------------- */
+
+struct write {
+    struct system *sys;
+    struct blob *key, *value;
+    uint64_t version;
+};
+
+static void acknowledge(struct system *sys, struct write *write)
+{
+    struct acked *place = NULL;
+
+    sys->acked_total++;
+    for (unsigned i = 0; i < sys->acked_n; i++)
+        if (bytes_equal(blob_bytes(sys->acked[i].key), blob_bytes(write->key)))
+            place = &sys->acked[i];
+    if (place == NULL) {
+        assert(sys->acked_n < SYSTEM_ACKED_MAX);
+        place = &sys->acked[sys->acked_n++];
+        memset(place, 0, sizeof(*place));
+        place->key = blob_hold(write->key);
+    }
+    if (place->version >= write->version)
+        return;
+    blob_drop(place->value);
+    place->value = blob_hold(write->value);
+    place->version = write->version;
+}
+
+static void written(void *arg, enum qk_err err, uint64_t index, struct bytes result)
+{
+    struct write *write = arg;
+
+    (void)index;
+    if (err == QK_OK && wire_result_single(result, NULL) == QK_OK)
+        acknowledge(write->sys, write);
+    blob_drop(write->key);
+    blob_drop(write->value);
+    free(write);
+}
+
+void people_put(struct system *sys)
+{
+    struct machine *m = people_leader(sys), *before = system_current;
+    uint8_t database[DATABASE_ID_BYTES] = {9};
+    char name[16], text[48];
+    struct record_key key;
+    struct wire_command command;
+    struct write *write;
+    struct record record;
+    struct bytes bytes;
+    enum qk_err err;
+
+    if (m == NULL || m->dying || !service_is_open(&m->service))
+        return;
+    system_current = m;
+    snprintf(name, sizeof(name), "d%u", sim_below(sys->w, DOCS_MAX));
+    snprintf(text, sizeof(text), "value %llu", (unsigned long long)++sys->docs_n);
+    key = record_document(database, bytes_str(name));
+    write = calloc(1, sizeof(*write));
+    assert(write != NULL);
+    write->sys = sys;
+    write->key = blob_new(record_key_bytes(&key));
+    write->value = blob_new(bytes_str(text));
+    write->version = 1;
+    if (store_get(m->service.store, record_key_bytes(&key), &record) == QK_OK)
+        write->version = record.version + 1;
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, record_key_bytes(&key), write->version, WIRE_DOC,
+                     blob_bytes(write->value));
+    err = wire_command_end(&command, &bytes);
+    if (err == QK_OK && sys->bug == BUG_ACK_EARLY)
+        acknowledge(sys, write);
+    if (err == QK_OK)
+        err = consensus_submit(m->service.consensus, bytes, written, write);
+    if (err != QK_OK)
+        written(write, err, 0, BYTES_NONE);
+    wire_command_fini(&command);
+    system_current = before;
+}

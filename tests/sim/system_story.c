@@ -1,0 +1,180 @@
+/* Stories: what was found by a seed, told again step by step without any chance, so that it stays
+ * tested when the seeds change. Each is one run without faults but those that it names. */
+#include "system.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "consensus/consensus.h"
+#include "service/cluster_handlers.h"
+
+#define STEP_MS 50
+
+/* --- what stories are told in ---------------------------------------------------------------- */
+
+static void begin(struct system *sys, unsigned n)
+{
+    struct world *w = sys->w;
+
+    sys->delay_max = w->delay_max = 3;
+    sys->commit_max = 10;
+    w->ordered = 1;
+    w->flush_max = 2;
+    for (unsigned i = 0; i < n; i++)
+        (void)system_add(sys);
+    for (unsigned i = 0; i < n; i++)
+        system_start(&sys->machines[i]);
+    sys->machines[0].founder = true;
+    people_ask(&sys->machines[0], handle_init, "");
+    link_sim_check(sys);
+    system_run_until(w, w->now + 1000);
+}
+
+static void pass(struct system *sys, uint64_t ms)
+{
+    system_run_until(sys->w, sys->w->now + ms);
+}
+
+static bool is_open(const struct machine *m)
+{
+    return m->alive && m->service.node_sec != NULL && m->cluster->booted &&
+           m->cluster->seal.state == SEAL_UNSEALED && m->service.keyring != NULL;
+}
+
+static bool is_member(const struct machine *m)
+{
+    const struct hub_member *self;
+
+    if (!m->alive || m->service.node_sec == NULL || !m->cluster->booted)
+        return false;
+    self = hub_member_find(m->cluster, m->service.node_id);
+    return self != NULL && self->version > 0 && self->info.state == MEMBER_ACTIVE && is_open(m);
+}
+
+/* Waits until it is so; the story fails if it does not come to that. */
+static bool until(struct machine *m, bool (*so)(const struct machine *m), uint64_t ms,
+                  const char *what)
+{
+    struct world *w = m->sys->w;
+    uint64_t end = w->now + ms;
+
+    while (!so(m) && w->now < end && w->failure[0] == 0)
+        pass(m->sys, STEP_MS);
+    if (!so(m))
+        sim_fail(w, "m%u %s within %llu ms", m->at, what, (unsigned long long)ms);
+    return w->failure[0] == 0;
+}
+
+static void cut_off(struct machine *m, bool off)
+{
+    for (unsigned i = 0; i < m->sys->machines_n; i++)
+        if (i != m->at)
+            m->sys->cuts[m->at][i] = m->sys->cuts[i][m->at] = off;
+}
+
+static bool has_identity(const struct machine *m)
+{
+    return m->alive && m->service.node_sec != NULL && m->linked && m->cluster->members_n > 0;
+}
+
+static bool join_begin(struct machine *m)
+{
+    people_join(m->sys, m); /* a token */
+    pass(m->sys, 1000);
+    people_join(m->sys, m);
+    return until(m, has_identity, 5000, "was not accepted");
+}
+
+static bool join_all(struct system *sys, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i <= to; i++)
+        if (!join_begin(&sys->machines[i]) ||
+            !until(&sys->machines[i], is_member, 20000, "did not become a member"))
+            return false;
+    return true;
+}
+
+static bool leads(const struct machine *m)
+{
+    return people_leader(m->sys) == m;
+}
+
+static bool lead(struct machine *m)
+{
+    for (unsigned i = 0; i < 20 && !leads(m); i++) {
+        struct machine *leader = people_leader(m->sys);
+        enum qk_err err = QK_ERR_NOT_FOUND;
+
+        system_current = leader;
+        if (leader != NULL && m->raft != NULL)
+            err = consensus_transfer(leader->service.consensus, m->raft->id, NULL, NULL);
+        system_current = NULL;
+        pass(m->sys, err == QK_OK ? 1000 : 100);
+    }
+    return until(m, leads, STEP_MS, "does not lead");
+}
+
+/* --- stories --------------------------------------------------------------------------------- */
+
+/* Seeds 2871 and 5612: m3 was told of m0 alone; m2, which joined later, leads when it comes. */
+static void stranger_leads(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 1) || !join_begin(&m[3]))
+        return;
+    cut_off(&m[3], true);
+    if (!join_all(sys, 2, 2) || !lead(&m[2]))
+        return;
+    cut_off(&m[3], false);
+    if (until(&m[3], is_member, 20000, "did not become a member") && !leads(&m[2]))
+        sim_fail(sys->w, "leadership moved: the story was not told");
+}
+
+/* The same, with what it was told forgotten and found again by a restart in the midst of it. */
+static void stranger_leads_restart(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 1) || !join_begin(&m[3]))
+        return;
+    cut_off(&m[3], true);
+    if (!join_all(sys, 2, 2) || !lead(&m[2]))
+        return;
+    system_crash(&m[3]);
+    system_start(&m[3]);
+    cut_off(&m[3], false);
+    pass(sys, 300);
+    system_crash(&m[3]);
+    system_start(&m[3]);
+    (void)until(&m[3], is_member, 20000, "did not become a member");
+}
+
+static const struct story {
+    const char *name;
+    void (*tell)(struct system *sys);
+    const char *text;
+} stories[] = {
+    {"stranger-leads", stranger_leads, "a joiner whose leader joined after it becomes a member"},
+    {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
+};
+#define STORIES_N (sizeof(stories) / sizeof(stories[0]))
+
+bool story_run(struct world *w, struct system *sys, const char *name)
+{
+    (void)w;
+    for (size_t i = 0; i < STORIES_N; i++)
+        if (strcmp(stories[i].name, name) == 0) {
+            stories[i].tell(sys);
+            return true;
+        }
+    return false;
+}
+
+void stories_list(void)
+{
+    for (size_t i = 0; i < STORIES_N; i++)
+        fprintf(stderr, "  --story %-24s %s\n", stories[i].name, stories[i].text);
+}
