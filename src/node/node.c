@@ -209,6 +209,7 @@ static void end_loop(void *arg)
 
     node->service.cluster = NULL;
     submitter_free(node->service.submitter);
+    node->service.submitter = NULL;
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);

@@ -8,6 +8,7 @@
 #include "doc/id.h"
 #include "secret/crypto.h"
 #include "service/handlers.h"
+#include "service/offload_uv.h"
 #include "service/params.h"
 #include "service/put.h"
 #include "service/read.h"
@@ -30,6 +31,8 @@ struct bulk {
     size_t proposed_n;
     bool applied;     /* at least one document was written */
     bool no_database; /* as of the last evaluation */
+    struct doc_problem problem;
+    enum qk_err err; /* of the parsing */
 };
 
 static void bulk_free(struct bulk *bulk)
@@ -47,24 +50,13 @@ static void bulk_free(struct bulk *bulk)
 
 static enum qk_err item_parse(struct bulk_item *item, json_t *json, struct doc_problem *problem)
 {
-    char text[DOC_ID_GENERATED_BYTES + 1];
-    uint8_t random[16];
     enum qk_err err;
 
     err = document_from_json(json, &item->document, problem);
     if (err == QK_ERR_TOO_BIG)
         return doc_problem_set(problem, 413, "document_too_large", "%.*s",
                                (int)item->document.id.len, (const char *)item->document.id.data);
-    if (err != QK_OK)
-        return err;
-    if (item->document.id.len == 0) {
-        random_fill(random, sizeof(random));
-        doc_id_generate(random, text);
-        buf_put_str(&item->document.id, text);
-    }
-    item->write.id = buf_bytes(&item->document.id);
-    item->write.document = &item->document;
-    return doc_id_check(item->write.id, problem);
+    return err;
 }
 
 static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, struct doc_problem *problem)
@@ -88,17 +80,19 @@ static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, struct doc_
     return QK_OK;
 }
 
-static enum qk_err bulk_parse(struct bulk *bulk, struct doc_problem *problem)
+/* On the pool, if the body is large: nothing but the body and what `bulk` owns. */
+static void bulk_parse(void *arg)
 {
+    struct bulk *bulk = arg;
     const struct request *request = &bulk->exchange->request;
     json_t *body = NULL, *docs = NULL;
     enum qk_err err;
     size_t n;
 
     /* An array in an object around each document: two levels more. */
-    err = json_parse(request->body, JSON_DEPTH_MAX + 2, problem, &body);
+    err = json_parse(request->body, JSON_DEPTH_MAX + 2, &bulk->problem, &body);
     if (err == QK_OK)
-        err = bulk_check(body, &docs, problem);
+        err = bulk_check(body, &docs, &bulk->problem);
     if (err != QK_OK)
         goto out;
     n = json_array_size(docs);
@@ -108,13 +102,29 @@ static enum qk_err bulk_parse(struct bulk *bulk, struct doc_problem *problem)
     while (err == QK_OK && bulk->items_n < n) {
         struct bulk_item *item = &bulk->items[bulk->items_n];
 
-        err = item_parse(item, json_array_get(docs, bulk->items_n++), problem);
-        item->write.database_name = request->segments[0];
+        err = item_parse(item, json_array_get(docs, bulk->items_n++), &bulk->problem);
     }
 
 out:
     json_decref(body);
-    return err;
+    bulk->err = err;
+}
+
+/* Ids are made on the loop, whose random pool it is. */
+static enum qk_err item_name(struct bulk *bulk, struct bulk_item *item)
+{
+    char text[DOC_ID_GENERATED_BYTES + 1];
+    uint8_t random[16];
+
+    if (item->document.id.len == 0) {
+        random_fill(random, sizeof(random));
+        doc_id_generate(random, text);
+        buf_put_str(&item->document.id, text);
+    }
+    item->write.database_name = bulk->exchange->request.segments[0];
+    item->write.id = buf_bytes(&item->document.id);
+    item->write.document = &item->document;
+    return doc_id_check(item->write.id, &bulk->problem);
 }
 
 /* --- two of one id --- */
@@ -279,28 +289,30 @@ out:
     return err;
 }
 
-static enum qk_err bulk_begin(struct service *service, struct exchange *exchange,
-                              struct doc_problem *problem)
+static void bulk_parsed(void *arg, enum qk_err err)
 {
-    struct bulk *bulk = calloc(1, sizeof(*bulk));
-    enum qk_err err;
+    struct bulk *bulk = arg;
 
-    if (bulk == NULL)
-        return QK_ERR_NOMEM;
-    bulk->service = service;
-    bulk->exchange = exchange;
-    err = bulk_parse(bulk, problem);
+    if (err == QK_OK)
+        err = bulk->err;
+    for (size_t i = 0; i < bulk->items_n && err == QK_OK; i++)
+        err = item_name(bulk, &bulk->items[i]);
+    if (err == QK_OK && !service_is_open(bulk->service)) { /* sealed meanwhile */
+        submit_reply_err(bulk->service, bulk->exchange, QK_ERR_SEALED);
+        bulk_free(bulk);
+        return;
+    }
     if (err == QK_OK)
         err = bulk_start(bulk);
-    if (err != QK_OK)
-        bulk_free(bulk);
-    return err;
+    if (err == QK_OK)
+        return;
+    exchange_reply_problem_or(bulk->exchange, &bulk->problem, err);
+    bulk_free(bulk);
 }
 
 void handle_bulk_docs(struct service *service, struct exchange *exchange)
 {
-    struct doc_problem problem = {0};
-    enum qk_err err;
+    struct bulk *bulk;
 
     if (request_wants_json(exchange) != QK_OK)
         return;
@@ -308,9 +320,14 @@ void handle_bulk_docs(struct service *service, struct exchange *exchange)
         submit_reply_err(service, exchange, QK_ERR_SEALED);
         return;
     }
-    err = bulk_begin(service, exchange, &problem);
-    if (err != QK_OK)
-        exchange_reply_problem_or(exchange, &problem, err);
+    bulk = calloc(1, sizeof(*bulk));
+    if (bulk == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    bulk->service = service;
+    bulk->exchange = exchange;
+    offload_run(service, exchange->request.body.len, bulk_parse, bulk_parsed, bulk);
 }
 
 static void ensure_ready(struct service *service, struct exchange *exchange)

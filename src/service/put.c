@@ -1,11 +1,13 @@
 #include "service/put.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doc/id.h"
 #include "secret/crypto.h"
 #include "service/handlers.h"
+#include "service/offload_uv.h"
 #include "service/params.h"
 #include "service/write.h"
 
@@ -87,23 +89,27 @@ enum qk_err request_wants_json(struct exchange *exchange)
     return QK_ERR_UNSUPPORTED;
 }
 
-/* The body as a document; `ret_document` is the caller's to end, on errors too. */
-static enum qk_err parse_document(const struct request *request, struct document *ret_document,
-                                  struct doc_problem *problem)
-{
-    json_t *json = NULL;
-    enum qk_err err;
+/* A document on its way from the body to a write. */
+struct put {
+    struct service *service;
+    struct exchange *exchange;
+    struct document document; /* owned */
+    struct doc_problem problem;
+    enum qk_err err; /* of the parsing */
+    bool post;       /* the id is in the body, or is made */
+};
 
-    memset(ret_document, 0, sizeof(*ret_document));
-    err = json_parse(request->body, JSON_DEPTH_MAX, problem, &json);
-    if (err == QK_OK)
-        err = document_from_json(json, ret_document, problem);
+/* On the pool, if the body is large: nothing but the body and what `put` owns. */
+static void put_parse(void *arg)
+{
+    struct put *put = arg;
+    struct bytes body = put->exchange->request.body;
+    json_t *json = NULL;
+
+    put->err = json_parse(body, JSON_DEPTH_MAX, &put->problem, &json);
+    if (put->err == QK_OK)
+        put->err = document_from_json(json, &put->document, &put->problem);
     json_decref(json);
-    if (err == QK_OK)
-        err = request_revision(request, ret_document, problem);
-    if (err == QK_OK)
-        err = request_key(request, ret_document, problem);
-    return err;
 }
 
 static void reply_unparsed(struct exchange *exchange, struct bytes id,
@@ -116,27 +122,6 @@ static void reply_unparsed(struct exchange *exchange, struct bytes id,
         exchange_reply_problem_or(exchange, problem, err);
 }
 
-void handle_doc_put(struct service *service, struct exchange *exchange)
-{
-    struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
-    struct doc_problem problem = {0};
-    struct document document;
-    enum qk_err err;
-
-    request_doc_id(&exchange->request, &id);
-    err = parse_document(&exchange->request, &document, &problem);
-    if (err == QK_OK)
-        err = doc_id_check(buf_bytes(&id), &problem);
-    if (err == QK_OK) {
-        write_one(service, exchange, buf_bytes(&id), &document, document.deleted ? 200 : 201,
-                  false);
-    } else {
-        document_fini(&document);
-        reply_unparsed(exchange, buf_bytes(&id), &problem, err);
-    }
-    buf_fini(&id);
-}
-
 static void make_id(struct document *document)
 {
     char text[DOC_ID_GENERATED_BYTES + 1];
@@ -147,23 +132,70 @@ static void make_id(struct document *document)
     buf_put_str(&document->id, text);
 }
 
+/* PUT names the document in the path, POST in the body or not at all. */
+static enum qk_err put_id(struct put *put, struct buf *out)
+{
+    if (!put->post) {
+        request_doc_id(&put->exchange->request, out);
+    } else {
+        if (put->err == QK_OK && put->document.id.len == 0)
+            make_id(&put->document);
+        buf_put_bytes(out, buf_bytes(&put->document.id));
+    }
+    return buf_error(out);
+}
+
+static void put_parsed(void *arg, enum qk_err err)
+{
+    struct put *put = arg;
+    const struct request *request = &put->exchange->request;
+    struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
+    int status = put->document.deleted && !put->post ? 200 : 201;
+
+    if (err == QK_OK)
+        err = put->err;
+    if (err == QK_OK)
+        err = request_revision(request, &put->document, &put->problem);
+    if (err == QK_OK)
+        err = request_key(request, &put->document, &put->problem);
+    if (err == QK_OK || err == QK_ERR_TOO_BIG) {
+        enum qk_err named = put_id(put, &id);
+
+        err = err == QK_OK ? named : err;
+    }
+    if (err == QK_OK)
+        err = doc_id_check(buf_bytes(&id), &put->problem);
+    if (err == QK_OK) {
+        write_one(put->service, put->exchange, buf_bytes(&id), &put->document, status, false);
+    } else {
+        document_fini(&put->document);
+        reply_unparsed(put->exchange, buf_bytes(&id), &put->problem, err);
+    }
+    buf_fini(&id);
+    free(put);
+}
+
+static void put_start(struct service *service, struct exchange *exchange, bool post)
+{
+    struct put *put = calloc(1, sizeof(*put));
+
+    if (put == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    put->service = service;
+    put->exchange = exchange;
+    put->post = post;
+    offload_run(service, exchange->request.body.len, put_parse, put_parsed, put);
+}
+
+void handle_doc_put(struct service *service, struct exchange *exchange)
+{
+    put_start(service, exchange, false);
+}
+
 void handle_doc_post(struct service *service, struct exchange *exchange)
 {
-    struct doc_problem problem = {0};
-    struct document document;
-    enum qk_err err;
-
-    if (request_wants_json(exchange) != QK_OK)
-        return;
-    err = parse_document(&exchange->request, &document, &problem);
-    if (err == QK_OK && document.id.len == 0)
-        make_id(&document);
-    if (err == QK_OK)
-        err = doc_id_check(buf_bytes(&document.id), &problem);
-    if (err == QK_OK) {
-        write_one(service, exchange, buf_bytes(&document.id), &document, 201, false);
-    } else {
-        reply_unparsed(exchange, buf_bytes(&document.id), &problem, err);
-        document_fini(&document);
-    }
+    if (request_wants_json(exchange) == QK_OK)
+        put_start(service, exchange, true);
 }

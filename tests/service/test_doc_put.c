@@ -277,6 +277,44 @@ Test(put, sixteen_mebibytes_are_stored_and_one_byte_more_is_413)
     free(body);
 }
 
+Test(put, a_large_body_is_parsed_while_others_are_answered)
+{
+    char *body = large_body(8 * MIB);
+    struct call *large = call_begin(&documents, METHOD_PUT, "/db/big", bytes_str(body));
+
+    call_start(large);
+    cr_assert_eq(documents.submitted_n, 1, "parsed in the loop");
+    cr_assert_not(large->ended);
+    expect(&documents, METHOD_PUT, "/db/small", "{}", 201, NULL);
+    call_run(large);
+    cr_assert_eq(large->status, 201);
+    call_free(large);
+    free(body);
+}
+
+Test(put, a_node_that_is_sealed_while_it_parses_writes_nothing)
+{
+    char *body = large_body(MIB), *bulk = large_body(MIB);
+    struct call *put = call_begin(&documents, METHOD_PUT, "/db/big", bytes_str(body));
+    struct call *many;
+
+    memcpy(bulk, "{\"docs\":[]         ,\"a\":\"", 25);
+    many = call_begin(&documents, METHOD_POST, "/db/_bulk_docs", bytes_str(bulk));
+    call_start(put);
+    call_start(many);
+    documents.open = false;
+    call_run(put);
+    call_run(many);
+    cr_assert_eq(put->status, 503);
+    cr_assert_eq(many->status, 503);
+    documents.open = true;
+    expect_error(&documents, METHOD_GET, "/db/big", NULL, 404, "not_found", "missing");
+    call_free(put);
+    call_free(many);
+    free(body);
+    free(bulk);
+}
+
 Test(put, local_read_says_how_stale_it_is)
 {
     struct call *made;
