@@ -22,6 +22,7 @@ enum record_space {
 #define RECORD_DEAL "deal"             /* the deal record's bytes */
 #define RECORD_DEAL_BEGIN "deal_begin" /* the newest attempt */
 #define RECORD_DEAL_FINAL "deal_final" /* the deal id that is final */
+#define RECORD_RECOVERY "recovery"     /* keyslot/recovery.h: the live set of shares */
 #define RECORD_NEXT "next"             /* the next x and raft id: never used twice */
 
 /* Names in RECORD_KEYRING. */
