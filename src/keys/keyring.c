@@ -6,8 +6,9 @@
 
 #include "keys/keyring_private.h"
 
-static const char *const system_names[SYSTEM_KEYS_N] = {"sys/catalog", "sys/index", "sys/audit",
-                                                        "sys/integrity"};
+static const char *const system_names[SYSTEM_KEYS_N] = {"sys/index", "sys/audit", "sys/integrity",
+                                                        "sys/revision"};
+const uint8_t keyring_catalog_id[KEY_ID_BYTES];
 static const uint8_t wrapping_key_id[KEY_ID_BYTES];
 /* Fifteen zero bytes and 3: the KEYRING space. */
 static const uint8_t keyring_space[DATABASE_ID_BYTES] = {[DATABASE_ID_BYTES - 1] = 3};
@@ -192,6 +193,7 @@ enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
                                    struct key_version **ret_version)
 {
     struct key_version *versions;
+    size_t at = key->versions_n;
 
     *ret_version = keyring_version(key, version);
     if (*ret_version != NULL)
@@ -202,8 +204,12 @@ enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
     if (versions == NULL)
         return QK_ERR_NOMEM;
     key->versions = versions;
-    versions[key->versions_n] = (struct key_version){.version = version};
-    *ret_version = &versions[key->versions_n++];
+    while (at > 0 && versions[at - 1].version > version)
+        at--;
+    memmove(&versions[at + 1], &versions[at], (key->versions_n - at) * sizeof *versions);
+    versions[at] = (struct key_version){.version = version};
+    key->versions_n++;
+    *ret_version = &versions[at];
     return QK_OK;
 }
 
@@ -226,9 +232,14 @@ const struct secret *keyring_data_key(const struct keyring *keyring,
     return found == NULL ? NULL : found->key;
 }
 
-const struct secret *keyring_catalog_key(const struct keyring *keyring)
+const struct secret *keyring_catalog_key(const struct keyring *keyring, uint32_t *ret_version)
 {
-    return keyring->system[SYSTEM_CATALOG];
+    const struct data_key *key = keyring_key(keyring, keyring_catalog_id);
+
+    if (key == NULL)
+        return NULL;
+    *ret_version = key->active;
+    return keyring_data_key(keyring, keyring_catalog_id, key->active);
 }
 
 const struct secret *keyring_index_key(const struct keyring *keyring)
@@ -246,10 +257,21 @@ const struct secret *keyring_integrity_key(const struct keyring *keyring)
     return keyring->system[SYSTEM_INTEGRITY];
 }
 
+const struct secret *keyring_revision_key(const struct keyring *keyring)
+{
+    return keyring->system[SYSTEM_REVISION];
+}
+
+/* The catalog key has the lowest id, so it stands first where it stands at all. */
+static size_t catalog_keys_n(const struct keyring *keyring)
+{
+    return keyring_key(keyring, keyring_catalog_id) != NULL ? 1 : 0;
+}
+
 enum qk_err keyring_find(const struct keyring *keyring, struct bytes name,
                          uint8_t ret_key_id[static KEY_ID_BYTES], uint32_t *ret_version)
 {
-    for (size_t i = 0; i < keyring->keys_n; i++) {
+    for (size_t i = catalog_keys_n(keyring); i < keyring->keys_n; i++) {
         const struct data_key *key = &keyring->keys[i];
         const struct key_version *active;
 
@@ -279,6 +301,8 @@ enum qk_err keyring_complete(const struct keyring *keyring)
     for (size_t i = 0; i < SYSTEM_KEYS_N; i++)
         if (keyring->system[i] == NULL)
             return QK_ERR_NOT_FOUND;
+    if (keyring_catalog_key(keyring, &version) == NULL)
+        return QK_ERR_NOT_FOUND;
     return keyring_default(keyring, key_id, &version);
 }
 
@@ -291,7 +315,46 @@ struct bytes keyring_name(const struct keyring *keyring, const uint8_t key_id[st
 
 size_t keyring_keys_n(const struct keyring *keyring)
 {
-    return keyring->keys_n;
+    return keyring->keys_n - catalog_keys_n(keyring);
+}
+
+static struct keyring_info info_of(const struct data_key *key)
+{
+    return (struct keyring_info){.key_id = key->id,
+                                 .name = bytes_of(key->name, key->name_len),
+                                 .active = key->active,
+                                 .versions_n = key->versions_n};
+}
+
+enum qk_err keyring_info_at(const struct keyring *keyring, size_t at, struct keyring_info *ret_info)
+{
+    at += catalog_keys_n(keyring);
+    if (at >= keyring->keys_n)
+        return QK_ERR_NOT_FOUND;
+    *ret_info = info_of(&keyring->keys[at]);
+    return QK_OK;
+}
+
+enum qk_err keyring_info_of(const struct keyring *keyring,
+                            const uint8_t key_id[static KEY_ID_BYTES],
+                            struct keyring_info *ret_info)
+{
+    const struct data_key *key = keyring_key(keyring, key_id);
+
+    if (key == NULL)
+        return QK_ERR_NOT_FOUND;
+    *ret_info = info_of(key);
+    return QK_OK;
+}
+
+void keyring_version_at(const struct keyring *keyring, const struct keyring_info *info, size_t at,
+                        uint32_t *ret_version, enum key_state *ret_state)
+{
+    const struct data_key *key = keyring_key(keyring, info->key_id);
+
+    assert(key != NULL && at < key->versions_n);
+    *ret_version = key->versions[at].version;
+    *ret_state = key->versions[at].state;
 }
 
 enum qk_err keyring_open_envelope(const struct keyring *keyring, const struct envelope_aad *aad,

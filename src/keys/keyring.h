@@ -3,21 +3,25 @@
  * rotation of MK must not change a blind index).
  *
  * Record names (without the 16-byte space id) and values:
- *     sys/catalog sys/index sys/audit sys/integrity     envelope of 32 bytes
+ *     sys/index sys/audit sys/integrity sys/revision    envelope of 32 bytes
  *     key/ key_id[16]                                   key info, see below
  *     key/ key_id[16] version u32                       envelope of 32 bytes
  *     dp/ node[16] gen u64                              envelope of D ‖ P, 64 bytes
  * Each envelope is sealed under WK (key id all zero, key version = MK version), its additional data
  * carries the cluster, the KEYRING space, the record's name (so key id and version) and the kind.
- * Key info: format u8 (1) active u32 n u16 {version u32 state u8}[n], then len32 and the envelope
- * of BLAKE2b-256 (all before) ‖ the key's name. */
+ * The catalog key has versions as data keys have: it is the key with the id of sixteen zero bytes,
+ * which no document names. What a holder of an old MK must not read or test by guessing gets a
+ * fresh key when keyring_rewrap makes new versions: catalog and data keys by a version, the
+ * revision key by another in its place; names and blind indexes (sys/index) stay, so that they are
+ * found again. Key info: format u8 (1) active u32 n u16 {version u32 state u8}[n], then len32 and
+ * the envelope of BLAKE2b-256 (all before) ‖ the key's name. */
 #ifndef KEYS_KEYRING_H
 #define KEYS_KEYRING_H
 
 #include "keys/envelope.h"
 
 #define KEYRING_NAME_BYTES_MAX 32
-#define KEYRING_CREATE_RECORDS_MAX 8
+#define KEYRING_CREATE_RECORDS_MAX 8 /* as many as it is */
 #define KEY_NAME_BYTES_MAX 64
 #define KEY_VERSIONS_MAX 1024 /* of one key */
 #define KEYRING_KEYS_MAX 100000
@@ -72,10 +76,13 @@ const uint8_t *keyring_cluster(const struct keyring *keyring);
 /* Handles that are valid until the keyring is closed; NULL when absent. */
 const struct secret *keyring_data_key(const struct keyring *keyring,
                                       const uint8_t key_id[static KEY_ID_BYTES], uint32_t version);
-const struct secret *keyring_catalog_key(const struct keyring *keyring);
+/* The active version, and which it is. */
+const struct secret *keyring_catalog_key(const struct keyring *keyring, uint32_t *ret_version);
 const struct secret *keyring_index_key(const struct keyring *keyring);
 const struct secret *keyring_audit_key(const struct keyring *keyring);
 const struct secret *keyring_integrity_key(const struct keyring *keyring);
+/* Of the hash in a revision: for new revisions only, never to check one. */
+const struct secret *keyring_revision_key(const struct keyring *keyring);
 /* The active version of the key named "default". QK_ERR_NOT_FOUND. */
 MUST_USE enum qk_err keyring_default(const struct keyring *keyring,
                                      uint8_t ret_key_id[static KEY_ID_BYTES],
@@ -85,6 +92,7 @@ MUST_USE enum qk_err keyring_find(const struct keyring *keyring, struct bytes na
                                   uint8_t ret_key_id[static KEY_ID_BYTES], uint32_t *ret_version);
 /* A key's name, empty when unknown; valid until the keyring changes. */
 struct bytes keyring_name(const struct keyring *keyring, const uint8_t key_id[static KEY_ID_BYTES]);
+/* Data keys, without the catalog key. */
 size_t keyring_keys_n(const struct keyring *keyring);
 
 /* The opened envelope of `sealed`, by whichever data key it names. QK_ERR_NOT_FOUND: no such key.
@@ -104,10 +112,39 @@ MUST_USE enum qk_err keyring_open_halves(const struct keyring *keyring, struct b
 size_t keyring_halves_name(const uint8_t node[static NODE_ID_BYTES], uint64_t gen,
                            uint8_t ret_name[static KEYRING_NAME_BYTES_MAX]);
 
+/* The id of the catalog key. */
+extern const uint8_t keyring_catalog_id[KEY_ID_BYTES];
+
+/* What can be told of a data key; `versions` ascending, valid until the keyring changes. */
+struct keyring_info {
+    const uint8_t *key_id;
+    struct bytes name;
+    uint32_t active;
+    size_t versions_n;
+};
+/* The `at`th data key in the order of ids; the catalog key is none. QK_ERR_NOT_FOUND past the last.
+ */
+MUST_USE enum qk_err keyring_info_at(const struct keyring *keyring, size_t at,
+                                     struct keyring_info *ret_info);
+/* Of any key, the catalog key included; QK_ERR_NOT_FOUND. */
+MUST_USE enum qk_err keyring_info_of(const struct keyring *keyring,
+                                     const uint8_t key_id[static KEY_ID_BYTES],
+                                     struct keyring_info *ret_info);
+/* Its `at`th version, in ascending order. */
+void keyring_version_at(const struct keyring *keyring, const struct keyring_info *info, size_t at,
+                        uint32_t *ret_version, enum key_state *ret_state);
+
 /* Every record of the keyring wrapped anew under another MK. `emit` receives each record (borrowed)
- * and may fail, which ends the work. D,P records are re-sealed by keyring_seal_halves. */
+ * and may fail, which ends the work. D,P records are re-sealed by keyring_seal_halves.
+ *
+ * With `new_versions` each data key and the catalog key also gets a fresh random version, which is
+ * active from then on, the one that was active decrypts only, and the revision key is replaced: who
+ * holds this keyring's MK and later gets the records learns none of the new keys. The keyring
+ * itself stays as it is and learns of them from the records, as every other (keyring_add). A key
+ * that has KEY_VERSIONS_MAX versions is QK_ERR_TOO_BIG. */
 MUST_USE enum qk_err
 keyring_rewrap(const struct keyring *keyring, const struct secret *mk, uint32_t mk_version,
+               bool new_versions,
                enum qk_err (*emit)(void *arg, const struct keyring_record *record), void *arg);
 
 #endif

@@ -6,7 +6,9 @@
 
 #define KEYRING_DEFAULT_NAME "default"
 
-enum system_key { SYSTEM_CATALOG, SYSTEM_INDEX, SYSTEM_AUDIT, SYSTEM_INTEGRITY, SYSTEM_KEYS_N };
+#define KEYRING_CATALOG_NAME "sys/catalog"
+
+enum system_key { SYSTEM_INDEX, SYSTEM_AUDIT, SYSTEM_INTEGRITY, SYSTEM_REVISION, SYSTEM_KEYS_N };
 
 struct key_version {
     uint32_t version;
@@ -19,7 +21,7 @@ struct data_key {
     uint8_t name[KEY_NAME_BYTES_MAX];
     size_t name_len;
     uint32_t active;
-    struct key_version *versions;
+    struct key_version *versions; /* ascending */
     size_t versions_n;
 };
 
@@ -51,5 +53,16 @@ MUST_USE enum qk_err keyring_key_ensure(struct keyring *keyring, const uint8_t *
 struct key_version *keyring_version(const struct data_key *key, uint32_t version);
 MUST_USE enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
                                             struct key_version **ret_version);
+
+/* records.c: a record of one key, sealed under the WK of `into`; the key may belong to another
+ * keyring. The caller frees the record's value, also after a failure. */
+MUST_USE enum qk_err keyring_write_system(const struct keyring *into, size_t i,
+                                          const struct secret *key,
+                                          struct keyring_record *ret_record);
+MUST_USE enum qk_err keyring_write_info(const struct keyring *into, const struct data_key *key,
+                                        struct keyring_record *ret_record);
+MUST_USE enum qk_err keyring_write_version(const struct keyring *into, const struct data_key *key,
+                                           const struct key_version *version,
+                                           struct keyring_record *ret_record);
 
 #endif

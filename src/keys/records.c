@@ -1,5 +1,5 @@
-/* The keyring's records: written by keyring_create, keyring_rewrap and keyring_seal_halves, read by
- * keyring_add. */
+/* The keyring's records: written by keyring_create and keyring_seal_halves (and, wrapped anew,
+ * by rewrap.c), read by keyring_add. */
 #include "keys/keyring.h"
 
 #include <assert.h>
@@ -60,10 +60,10 @@ size_t keyring_halves_name(const uint8_t node[static NODE_ID_BYTES], uint64_t ge
     return NAME_HALVES_BYTES;
 }
 
-/* --- writing; `keyring` is the one whose WK seals, the keys may belong to another --- */
+/* --- writing --- */
 
-static enum qk_err write_system(const struct keyring *keyring, size_t i, const struct secret *key,
-                                struct keyring_record *ret_record)
+enum qk_err keyring_write_system(const struct keyring *keyring, size_t i, const struct secret *key,
+                                 struct keyring_record *ret_record)
 {
     const char *name = keyring_system_name(i);
 
@@ -85,8 +85,8 @@ static void info_clear(const struct data_key *key, struct buf *out)
 
 /* The sealed part: the hash of the clear one, so that nobody makes an old version active again by
  * editing a disk, and the name. */
-static enum qk_err write_info(const struct keyring *keyring, const struct data_key *key,
-                              struct keyring_record *ret_record)
+enum qk_err keyring_write_info(const struct keyring *keyring, const struct data_key *key,
+                               struct keyring_record *ret_record)
 {
     struct buf sealed = BUF_INIT(INFO_SEALED_BYTES_MAX);
     struct buf plain = BUF_SECRET_INIT(HASH_BYTES + KEY_NAME_BYTES_MAX);
@@ -115,9 +115,9 @@ out:
     return err;
 }
 
-static enum qk_err write_version(const struct keyring *keyring, const struct data_key *key,
-                                 const struct key_version *version,
-                                 struct keyring_record *ret_record)
+enum qk_err keyring_write_version(const struct keyring *keyring, const struct data_key *key,
+                                  const struct key_version *version,
+                                  struct keyring_record *ret_record)
 {
     uint8_t name[KEYRING_NAME_BYTES_MAX];
     size_t len = name_version(key->id, version->version, name);
@@ -126,16 +126,14 @@ static enum qk_err write_version(const struct keyring *keyring, const struct dat
     return keyring_wrap(keyring, record_name(ret_record), version->key, &ret_record->value);
 }
 
-/* The data key "default", version 1, with an id and a key that are random. */
-static enum qk_err make_default(struct keyring *keyring, struct data_key **ret_key)
+/* A key with a random version 1. */
+static enum qk_err make_key(struct keyring *keyring, const uint8_t *key_id, const char *name,
+                            struct data_key **ret_key)
 {
-    uint8_t key_id[KEY_ID_BYTES];
     struct key_version *version;
     struct data_key *key;
-    enum qk_err err;
+    enum qk_err err = keyring_key_ensure(keyring, key_id, &key);
 
-    random_fill(key_id, sizeof key_id);
-    err = keyring_key_ensure(keyring, key_id, &key);
     if (err == QK_OK)
         err = keyring_version_ensure(key, 1, &version);
     if (err == QK_OK)
@@ -144,28 +142,42 @@ static enum qk_err make_default(struct keyring *keyring, struct data_key **ret_k
         return err;
     version->state = KEY_ACTIVE;
     key->active = 1;
-    key->name_len = strlen(KEYRING_DEFAULT_NAME);
-    memcpy(key->name, KEYRING_DEFAULT_NAME, key->name_len);
+    key->name_len = strlen(name);
+    memcpy(key->name, name, key->name_len);
     *ret_key = key;
     return QK_OK;
 }
 
-static enum qk_err create_all(struct keyring *keyring, struct keyring_records *records)
+static enum qk_err create_key(struct keyring *keyring, const uint8_t *key_id, const char *name,
+                              struct keyring_records *records)
 {
     struct data_key *key = NULL;
+    enum qk_err err = make_key(keyring, key_id, name, &key);
+
+    if (err == QK_OK)
+        err = keyring_write_info(keyring, key, &records->items[records->n++]);
+    if (err == QK_OK)
+        err = keyring_write_version(keyring, key, &key->versions[0], &records->items[records->n++]);
+    return err;
+}
+
+static enum qk_err create_all(struct keyring *keyring, struct keyring_records *records)
+{
+    uint8_t default_id[KEY_ID_BYTES];
     enum qk_err err = QK_OK;
 
+    _Static_assert(SYSTEM_KEYS_N + 4 <= KEYRING_CREATE_RECORDS_MAX, "all records have room");
     for (size_t i = 0; i < SYSTEM_KEYS_N && err == QK_OK; i++) {
         err = secret_new_random(KEY_BYTES, &keyring->system[i]);
         if (err == QK_OK)
-            err = write_system(keyring, i, keyring->system[i], &records->items[records->n++]);
+            err =
+                keyring_write_system(keyring, i, keyring->system[i], &records->items[records->n++]);
     }
+    random_fill(default_id, sizeof default_id);
     if (err == QK_OK)
-        err = make_default(keyring, &key);
+        err = create_key(keyring, keyring_catalog_id, KEYRING_CATALOG_NAME, records);
     if (err == QK_OK)
-        err = write_info(keyring, key, &records->items[records->n++]);
-    if (err == QK_OK)
-        err = write_version(keyring, key, &key->versions[0], &records->items[records->n++]);
+        err = create_key(keyring, default_id, KEYRING_DEFAULT_NAME, records);
     return err;
 }
 
@@ -187,50 +199,6 @@ enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES], const
     }
     *ret_keyring = keyring;
     return QK_OK;
-}
-
-/* Passes one record on and frees it, whatever came before. */
-static enum qk_err pass(enum qk_err err, struct keyring_record *record,
-                        enum qk_err (*emit)(void *arg, const struct keyring_record *record),
-                        void *arg)
-{
-    if (err == QK_OK)
-        err = emit(arg, record);
-    buf_fini(&record->value);
-    return err;
-}
-
-static enum qk_err rewrap_key(const struct keyring *into, const struct data_key *key,
-                              enum qk_err (*emit)(void *arg, const struct keyring_record *record),
-                              void *arg)
-{
-    struct keyring_record record;
-    enum qk_err err = pass(write_info(into, key, &record), &record, emit, arg);
-
-    for (size_t i = 0; i < key->versions_n && err == QK_OK; i++)
-        if (key->versions[i].key != NULL)
-            err = pass(write_version(into, key, &key->versions[i], &record), &record, emit, arg);
-    return err;
-}
-
-enum qk_err keyring_rewrap(const struct keyring *keyring, const struct secret *mk,
-                           uint32_t mk_version,
-                           enum qk_err (*emit)(void *arg, const struct keyring_record *record),
-                           void *arg)
-{
-    struct keyring *into;
-    struct keyring_record record;
-    enum qk_err err = keyring_open(keyring->cluster, mk, mk_version, &into);
-
-    if (err != QK_OK)
-        return err;
-    for (size_t i = 0; i < SYSTEM_KEYS_N && err == QK_OK; i++)
-        if (keyring->system[i] != NULL)
-            err = pass(write_system(into, i, keyring->system[i], &record), &record, emit, arg);
-    for (size_t i = 0; i < keyring->keys_n && err == QK_OK; i++)
-        err = rewrap_key(into, &keyring->keys[i], emit, arg);
-    keyring_close(into);
-    return err;
 }
 
 /* --- reading --- */

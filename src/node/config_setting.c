@@ -28,7 +28,7 @@ const struct setting config_settings[CONFIG_SETTINGS_N] = {
     {"memory", "arena", "--arena", "QUORUMKEEP_ARENA", SETTING_CHOICE, FIELD(arena), 0, 0,
      "auto|memfd|mlock", "auto", "KIND", "memory of keys: auto, memfd (memfd_secret) or mlock"},
     {"memory", "arena_kib", "--arena-kib", "QUORUMKEEP_ARENA_KIB", SETTING_NUMBER, FIELD(arena_kib),
-     256, 1024 * 1024, NULL, "2048", "N", "size of that memory"},
+     256, 1024 * 1024, NULL, "4096", "N", "size of that memory"},
     {"log", "level", "--log-level", "QUORUMKEEP_LOG_LEVEL", SETTING_CHOICE, FIELD(log_level), 0, 0,
      "debug|info|warn|error", "info", "LEVEL", "debug, info, warn or error"},
     {"consensus", "election_timeout_ms", "--election-timeout-ms", "QUORUMKEEP_ELECTION_TIMEOUT_MS",

@@ -360,10 +360,17 @@ void arena_give(uint32_t slot, size_t len)
 
 void arena_shrink(uint32_t slot, size_t from, size_t to)
 {
-    uint8_t *at = arena_open(slot, from, true);
+    uint8_t *at = arena.base + (size_t)slot * ARENA_SLOT_BYTES;
+    size_t before_n = run_slots(from), after_n = run_slots(to);
 
-    assert(run_slots(from) == run_slots(to) && to <= from);
-    sodium_memzero(at + to, from - to + ARENA_CANARY_BYTES);
+    assert(to <= from);
+    (void)pthread_mutex_lock(&arena.lock);
+    arena_open_locked(slot, from, true);
+    assert(memcmp(at + from, arena.canary, sizeof arena.canary) == 0);
+    sodium_memzero(at + to, before_n * ARENA_SLOT_BYTES - to);
     memcpy(at + to, arena.canary, sizeof arena.canary);
-    arena_close(slot, to, true);
+    arena_close_locked(slot, from, true);
+    memset(arena.taken + slot + after_n, 0, before_n - after_n);
+    arena.slots_used -= before_n - after_n;
+    (void)pthread_mutex_unlock(&arena.lock);
 }

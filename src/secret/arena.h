@@ -4,7 +4,7 @@
 
 #include "secret/secret.h"
 
-#define ARENA_SLOT_BYTES 128
+#define ARENA_SLOT_BYTES 64 /* a key and its canary take 48 */
 #define ARENA_CANARY_BYTES 16
 
 bool arena_is_up(void);
@@ -17,7 +17,8 @@ void arena_give(uint32_t slot, size_t len);
 uint8_t *arena_open(uint32_t slot, size_t len, bool writing);
 void arena_close(uint32_t slot, size_t len, bool writing);
 
-/* Keeps the first `to` bytes of a run and zeroes the rest; both lengths take one slot. */
+/* Keeps the first `to` bytes of a run, zeroes the rest and gives back the slots that this frees. No
+ * borrow may be open. */
 void arena_shrink(uint32_t slot, size_t from, size_t to);
 void arena_usage(size_t *ret_total, size_t *ret_used);
 

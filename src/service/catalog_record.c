@@ -12,7 +12,6 @@
 #include "secret/crypto.h"
 #include "wire/pack.h"
 
-#define CATALOG_KEY_VERSION 1
 #define CATALOG_MEMBERS_MAX 64
 #define CATALOG_VALUE_BYTES_MAX (64 * KIB)
 
@@ -76,13 +75,16 @@ static enum qk_err catalog_seal(const struct service *service,
                                 const uint8_t key[static CATALOG_KEY_BYTES],
                                 uint64_t record_version, struct buf *plain, struct buf *out)
 {
-    static const uint8_t key_id[KEY_ID_BYTES] = {0}; /* the catalog key is no data key */
     struct envelope_aad aad = catalog_aad(service, key, record_version);
+    const struct secret *catalog_key;
     enum qk_err err = buf_error(plain);
+    uint32_t version = 0;
 
+    catalog_key = keyring_catalog_key(service->keyring, &version);
+    if (err == QK_OK && catalog_key == NULL)
+        err = QK_ERR_NOT_FOUND;
     if (err == QK_OK)
-        err = envelope_seal(keyring_catalog_key(service->keyring), key_id, CATALOG_KEY_VERSION,
-                            &aad, buf_bytes(plain), out);
+        err = envelope_seal(catalog_key, keyring_catalog_id, version, &aad, buf_bytes(plain), out);
     buf_fini(plain);
     return err;
 }
@@ -237,7 +239,7 @@ enum qk_err catalog_entry_open(const struct service *service, struct bytes key, 
     if (key.len != CATALOG_KEY_BYTES)
         return QK_ERR_CORRUPT;
     aad = catalog_aad(service, key.data, version);
-    err = envelope_open(keyring_catalog_key(service->keyring), &aad, value, &plain);
+    err = keyring_open_envelope(service->keyring, &aad, value, &plain);
     if (err != QK_OK)
         goto out;
     entry = calloc(1, sizeof(*entry));

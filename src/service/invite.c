@@ -46,15 +46,21 @@ static void invite_fail(struct invite *invite, enum qk_err err)
 
 /* --- the psk at rest ------------------------------------------------------------------------- */
 
-/* The key encrypts once: its context is the token's id. It hangs on the catalog key, which a
- * rotation of MK rewraps and does not change, so an outstanding token survives it. */
+/* The key encrypts once: its context is the token's id. It hangs on the catalog key's active
+ * version, which a rotation of MK rewraps and does not change, so an outstanding token survives it;
+ * a removal makes a new version and so ends the tokens that the removed member may have seen. */
 static enum qk_err psk_key(const struct service *service, const uint8_t *token_id,
                            struct secret **ret_key)
 {
+    const struct secret *catalog_key;
+    uint32_t version;
+
     if (service->keyring == NULL)
         return QK_ERR_SEALED;
-    return kdf_derive(keyring_catalog_key(service->keyring), "join-token",
-                      bytes_of(token_id, TOKEN_ID_BYTES), ret_key);
+    catalog_key = keyring_catalog_key(service->keyring, &version);
+    if (catalog_key == NULL)
+        return QK_ERR_NOT_FOUND;
+    return kdf_derive(catalog_key, "join-token", bytes_of(token_id, TOKEN_ID_BYTES), ret_key);
 }
 
 static void psk_aad(const struct service *service, const uint8_t *token_id, uint8_t ret_aad[32])

@@ -93,7 +93,7 @@ static enum qk_err write_revision(struct service *service, const struct catalog_
                                    .deleted = write->document->deleted,
                                    .content = buf_bytes(&write->document->plain)};
 
-    return revision_compute(keyring_index_key(service->keyring), &input, &leaf->revision);
+    return revision_compute(keyring_revision_key(service->keyring), &input, &leaf->revision);
 }
 
 /* The record with `leaf` in its parent's place, or added. */

@@ -32,8 +32,9 @@
 
 #define WIRE_COMMAND_VERSION 1
 #define WIRE_BATCHES_MAX BATCH_RECORDS_MAX
-/* Conditions and operations of one batch, and operations of one command, each. */
-#define WIRE_BATCH_ITEMS_MAX BATCH_RECORDS_MAX
+/* Conditions and operations of one batch, and operations of one command, each: the whole keyring of
+ * 10,000 data keys with five versions each is wrapped anew in one. */
+#define WIRE_BATCH_ITEMS_MAX 65536
 
 /* All kinds carry the same body; the kind says who is to be told after apply. */
 enum wire_kind {

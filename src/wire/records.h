@@ -26,10 +26,10 @@ enum record_space {
 #define RECORD_NEXT "next"             /* the next x and raft id: never used twice */
 
 /* Names in RECORD_KEYRING. */
-#define RECORD_KEY_CATALOG "sys/catalog"
 #define RECORD_KEY_INDEX "sys/index"
 #define RECORD_KEY_AUDIT "sys/audit"
 #define RECORD_KEY_INTEGRITY "sys/integrity"
+#define RECORD_KEY_REVISION "sys/revision"
 
 /* A key in caller's memory. */
 struct record_key {

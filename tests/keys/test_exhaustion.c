@@ -73,6 +73,28 @@ static enum qk_err make_and_load(void)
     return err;
 }
 
+static enum qk_err add_again(void *arg, const struct keyring_record *record)
+{
+    return keyring_add(arg, bytes_of(record->name, record->name_len), buf_bytes(&record->value));
+}
+
+static enum qk_err make_and_renew(void)
+{
+    struct keyring_records records = {.n = 0};
+    struct keyring *keyring = NULL, *next = NULL;
+    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+
+    if (err != QK_OK)
+        return err;
+    err = keyring_open(id, key, 2, &next);
+    if (err == QK_OK)
+        err = keyring_rewrap(keyring, key, 2, true, add_again, next);
+    keyring_close(next);
+    keyring_close(keyring);
+    keyring_records_fini(&records);
+    return err;
+}
+
 static enum qk_err seal_and_open(void)
 {
     struct envelope_aad aad = {.record_version = 1, .record_kind = ENVELOPE_DOCUMENT};
@@ -125,6 +147,11 @@ static void run(enum qk_err (*work)(void))
 Test(exhaustion, a_keyring_is_made_and_loaded_whole_or_not_at_all)
 {
     run(make_and_load);
+}
+
+Test(exhaustion, a_keyring_is_renewed_whole_or_not_at_all)
+{
+    run(make_and_renew);
 }
 
 Test(exhaustion, an_envelope_opens_or_leaves_nothing)

@@ -39,7 +39,9 @@ static void expect_same(const struct keyring *a, const struct keyring *b)
     uint8_t id_a[KEY_ID_BYTES], id_b[KEY_ID_BYTES];
     uint32_t version_a, version_b;
 
-    cr_assert(secret_equal(keyring_catalog_key(a), keyring_catalog_key(b)));
+    cr_assert(secret_equal(keyring_catalog_key(a, &version_a), keyring_catalog_key(b, &version_b)));
+    cr_assert_eq(version_a, version_b);
+    cr_assert(secret_equal(keyring_revision_key(a), keyring_revision_key(b)));
     cr_assert(secret_equal(keyring_index_key(a), keyring_index_key(b)));
     cr_assert(secret_equal(keyring_audit_key(a), keyring_audit_key(b)));
     cr_assert(secret_equal(keyring_integrity_key(a), keyring_integrity_key(b)));
@@ -56,15 +58,17 @@ Test(keyring, loads_what_was_created)
 {
     struct keyring_records records;
     struct keyring *made, *read;
-    uint8_t unknown[KEY_ID_BYTES] = {0};
+    uint8_t unknown[KEY_ID_BYTES] = {9};
+    uint32_t version;
 
     cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
-    cr_assert_eq(records.n, 6);
+    cr_assert_eq(records.n, KEYRING_CREATE_RECORDS_MAX);
     cr_assert_eq(load(&records, cluster, mk, 1, &read), QK_OK);
     expect_same(made, read);
     cr_assert_eq(keyring_keys_n(read), 1);
     cr_assert_null(keyring_data_key(read, unknown, 1));
-    cr_assert(!secret_equal(keyring_catalog_key(made), keyring_index_key(made)));
+    cr_assert(!secret_equal(keyring_catalog_key(made, &version), keyring_index_key(made)));
+    cr_assert_eq(version, 1);
     keyring_close(made);
     keyring_close(read);
     keyring_close(NULL);
@@ -139,10 +143,10 @@ Test(keyring, a_missing_record_is_noticed)
     struct keyring *made, *read;
 
     cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < records.n; i++) {
         struct keyring_records fewer = {.n = 0};
 
-        for (size_t k = 0; k < 6; k++)
+        for (size_t k = 0; k < records.n; k++)
             if (k != i)
                 fewer.items[fewer.n++] = records.items[k];
         cr_assert_eq(load(&fewer, cluster, mk, 1, &read), QK_ERR_NOT_FOUND);
@@ -165,11 +169,133 @@ Test(keyring, rewrapped_records_open_under_the_new_master_key_with_the_same_keys
     cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
     cr_assert_eq(keyring_open(cluster, fresh, 2, &next), QK_OK);
-    cr_assert_eq(keyring_rewrap(made, fresh, 2, add_to, next), QK_OK);
+    cr_assert_eq(keyring_rewrap(made, fresh, 2, false, add_to, next), QK_OK);
     cr_assert_eq(keyring_complete(next), QK_OK);
     expect_same(made, next);
     secret_free(fresh);
     keyring_close(next);
+    keyring_close(made);
+    keyring_records_fini(&records);
+}
+
+/* What a rewrap with new versions gives, in another keyring. */
+static struct keyring *renewed(const struct keyring *from, uint32_t mk_version)
+{
+    struct keyring *next;
+    struct secret *fresh;
+
+    cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
+    cr_assert_eq(keyring_open(cluster, fresh, mk_version, &next), QK_OK);
+    cr_assert_eq(keyring_rewrap(from, fresh, mk_version, true, add_to, next), QK_OK);
+    cr_assert_eq(keyring_complete(next), QK_OK);
+    secret_free(fresh);
+    return next;
+}
+
+Test(keyring, new_versions_are_active_and_the_old_ones_decrypt_only)
+{
+    struct keyring_records records;
+    struct keyring *made, *next;
+    struct keyring_info info;
+    uint8_t id[KEY_ID_BYTES];
+    uint32_t version;
+    enum key_state state;
+
+    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    next = renewed(made, 2);
+    cr_assert_eq(keyring_default(next, id, &version), QK_OK);
+    cr_assert_eq(version, 2);
+    cr_assert(!secret_equal(keyring_data_key(next, id, 1), keyring_data_key(next, id, 2)));
+    cr_assert(secret_equal(keyring_data_key(next, id, 1), keyring_data_key(made, id, 1)));
+    cr_assert_null(keyring_data_key(made, id, 2));
+    cr_assert_eq(keyring_info_at(next, 0, &info), QK_OK);
+    cr_assert_eq(memcmp(info.key_id, id, sizeof id), 0);
+    cr_assert(bytes_equal(info.name, bytes_str("default")));
+    cr_assert_eq(info.versions_n, 2);
+    keyring_version_at(next, &info, 0, &version, &state);
+    cr_assert(version == 1 && state == KEY_DECRYPT_ONLY);
+    keyring_version_at(next, &info, 1, &version, &state);
+    cr_assert(version == 2 && state == KEY_ACTIVE);
+    cr_assert_eq(keyring_info_at(next, 1, &info), QK_ERR_NOT_FOUND);
+    keyring_close(next);
+    keyring_close(made);
+    keyring_records_fini(&records);
+}
+
+Test(keyring, new_versions_renew_the_catalog_and_the_revision_key_and_keep_blind_indexes)
+{
+    struct keyring_records records;
+    struct keyring *made, *next;
+    uint32_t before, after;
+
+    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    next = renewed(made, 2);
+    cr_assert(!secret_equal(keyring_catalog_key(made, &before), keyring_catalog_key(next, &after)));
+    cr_assert(before == 1 && after == 2);
+    cr_assert(secret_equal(keyring_data_key(next, keyring_catalog_id, 1),
+                           keyring_catalog_key(made, &before)));
+    cr_assert(!secret_equal(keyring_revision_key(made), keyring_revision_key(next)));
+    cr_assert(secret_equal(keyring_index_key(made), keyring_index_key(next)));
+    cr_assert(secret_equal(keyring_audit_key(made), keyring_audit_key(next)));
+    cr_assert(secret_equal(keyring_integrity_key(made), keyring_integrity_key(next)));
+    keyring_close(next);
+    keyring_close(made);
+    keyring_records_fini(&records);
+}
+
+Test(keyring, versions_stay_in_order_over_many_renewals)
+{
+    struct keyring_records records;
+    struct keyring *now, *next;
+    struct keyring_info info;
+    uint32_t version;
+    enum key_state state;
+
+    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &now), QK_OK);
+    for (uint32_t n = 2; n <= 20; n++) {
+        next = renewed(now, n);
+        keyring_close(now);
+        now = next;
+    }
+    cr_assert_eq(keyring_info_at(now, 0, &info), QK_OK);
+    cr_assert(info.versions_n == 20 && info.active == 20);
+    for (uint32_t i = 0; i < 20; i++) {
+        keyring_version_at(now, &info, i, &version, &state);
+        cr_assert_eq(version, i + 1);
+        cr_assert_eq(state, i == 19 ? KEY_ACTIVE : KEY_DECRYPT_ONLY);
+    }
+    keyring_close(now);
+    keyring_records_fini(&records);
+}
+
+Test(keyring, a_holder_of_the_old_master_key_gets_nothing_out_of_the_new_records)
+{
+    struct keyring_records records;
+    struct keyring *made, *old;
+    struct secret *fresh;
+
+    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
+    /* He may claim the version that the records name: what he has is another key. */
+    cr_assert_eq(keyring_open(cluster, mk, 2, &old), QK_OK);
+    cr_assert_eq(keyring_rewrap(made, fresh, 2, true, add_to, old), QK_ERR_CORRUPT);
+    cr_assert_eq(keyring_keys_n(old), 0);
+    keyring_close(old);
+    secret_free(fresh);
+    keyring_close(made);
+    keyring_records_fini(&records);
+}
+
+Test(keyring, the_catalog_key_is_found_under_no_name)
+{
+    struct keyring_records records;
+    struct keyring *made;
+    uint8_t id[KEY_ID_BYTES];
+    uint32_t version;
+
+    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_find(made, bytes_str("sys/catalog"), id, &version), QK_ERR_NOT_FOUND);
+    cr_assert_eq(keyring_find(made, BYTES_NONE, id, &version), QK_ERR_NOT_FOUND);
     keyring_close(made);
     keyring_records_fini(&records);
 }

@@ -113,6 +113,7 @@ Test(seal_memory, keys_of_a_deal_are_only_in_the_arena_and_nowhere_when_freed)
     struct node_sec *nodes[2];
     struct secret *mk, *psk;
     uint8_t cluster[16] = {1};
+    uint32_t version;
     char dir[] = "/tmp/qk-seal-memory-XXXXXX";
 
     if (!MEMORY_SEARCH_POSSIBLE)
@@ -128,7 +129,7 @@ Test(seal_memory, keys_of_a_deal_are_only_in_the_arena_and_nowhere_when_freed)
     watch(psk);
     watch(nodes[0]->gens[0].d);
     watch(nodes[0]->gens[0].p);
-    watch(keyring_catalog_key(keyring));
+    watch(keyring_catalog_key(keyring, &version));
     deal_and_open(nodes, mk);
     cr_assert_eq(found_only_locked(), 10, "MK, psk, D, P and a system key are still there");
     keyring_records_fini(&records);

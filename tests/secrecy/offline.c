@@ -95,7 +95,7 @@ static void keyring_take(struct thief *thief, struct store *store)
     if (keyring_default(keyring, key_id, &version) != QK_OK)
         die("no default key", QK_ERR_NOT_FOUND);
     needle_add(thief, keyring_data_key(keyring, key_id, version), 0);
-    needle_add(thief, keyring_catalog_key(keyring), 0);
+    needle_add(thief, keyring_catalog_key(keyring, &version), 0);
     needle_add(thief, keyring_integrity_key(keyring), 0);
     keyring_close(keyring);
 }

@@ -196,7 +196,7 @@ Test(command, values_at_the_limit_pass_and_one_past_it_do_not)
 
 Test(command, operations_at_the_limit_pass_and_one_past_it_do_not)
 {
-    for (uint32_t n = BATCH_RECORDS_MAX; n <= BATCH_RECORDS_MAX + 1; n++) {
+    for (uint32_t n = WIRE_BATCH_ITEMS_MAX; n <= WIRE_BATCH_ITEMS_MAX + 1; n++) {
         struct wire_command command;
         struct bytes out;
         enum wire_kind kind;
@@ -209,7 +209,7 @@ Test(command, operations_at_the_limit_pass_and_one_past_it_do_not)
             wire_command_put(&command, bytes_str(KEY), 1, 0, BYTES_NONE);
         }
         err = wire_command_end(&command, &out);
-        cr_assert_eq(err, n > BATCH_RECORDS_MAX ? QK_ERR_TOO_BIG : QK_OK);
+        cr_assert_eq(err, n > WIRE_BATCH_ITEMS_MAX ? QK_ERR_TOO_BIG : QK_OK);
         if (err == QK_OK)
             cr_assert_eq(wire_command_check(out, &kind), QK_OK);
         wire_command_fini(&command);
