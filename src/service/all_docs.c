@@ -434,7 +434,7 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
         return;
     }
     store_database_stats(service->store, all->database, &all->stats);
-    store_flush(service->store, all_docs_flushed, all);
+    store_flush_to_read(service->store, all_docs_flushed, all);
 }
 
 void handle_all_docs(struct service *service, struct exchange *exchange)

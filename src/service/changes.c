@@ -318,7 +318,7 @@ static void changes_ready(struct service *service, struct exchange *exchange)
     if (changes->since_now)
         changes->since = changes->stats.seq;
     changes->last_seq = changes->since;
-    store_flush(service->store, changes_flushed, changes);
+    store_flush_to_read(service->store, changes_flushed, changes);
 }
 
 void handle_changes(struct service *service, struct exchange *exchange)

@@ -20,6 +20,7 @@ struct store_watch {
 struct store_waiter {
     struct store_waiter *next;
     uint64_t number;
+    bool impatient; /* does not wait for room on the disk */
     store_cb cb;
     void *arg;
     enum qk_err err;
@@ -59,6 +60,7 @@ struct store {
     struct store_waiter *waiters, **waiters_tail;
     struct store_swap_request swap;
     bool full;
+    bool no_room; /* the flying batch met the disk's end */
     bool partial; /* between the commands of one index */
     bool closing;
     bool failed; /* fatal was called */
@@ -85,8 +87,10 @@ MUST_USE enum qk_err store_batch_seal(struct store *store, struct pending_batch 
 
 /* --- watch.c --- */
 void store_notify(struct store *store, struct bytes key);
-MUST_USE enum qk_err store_wait(struct store *store, uint64_t number, store_cb cb, void *arg);
-/* Those whose batch is in the file; or, at the end, all, with QK_ERR_CLOSED to the others. */
+MUST_USE enum qk_err store_wait(struct store *store, uint64_t number, bool impatient, store_cb cb,
+                                void *arg);
+/* Those whose batch is in the file and, with QK_ERR_FULL, those who do not wait for room; or, at
+ * the end, all, with QK_ERR_CLOSED to the others. */
 void store_tell_waiters(struct store *store, bool all);
 
 /* --- writer_uv.c --- */

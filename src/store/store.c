@@ -336,7 +336,7 @@ enum qk_err store_local_put(struct store *store, const char *name, struct bytes 
         return QK_ERR_TOO_BIG;
     err = pending_add(&store->pending, &store->open, &entry, key, value);
     if (err == QK_OK && cb != NULL)
-        err = store_wait(store, store->open.number, cb, arg);
+        err = store_wait(store, store->open.number, false, cb, arg);
     if (err == QK_OK)
         writer_hurry(store);
     return err;

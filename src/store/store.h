@@ -91,6 +91,8 @@ typedef void (*store_cb)(void *arg, enum qk_err err);
 /* Calls back, never from inside this call, once all that is applied now is durable in the file;
  * QK_ERR_CLOSED when the store closes first. While the disk is full it waits. */
 void store_flush(struct store *store, store_cb cb, void *arg);
+/* The same for who only wants to read the file: QK_ERR_FULL while the disk has no room. */
+void store_flush_to_read(struct store *store, store_cb cb, void *arg);
 
 /* --- reading ------------------------------------------------------------------------------- */
 

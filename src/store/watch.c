@@ -75,32 +75,51 @@ void store_notify(struct store *store, struct bytes key)
         watches_pack(store);
 }
 
-enum qk_err store_wait(struct store *store, uint64_t number, store_cb cb, void *arg)
+enum qk_err store_wait(struct store *store, uint64_t number, bool impatient, store_cb cb, void *arg)
 {
     struct store_waiter *waiter = calloc(1, sizeof *waiter);
 
     if (waiter == NULL)
         return QK_ERR_NOMEM;
-    *waiter = (struct store_waiter){.number = number, .cb = cb, .arg = arg};
+    *waiter = (struct store_waiter){
+        .number = number, .impatient = impatient, .cb = cb, .arg = arg, .err = QK_OK};
     *store->waiters_tail = waiter;
     store->waiters_tail = &waiter->next;
     return QK_OK;
 }
 
-/* Waiters stand in the order of their batches. */
+/* Whether it is told now, and what. */
+static bool waiter_is_due(const struct store *store, struct store_waiter *waiter, bool all)
+{
+    if (waiter->number <= store->batch_done)
+        waiter->err = QK_OK;
+    else if (all)
+        waiter->err = QK_ERR_CLOSED;
+    else if (waiter->impatient && store->no_room)
+        waiter->err = QK_ERR_FULL;
+    else
+        return false;
+    return true;
+}
+
 static struct store_waiter *waiters_detach(struct store *store, bool all)
 {
-    struct store_waiter *first = store->waiters, **link = &first;
+    struct store_waiter *due = NULL, **due_tail = &due, **link = &store->waiters;
 
-    while (*link != NULL && (all || (*link)->number <= store->batch_done)) {
-        (*link)->err = (*link)->number <= store->batch_done ? QK_OK : QK_ERR_CLOSED;
-        link = &(*link)->next;
+    while (*link != NULL) {
+        struct store_waiter *waiter = *link;
+
+        if (waiter_is_due(store, waiter, all)) {
+            *link = waiter->next;
+            *due_tail = waiter;
+            due_tail = &waiter->next;
+        } else {
+            link = &waiter->next;
+        }
     }
-    store->waiters = *link;
-    if (store->waiters == NULL)
-        store->waiters_tail = &store->waiters;
-    *link = NULL;
-    return first;
+    *due_tail = NULL;
+    store->waiters_tail = link;
+    return due;
 }
 
 void store_tell_waiters(struct store *store, bool all)

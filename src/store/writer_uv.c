@@ -191,6 +191,7 @@ static void writer_committed(struct writer *writer, const struct db_outcome *out
         spaces_freed(&store->spaces, outcome->freed[i].id, outcome->freed[i].stamp);
     writer->drops_left = outcome->drops_left;
     writer->stuck = false;
+    store->no_room = false;
     if (db_file_bytes(&store->db) > db_map_bytes(&store->db) / 4 * 3 && store->snapshots_n == 0)
         writer_grow_map(writer);
 }
@@ -207,6 +208,7 @@ static void writer_complete(struct writer *writer, const struct db_outcome *outc
         writer_grow_map(writer);
     } else if (outcome->err == QK_ERR_FULL) {
         writer->stuck = true;
+        store->no_room = true;
         low = true;
     } else {
         writer->stuck = true;
@@ -271,6 +273,7 @@ static void swap_tick(struct writer *writer)
     err = store->failed ? QK_ERR_IO : store_swap_now(store, swap.staging);
     if (err == QK_OK) { /* the flying batch, if it was stuck, went with the old file */
         writer->stuck = false;
+        store->no_room = false;
         writer->map_wanted = false;
         writer->drops_left = false;
         (void)uv_timer_stop(&writer->timer);
@@ -445,7 +448,7 @@ void store_close(struct store *store, void (*cb)(void *arg), void *arg)
     writer_wake(store);
 }
 
-void store_flush(struct store *store, store_cb cb, void *arg)
+static void flush(struct store *store, bool impatient, store_cb cb, void *arg)
 {
     uint64_t number = store->batch_done;
 
@@ -454,7 +457,7 @@ void store_flush(struct store *store, store_cb cb, void *arg)
         number = store->open.number;
     else if (store->flying.dirty)
         number = store->flying.number;
-    if (store_wait(store, number, cb, arg) != QK_OK) {
+    if (store_wait(store, number, impatient, cb, arg) != QK_OK) {
         writer_fatal(store, QK_ERR_NOMEM, "flush");
         return;
     }
@@ -462,6 +465,16 @@ void store_flush(struct store *store, store_cb cb, void *arg)
         writer_hurry(store);
     else
         writer_wake(store);
+}
+
+void store_flush(struct store *store, store_cb cb, void *arg)
+{
+    flush(store, false, cb, arg);
+}
+
+void store_flush_to_read(struct store *store, store_cb cb, void *arg)
+{
+    flush(store, true, cb, arg);
 }
 
 void store_swap(struct store *store, struct store_staging *staging, store_cb cb, void *arg)

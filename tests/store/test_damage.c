@@ -174,8 +174,22 @@ Test(damage, a_file_that_is_no_store_is_corrupt)
     fixture_fini(&f);
 }
 
+struct flush_told {
+    bool called;
+    enum qk_err err;
+};
+
+static void told_of_flush(void *arg, enum qk_err err)
+{
+    struct flush_told *told = arg;
+
+    told->called = true;
+    told->err = err;
+}
+
 Test(damage, a_full_disk_keeps_the_batch_and_works_again_when_there_is_room, .timeout = 60)
 {
+    struct flush_told reading = {0}, waiting = {0};
     struct rlimit limit, before;
     struct fixture f;
     char *value = malloc(300001);
@@ -203,8 +217,18 @@ Test(damage, a_full_disk_keeps_the_batch_and_works_again_when_there_is_room, .ti
     cr_assert_eq(store_admit(f.store), QK_ERR_FULL);
     cr_assert_eq(test_version(&f, 'A', "large"), 1); /* the log has it, and it is read */
     cr_assert_eq(store_synced(f.store), 1);
+    /* Who only reads is not kept waiting; who needs the batch in the file is. */
+    store_flush_to_read(f.store, told_of_flush, &reading);
+    store_flush(f.store, told_of_flush, &waiting);
+    cr_assert_not(reading.called);
+    for (int i = 0; i < 100 && !reading.called; i++)
+        (void)uv_run(&f.loop, UV_RUN_ONCE);
+    cr_assert_eq(reading.err, QK_ERR_FULL);
+    cr_assert_not(waiting.called);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     fixture_flush(&f);
+    cr_assert(waiting.called);
+    cr_assert_eq(waiting.err, QK_OK);
     cr_assert_eq(store_synced(f.store), 2);
     cr_assert_eq(f.room_told, 1);
     cr_assert_eq(store_admit(f.store), QK_OK);
