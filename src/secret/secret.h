@@ -24,8 +24,8 @@ enum secret_arena {
     SECRET_ARENA_UNLOCKED /* may be swapped: --dev alone */
 };
 
-/* The default fits RLIMIT_MEMLOCK's usual 8 MiB with room for others, and the keyring of 10,000 data
- * keys with three versions each, twice: while it is wrapped anew there are two. */
+/* The default fits RLIMIT_MEMLOCK's usual 8 MiB with room for others, and the keyring of 10,000
+ * data keys with three versions each, twice: while it is wrapped anew there are two. */
 #define SECRET_ARENA_BYTES_DEFAULT (4 * MIB)
 /* Longest secret: keys are 16 to 96 bytes, the rest is for locked temporaries. */
 #define SECRET_BYTES_MAX (16 * KIB)

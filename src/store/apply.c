@@ -83,6 +83,12 @@ static enum qk_err judge_conds(struct plan *plan, struct wire_reader *reader, ui
     return QK_OK;
 }
 
+/* The document that only gets another sealing: there, and deleted or not as the write says. */
+static bool same_document(const struct planned *planned)
+{
+    return planned->found && planned->before.flags == (planned->op.flags & ~WIRE_SAME_SEQ);
+}
+
 static enum qk_err judge_ops(struct plan *plan, struct wire_reader *reader, uint32_t conds_n)
 {
     struct wire_op op;
@@ -100,6 +106,8 @@ static enum qk_err judge_ops(struct plan *plan, struct wire_reader *reader, uint
         if (err != QK_OK)
             return err;
         if (op.type == WIRE_PUT && op.version != (planned->found ? planned->before.version : 0) + 1)
+            plan_fail(plan, at);
+        if ((op.flags & WIRE_SAME_SEQ) != 0 && !same_document(planned))
             plan_fail(plan, at);
     }
     return QK_OK;
@@ -244,7 +252,8 @@ static void stats_add(struct store_stats *stats, const struct wire_op *op)
     else
         stats->doc_count++;
     stats->bytes += op->key.len + op->value.len;
-    stats->seq++;
+    if ((op->flags & WIRE_SAME_SEQ) == 0)
+        stats->seq++;
 }
 
 /* The statistics of the operation's database, if it touches any. */
@@ -264,7 +273,8 @@ static enum qk_err perform_stats(struct store *store, const struct planned *plan
         entry->seq_before = planned->before.seq;
     if (is_doc) {
         stats_add(&space->stats, &planned->op);
-        entry->seq = space->stats.seq;
+        entry->seq =
+            (planned->op.flags & WIRE_SAME_SEQ) != 0 ? planned->before.seq : space->stats.seq;
     }
     space->dirty = true;
     return QK_OK;
@@ -287,7 +297,7 @@ static enum qk_err perform_op(struct store *store, const struct planned *planned
     const struct wire_op *op = &planned->op;
     struct pending_entry entry = {.type = op->type == WIRE_PUT ? PENDING_PUT : PENDING_REMOVE,
                                   .version = op->version,
-                                  .flags = op->flags};
+                                  .flags = (uint8_t)(op->flags & ~WIRE_SAME_SEQ)};
     enum qk_err err;
 
     if (whole_database(op))

@@ -83,6 +83,13 @@ void wire_command_cond(struct wire_command *command, struct bytes key, uint64_t 
     pack_u64(&command->buf, version);
 }
 
+/* WIRE_DELETED alone has no meaning and never had an effect; WIRE_SAME_SEQ alone would. */
+static bool flags_good(uint8_t flags)
+{
+    return (flags & ~WIRE_FLAGS_ALL) == 0 &&
+           ((flags & WIRE_SAME_SEQ) == 0 || (flags & WIRE_DOC) != 0);
+}
+
 static void op_begin(struct wire_command *command, enum wire_op_type type, uint32_t items_n,
                      struct bytes key)
 {
@@ -101,7 +108,7 @@ void wire_command_put(struct wire_command *command, struct bytes key, uint64_t v
                       uint8_t flags, struct bytes value)
 {
     assert(version > 0);
-    assert((flags & ~WIRE_FLAGS_ALL) == 0);
+    assert(flags_good(flags));
     if (value.len > RECORD_VALUE_BYTES_MAX)
         command_fail(command, QK_ERR_TOO_BIG);
     op_begin(command, WIRE_PUT, 5, key);
@@ -235,7 +242,7 @@ static void read_op(struct wire_reader *reader, struct wire_op *op)
     op->version = unpack_u64(&reader->in);
     op->flags = (uint8_t)unpack_u64_max(&reader->in, UINT8_MAX);
     op->value = unpack_bin(&reader->in, RECORD_VALUE_BYTES_MAX);
-    if (op->version == 0 || (op->flags & ~WIRE_FLAGS_ALL) != 0)
+    if (op->version == 0 || !flags_good(op->flags))
         reader_fail(reader, QK_ERR_INVALID);
 }
 

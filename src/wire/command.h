@@ -54,7 +54,10 @@ enum wire_op_type { WIRE_PUT = 1, WIRE_DELETE = 2, WIRE_DELETE_RANGE = 3 };
 
 #define WIRE_DOC 0x01     /* a document: counted, and in its database's change feed */
 #define WIRE_DELETED 0x02 /* with WIRE_DOC: a tombstone */
-#define WIRE_FLAGS_ALL (WIRE_DOC | WIRE_DELETED)
+/* With WIRE_DOC: nothing but the sealing is new. The document must be there, as deleted or not as
+ * it is; it keeps its sequence, so that no feed of changes shows it again. Not stored. */
+#define WIRE_SAME_SEQ 0x04
+#define WIRE_FLAGS_ALL (WIRE_DOC | WIRE_DELETED | WIRE_SAME_SEQ)
 
 struct wire_cond {
     struct bytes key;

@@ -429,3 +429,54 @@ Test(store, pending_over_the_limit_is_busy_until_it_is_written)
     free(value);
     fixture_fini(&f);
 }
+
+/* A document that is sealed anew under another key version is no change of it. */
+Test(store, a_document_sealed_again_keeps_its_place_in_the_changes)
+{
+    struct store_stats stats;
+    struct fixture f;
+    struct record record;
+    char text[200];
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
+    const uint8_t *database = test_key('A', "", raw).data;
+
+    fixture_init(&f);
+    cr_assert_eq(test_put(&f, 'A', "a", 1, WIRE_DOC, "old"), QK_OK);
+    cr_assert_eq(test_put(&f, 'A', "b", 1, WIRE_DOC, "other"), QK_OK);
+    for (unsigned flushed = 0; flushed < 2; flushed++) {
+        uint64_t version = 2 + flushed;
+
+        cr_assert_eq(test_put(&f, 'A', "a", version, WIRE_DOC | WIRE_SAME_SEQ, "sealed"), QK_OK);
+        fixture_flush(&f);
+        test_changes(&f, 'A', 0, false, text, sizeof text);
+        cr_assert_str_eq(text, "a=1,b=2");
+        cr_assert_eq(store_get(f.store, test_key('A', "a", raw), &record), QK_OK);
+        cr_assert(record.version == version && record.seq == 1 && record.flags == WIRE_DOC);
+    }
+    store_database_stats(f.store, database, &stats);
+    cr_assert(stats.seq == 2 && stats.doc_count == 2);
+    cr_assert_eq(stats.bytes, 17 + 6 + 17 + 5);
+    cr_assert_eq(test_put(&f, 'A', "a", 4, WIRE_DOC, "written"), QK_OK);
+    fixture_flush(&f);
+    test_changes(&f, 'A', 0, false, text, sizeof text);
+    cr_assert_str_eq(text, "b=2,a=3");
+    fixture_fini(&f);
+}
+
+Test(store, nothing_else_can_be_written_as_the_same_document)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    cr_assert_eq(test_put(&f, 'A', "none", 1, WIRE_DOC | WIRE_SAME_SEQ, "x"), QK_ERR_CONFLICT);
+    cr_assert_eq(test_put(&f, 'A', "doc", 1, WIRE_DOC, "x"), QK_OK);
+    cr_assert_eq(test_put(&f, 'A', "doc", 2, WIRE_DOC | WIRE_DELETED | WIRE_SAME_SEQ, ""),
+                 QK_ERR_CONFLICT);
+    cr_assert_eq(test_put(&f, 'A', "doc", 1, WIRE_DOC | WIRE_SAME_SEQ, "x"), QK_ERR_CONFLICT);
+    cr_assert_eq(test_put(&f, 'A', "meta", 1, 0, "x"), QK_OK);
+    cr_assert_eq(test_put(&f, 'A', "meta", 2, WIRE_DOC | WIRE_SAME_SEQ, "x"), QK_ERR_CONFLICT);
+    cr_assert_eq(test_put(&f, 'A', "doc", 2, WIRE_DOC | WIRE_DELETED, ""), QK_OK);
+    cr_assert_eq(test_put(&f, 'A', "doc", 3, WIRE_DOC | WIRE_DELETED | WIRE_SAME_SEQ, "s"), QK_OK);
+    cr_assert_eq(test_version(&f, 'A', "doc"), 3);
+    fixture_fini(&f);
+}

@@ -121,6 +121,28 @@ Test(command, each_byte_changed_to_anything_never_crashes)
     wire_command_fini(&command);
 }
 
+Test(command, the_flag_of_the_same_sequence_belongs_to_documents)
+{
+    for (unsigned flags = 0; flags < 0x80; flags++) {
+        static const unsigned good[] = {0, 1, 2, 3, 5, 7};
+        struct wire_command command;
+        struct bytes out;
+        enum wire_kind kind;
+        bool is_good = false;
+
+        for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+            is_good = is_good || good[i] == flags;
+        wire_command_begin(&command, WIRE_WRITE);
+        wire_command_batch(&command);
+        wire_command_put(&command, bytes_str(KEY), 1, WIRE_DOC, BYTES_NONE);
+        cr_assert_eq(wire_command_end(&command, &out), QK_OK);
+        cr_assert_eq(command.buf.data[command.buf.len - 3], 1); /* flags, then an empty value */
+        command.buf.data[command.buf.len - 3] = (uint8_t)flags; /* up to 0x7f it is one byte */
+        cr_assert_eq(wire_command_check(out, &kind) == QK_OK, is_good, "flags %u", flags);
+        wire_command_fini(&command);
+    }
+}
+
 Test(command, another_version_or_kind_is_unsupported_and_not_malformed)
 {
     static const uint8_t version2[] = {0x94, 2, 1, 0x90, 0xc0};
