@@ -294,12 +294,31 @@ static void on_combined(struct seal_step_ctx *ctx, const struct seal_event *even
     session_announce(ctx);
 }
 
+/* People have brought MK. The own share stays closed, so that nothing of a deal is given away that
+ * this node has not opened itself; where the deal is of another MK than the one recovered, the
+ * shares of peers bring that as soon as they are there. */
+static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
+{
+    struct seal_machine *m = ctx->m;
+
+    if (m->state != SEAL_SEALED && m->state != SEAL_UNSEALING)
+        return;
+    m->closed = false;
+    m->founder_waits = m->deal.epoch == 0;
+    m->mk_version = mk_version;
+    shares_forget(ctx);
+    move(ctx, SEAL_UNSEALED);
+    ask_reset(ctx);
+    session_announce(ctx);
+}
+
 static void on_seal(struct seal_step_ctx *ctx)
 {
     struct seal_machine *m = ctx->m;
 
-    if (m->state == SEAL_UNINITIALISED || m->founder_waits)
+    if (m->state == SEAL_UNINITIALISED || (m->founder_waits && !m->config.recoverable))
         return;
+    m->founder_waits = false;
     m->closed = true;
     if (has_secrets(m->state))
         wipe(ctx);
@@ -376,6 +395,9 @@ static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
     case SEAL_EV_COMBINED:
         on_combined(ctx, event);
         break;
+    case SEAL_EV_RECOVERED:
+        on_recovered(ctx, event->mk_version);
+        break;
     case SEAL_EV_SEAL:
         on_seal(ctx);
         break;
@@ -443,7 +465,8 @@ unsigned seal_shares_missing(const struct seal_machine *machine)
     unsigned live = 1;
 
     if (machine->state == SEAL_UNINITIALISED ||
-        (machine->state == SEAL_UNSEALED && !machine->founder_waits))
+        (machine->state == SEAL_UNSEALED &&
+         (!machine->founder_waits || machine->config.recoverable)))
         return 0;
     if (machine->deal.epoch == 0)
         return 1;

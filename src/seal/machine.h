@@ -68,6 +68,7 @@ struct seal_config {
     uint64_t control; /* count of hold and suspend changes */
     enum release_answer hold;
     enum release_answer attestation;
+    bool recoverable; /* recovery shares open this cluster, with or without a deal */
 };
 
 enum seal_event_kind {
@@ -88,9 +89,10 @@ enum seal_event_kind {
     SEAL_EV_RECORD,      /* node, deal, x: parsed from its RECORD; x is the sender's in it */
     SEAL_EV_OPENED,      /* ok, deal_id, node: outcome of OPEN_SHARE */
     SEAL_EV_COMBINED,    /* ok, x (whose share is bad; 0: none named): outcome of COMBINE */
-    SEAL_EV_SEAL,        /* an operator seals this node */
-    SEAL_EV_UNSEAL,      /* an operator lets it open again */
-    SEAL_EV_WIPED,       /* outcome of WIPE */
+    SEAL_EV_RECOVERED, /* mk_version: recovery shares opened that MK, the keyring and the catalog */
+    SEAL_EV_SEAL,      /* an operator seals this node */
+    SEAL_EV_UNSEAL,    /* an operator lets it open again */
+    SEAL_EV_WIPED,     /* outcome of WIPE */
     SEAL_EV_TICK,
     SEAL_EVENTS_N
 };
@@ -101,6 +103,7 @@ struct seal_event {
     bool known; /* LINK_UP: the key is a member's */
     bool ok;
     uint32_t x;
+    uint32_t mk_version;
     uint64_t term;
     uint64_t index;
     uint8_t deal_id[DEAL_ID_BYTES];

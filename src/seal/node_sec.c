@@ -113,6 +113,18 @@ enum qk_err node_sec_count_boot(struct node_sec *node)
     return err;
 }
 
+enum qk_err node_sec_set_founded(struct node_sec *node)
+{
+    bool before = node->founded;
+    enum qk_err err;
+
+    node->founded = true;
+    err = save(node);
+    if (err != QK_OK)
+        node->founded = before;
+    return err;
+}
+
 static enum qk_err generation_init(struct node_sec_generation *gen, uint64_t number)
 {
     enum qk_err err = secret_new_random(KEY_BYTES, &gen->d);

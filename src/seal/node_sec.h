@@ -34,6 +34,7 @@ struct node_sec {
     uint64_t raft_id;
     uint32_t x;
     uint64_t boot_counter;
+    bool founded;            /* a founder that is a cluster by itself: recovery shares open it */
     struct secret *identity; /* X25519 secret key */
     uint8_t noise_pk[X25519_BYTES];
     struct secret *cluster_psk;                                /* KEY_BYTES */
@@ -69,6 +70,8 @@ void node_sec_free(struct node_sec *node);
 /* Each of these saves before it returns. On an error nothing changed in memory, the file may hold
  * either state, and every later save is QK_ERR_IO until the file has been loaded again. */
 MUST_USE enum qk_err node_sec_count_boot(struct node_sec *node);
+/* `founded` from now on. */
+MUST_USE enum qk_err node_sec_set_founded(struct node_sec *node);
 /* A new generation with fresh random D and P; `ret_gen` its number. QK_ERR_FULL when four are held.
  */
 MUST_USE enum qk_err node_sec_add_generation(struct node_sec *node, uint64_t *ret_gen);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define FLAG_FOUNDED 1u
+
 static size_t put_secret(uint8_t *out, const struct secret *secret)
 {
     memcpy(out, secret_borrow(secret), secret_len(secret));
@@ -18,6 +20,7 @@ void node_sec_encode(const struct node_sec *node, uint8_t *out)
     memset(out, 0, HALF_PAYLOAD_BYTES);
     memcpy(at, NODE_SEC_MAGIC, 4);
     put_u16(at + 4, NODE_SEC_VERSION);
+    put_u16(at + 6, node->founded ? FLAG_FOUNDED : 0);
     at += 8;
     memcpy(at, node->cluster_id, CLUSTER_ID_BYTES);
     memcpy(at + 16, node->node_id, NODE_ID_BYTES);
@@ -76,7 +79,7 @@ enum qk_err node_sec_decode(struct bytes payload, struct node_sec *node)
         return QK_ERR_CORRUPT;
     if (version != NODE_SEC_VERSION)
         return QK_ERR_UNSUPPORTED;
-    (void)reader_u16(&reader);
+    node->founded = (reader_u16(&reader) & FLAG_FOUNDED) != 0;
     reader_copy(&reader, node->cluster_id, sizeof node->cluster_id);
     reader_copy(&reader, node->node_id, sizeof node->node_id);
     node->raft_id = reader_u64(&reader);

@@ -146,6 +146,13 @@ static void combined(struct bench *b, bool ok)
     step(b, &event);
 }
 
+static void recovered(struct bench *b, uint32_t mk_version)
+{
+    struct seal_event event = {.kind = SEAL_EV_RECOVERED, .mk_version = mk_version};
+
+    step(b, &event);
+}
+
 static unsigned count(const struct bench *b, enum seal_effect_kind what)
 {
     unsigned n = 0;
@@ -253,8 +260,10 @@ static void apply(struct bench *b, enum seal_event_kind what)
  * bench has; OPENED and COMBINED arrive without having been asked for, and so change nothing. */
 static const enum seal_state next[SEAL_STATES_N][SEAL_EVENTS_N] = {
     [SEAL_UNINITIALISED] = {[SEAL_EV_STARTED] = SEAL_SEALED, [SEAL_EV_CREATED] = SEAL_UNSEALED},
-    [SEAL_SEALED] = {[SEAL_EV_SEAL] = SEAL_SEALING},
-    [SEAL_UNSEALING] = {[SEAL_EV_SEAL] = SEAL_SEALING, [SEAL_EV_DEAL] = SEAL_SEALED},
+    [SEAL_SEALED] = {[SEAL_EV_SEAL] = SEAL_SEALING, [SEAL_EV_RECOVERED] = SEAL_UNSEALED},
+    [SEAL_UNSEALING] = {[SEAL_EV_SEAL] = SEAL_SEALING,
+                        [SEAL_EV_DEAL] = SEAL_SEALED,
+                        [SEAL_EV_RECOVERED] = SEAL_UNSEALED},
     [SEAL_UNSEALED] = {[SEAL_EV_SEAL] = SEAL_SEALING},
     [SEAL_SEALING] = {[SEAL_EV_WIPED] = SEAL_SEALED},
     [SEAL_HELD] = {[SEAL_EV_STARTED] = SAME},
@@ -523,6 +532,90 @@ Test(machine, a_founder_without_a_deal_cannot_be_sealed)
     cr_assert_eq(b->m.state, SEAL_UNSEALED);
     cr_assert_eq(count(b, SEAL_DO_WIPE), 0);
     free(b);
+}
+
+Test(machine, a_founder_that_shares_can_recover_can_be_sealed)
+{
+    struct bench *b = bench_new();
+
+    kind(b, SEAL_EV_CREATED);
+    b->config.recoverable = true;
+    b->config.members_n = 1;
+    set_config(b);
+    cr_assert_eq(seal_shares_missing(&b->m), 0);
+    kind(b, SEAL_EV_SEAL);
+    kind(b, SEAL_EV_WIPED);
+    cr_assert_eq(b->m.state, SEAL_SEALED);
+    kind(b, SEAL_EV_UNSEAL);
+    cr_assert_eq(b->m.state, SEAL_SEALED, "there is no deal that could open it");
+    recovered(b, 1);
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    kind(b, SEAL_EV_SEAL);
+    cr_assert_eq(b->m.state, SEAL_SEALING);
+    free(b);
+}
+
+Test(machine, a_recovered_node_gives_no_share_that_it_has_not_opened)
+{
+    struct bench *b = bench_in(SEAL_SEALED);
+    struct peer_message message;
+
+    recovered(b, 1);
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    cr_assert_not(b->m.own_share);
+    cr_assert_eq(sent(b, PEER_WANT), 1, "it still asks for a release");
+    message = want(b);
+    from_peer(b, SEAL_EV_WANT, &message);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    cr_assert_eq(sent(b, PEER_SHARE), 0);
+    message = release(b);
+    from_peer(b, SEAL_EV_RELEASE, &message);
+    cr_assert_eq(count(b, SEAL_DO_OPEN_SHARE), 1);
+    opened(b, true);
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    cr_assert_eq(sent(b, PEER_SHARE), 1, "the one that was waited for");
+    free(b);
+}
+
+Test(machine, a_recovered_node_of_an_older_master_key_takes_the_newer_from_peers)
+{
+    struct bench *b = bench_in(SEAL_SEALED);
+    struct seal_event deal = {.kind = SEAL_EV_DEAL, .deal = &b->newer};
+    struct peer_message message;
+
+    recovered(b, 1);
+    b->newer.mk_version = 2;
+    step(b, &deal);
+    b->deal = b->newer;
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    message = hello(b, 2);
+    from_peer(b, SEAL_EV_HELLO, &message);
+    cr_assert_eq(sent(b, PEER_WANT), 1);
+    message = release(b);
+    from_peer(b, SEAL_EV_RELEASE, &message);
+    opened(b, true);
+    message = share(b);
+    from_peer(b, SEAL_EV_SHARE, &message);
+    cr_assert_eq(count(b, SEAL_DO_COMBINE), 1);
+    combined(b, true);
+    cr_assert_eq(b->m.mk_version, 2);
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    free(b);
+}
+
+Test(machine, shares_open_a_node_that_an_operator_closed_but_none_on_hold)
+{
+    struct bench *b = bench_in(SEAL_SEALING), *held = bench_in(SEAL_HELD);
+
+    kind(b, SEAL_EV_WIPED);
+    cr_assert(b->m.closed);
+    recovered(b, 1);
+    cr_assert_eq(b->m.state, SEAL_UNSEALED);
+    cr_assert_not(b->m.closed);
+    recovered(held, 1);
+    cr_assert_eq(held->m.state, SEAL_HELD);
+    free(b);
+    free(held);
 }
 
 Test(machine, an_open_node_whose_deal_has_a_new_master_key_combines_again)

@@ -91,6 +91,7 @@ Test(node_sec, comes_back_as_it_was_saved)
     cr_assert_eq(memcmp(back->cluster_id, cluster, 16), 0);
     cr_assert_eq(memcmp(back->node_id, node_id, 16), 0);
     cr_assert(back->raft_id == 11 && back->x == 5 && back->boot_counter == 1);
+    cr_assert_not(back->founded);
     cr_assert(back->gens_n == 4 && back->gen_last == 4 && back->sequence == 6);
     cr_assert(secret_equal(back->identity, identity) && secret_equal(back->cluster_psk, psk));
     cr_assert_eq(memcmp(back->noise_pk, node->noise_pk, 32), 0);
@@ -106,6 +107,19 @@ Test(node_sec, comes_back_as_it_was_saved)
     node_sec_free(back);
     cr_assert_eq(node_sec_create(path, cluster, node_id, 1, 1, identity, psk, &node),
                  QK_ERR_EXISTS);
+}
+
+Test(node_sec, a_founder_that_is_a_cluster_stays_one)
+{
+    struct node_sec *node = create(), *back;
+    uint64_t gen;
+
+    cr_assert_eq(node_sec_set_founded(node), QK_OK);
+    cr_assert_eq(node_sec_add_generation(node, &gen), QK_OK);
+    node_sec_free(node);
+    cr_assert_eq(node_sec_load(path, &back, NULL), QK_OK);
+    cr_assert(back->founded);
+    node_sec_free(back);
 }
 
 static bool file_has(const struct secret *secret)
