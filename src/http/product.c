@@ -74,6 +74,12 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/invite", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_invite},
     {METHOD_POST, "/_quorumkeep/seal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_seal},
     {METHOD_POST, "/_quorumkeep/unseal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_unseal},
+    {METHOD_GET, "/_quorumkeep/recovery", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery},
+    {METHOD_POST, "/_quorumkeep/recovery/begin", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery_begin},
+    {METHOD_POST, "/_quorumkeep/recovery/share", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery_share},
+    {METHOD_POST, "/_quorumkeep/recovery/cancel", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery_cancel},
+    {METHOD_POST, "/_quorumkeep/recovery/rotate", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_recovery_rotate},
+    {METHOD_POST, "/_quorumkeep/recovery/confirm", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_recovery_confirm},
     {METHOD_GET, "/_quorumkeep/nodes", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_members},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
 

@@ -338,6 +338,12 @@ static void on_wiped(struct seal_step_ctx *ctx)
     session_announce(ctx);
 }
 
+static void on_position(struct seal_machine *m, const struct seal_event *event)
+{
+    m->term = event->term;
+    m->index = event->index;
+}
+
 /* --- the step -------------------------------------------------------------------------------- */
 
 static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
@@ -356,8 +362,7 @@ static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
         on_deal(ctx, event->deal);
         break;
     case SEAL_EV_POSITION:
-        ctx->m->term = event->term;
-        ctx->m->index = event->index;
+        on_position(ctx->m, event);
         break;
     case SEAL_EV_LINK_UP:
         session_up(ctx, event);

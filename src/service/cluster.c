@@ -88,6 +88,8 @@ static enum qk_err timers_new(struct cluster *cluster)
         err = timer_new(loop, hub_refresh, cluster, &cluster->refresh_timer);
     if (err == QK_OK)
         err = timer_new(loop, hub_join_tick, cluster, &cluster->join_timer);
+    if (err == QK_OK)
+        err = timer_new(loop, hub_recovery_tick, cluster, &cluster->recovery_timer);
     return err;
 }
 
@@ -208,6 +210,9 @@ static void forget(struct cluster *cluster)
     memset(cluster->durable_deal, 0, DEAL_ID_BYTES);
     cluster->begin_version = 0;
     cluster->final_version = 0;
+    cluster->recovery_version = 0;
+    free(cluster->recovery_pending);
+    cluster->recovery_pending = NULL;
     cluster->leader_term = 0;
     cluster->founder = false;
     cluster->booted = false;
@@ -257,10 +262,10 @@ void cluster_discarded(struct cluster *cluster, enum qk_err err)
     cluster->discarding = false;
 }
 
-/* A founder that has never given a generation to a deal. */
+/* A founder that has never given a generation to a deal, and has no recovery shares either. */
 static bool is_void(const struct node_sec *sec)
 {
-    return sec->x == 1 && sec->gens_n == 0 && sec->gen_last == 0;
+    return sec->x == 1 && sec->gens_n == 0 && sec->gen_last == 0 && !sec->founded;
 }
 
 /* A joiner that ended after its identity was written, and before what its inviter told of the
@@ -322,6 +327,7 @@ void cluster_stop(struct cluster *cluster)
     timer_stop(cluster->deal_timer);
     timer_stop(cluster->refresh_timer);
     timer_stop(cluster->join_timer);
+    timer_stop(cluster->recovery_timer);
     hub_wipe(cluster);
 }
 
@@ -338,15 +344,16 @@ static void timer_gone(void *arg)
 
 void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
 {
-    struct timer *timers[4];
+    struct timer *timers[5];
 
     if (cluster == NULL) {
         if (cb != NULL)
             cb(arg);
         return;
     }
-    if (cluster->seal_timer != NULL && cluster->join_timer != NULL)
+    if (cluster->seal_timer != NULL && cluster->recovery_timer != NULL)
         cluster_stop(cluster);
+    hub_recovery_free(cluster);
     forget(cluster);
     node_sec_free(cluster->service->node_sec);
     cluster->service->node_sec = NULL;
@@ -354,11 +361,11 @@ void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
     cluster->freed = cb;
     cluster->freed_arg = arg;
     memcpy(timers,
-           (struct timer *[4]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
-                               cluster->join_timer},
+           (struct timer *[5]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
+                               cluster->join_timer, cluster->recovery_timer},
            sizeof(timers));
     cluster->timers_open = 1; /* for the call below, so that it frees also without any timer */
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 5; i++)
         if (timers[i] != NULL) {
             cluster->timers_open++;
             timer_free(timers[i], timer_gone, cluster);

@@ -19,6 +19,19 @@ void handle_invite(struct service *service, struct exchange *exchange);
 /* POST /v1/sys/seal, /v1/sys/unseal: 200 with the seal status. */
 void handle_seal(struct service *service, struct exchange *exchange);
 void handle_unseal(struct service *service, struct exchange *exchange);
+/* GET /_quorumkeep/recovery: 200 with what is public of the live set; 404. */
+void handle_recovery(struct service *service, struct exchange *exchange);
+/* POST /_quorumkeep/recovery/begin {"purpose"?: "unseal" | "verify"}: 200 {nonce, id, t, n, ...}.
+ */
+void handle_recovery_begin(struct service *service, struct exchange *exchange);
+/* POST .../share {"nonce", "share"}: 200 {progress, t, n, share, quorum, done, sealed?}. */
+void handle_recovery_share(struct service *service, struct exchange *exchange);
+/* POST .../cancel {"nonce"}. */
+void handle_recovery_cancel(struct service *service, struct exchange *exchange);
+/* POST .../rotate {"recovery_shares"?, "recovery_threshold"?}: 200 {recovery_shares, nonce, ...},
+ * on the leader; and .../confirm {"nonce"}, which makes them the live ones. */
+void handle_recovery_rotate(struct service *service, struct exchange *exchange);
+void handle_recovery_confirm(struct service *service, struct exchange *exchange);
 /* GET /v1/sys/members: {"members":[{name, node_id, role, state, ...}]}. */
 void handle_members(struct service *service, struct exchange *exchange);
 /* GET /_up, /v1/sys/health, /v1/sys/seal-status, /v1/sys/leader, /_quorumkeep/status. */

@@ -6,6 +6,7 @@
 #include "seal/deal_record.h"
 #include "seal/node_sec.h"
 #include "service/cluster.h"
+#include "service/recovery.h"
 #include "service/system.h"
 #include "service/timer_uv.h"
 #include "wire/command.h"
@@ -15,6 +16,8 @@ struct exchange;
 struct init;
 struct record;
 struct joiner;
+struct recoveries;
+struct recovery_pending;
 
 #define HUB_OUTCOMES_MAX 8
 #define HUB_JOINS_MAX 16
@@ -65,7 +68,7 @@ struct cluster {
     bool discarding;
     bool restoring; /* restore.c: the records are not yet what the cluster has applied */
     char restore_text[CLUSTER_REASON_BYTES];
-    struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer;
+    struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer, *recovery_timer;
     unsigned timers_open;
     timer_cb freed;
     void *freed_arg;
@@ -100,6 +103,13 @@ struct cluster {
     struct keyring *opening; /* being filled */
     uint64_t combine_began_us;
     bool opened; /* ops.opened was called */
+
+    /* recovery shares */
+    uint64_t recovery_version; /* of the record; 0: there is no set */
+    struct recovery_set recovery;
+    struct recoveries *recoveries;             /* attempts of people: recovery_attempt.c */
+    struct recovery_pending *recovery_pending; /* shown, not confirmed: recovery_rotate.c */
+    bool recovering;                           /* hub_open is under way for one of them */
 
     /* leadership */
     uint64_t leader_term; /* everything from before this term's start is applied */
@@ -222,8 +232,9 @@ void hub_combine_failed(struct cluster *cluster, enum qk_err err, uint32_t bad_x
 void hub_share_drop(struct cluster *cluster, uint32_t x);
 /* Wipes every key that the hub holds; the machine is not asked. */
 void hub_wipe(struct cluster *cluster);
-/* Fills a keyring from the store and opens the catalog, then SEAL_EV_COMBINED. */
-void hub_open(struct cluster *cluster);
+/* Fills a keyring from the store and opens the catalog, then SEAL_EV_COMBINED, or, if `recovering`,
+ * SEAL_EV_RECOVERED. `cluster->mk` is of that version. */
+void hub_open(struct cluster *cluster, uint32_t mk_version);
 void hub_keyring_changed(struct cluster *cluster, struct bytes key);
 /* Calls ops.opened or ops.closed when service_is_open has changed. */
 void hub_note_open(struct cluster *cluster);

@@ -2,10 +2,12 @@
  *
  * Happy path: ids, MK, psk, identity and operator key are made; node.sec is written; store, log and
  * link open with this node as the only voter; once it leads, one command writes the cluster's
- * settings, the next ids, this node's member record, the keyring and the admin user; the catalog
- * opens; the reply shows operator key and password, once. MK stays in memory only: no document is
- * served until a second node has joined, since a restart would lose it.
- * Any failure takes everything back to uninitialised and says why. */
+ * settings, the next ids, this node's member record, the keyring, the recovery set and the admin
+ * user; the catalog opens; node.sec says that this is a cluster; the reply shows operator key,
+ * password and recovery shares, once. Documents are served from then on: after a restart the shares
+ * open the node, until a second one has joined. With no recovery shares (0) MK stays in memory
+ * only: no document is served until a second node has joined, since a restart would lose it. Any
+ * failure takes everything back to uninitialised and says why. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@
 
 #define INIT_USER "admin"
 #define INIT_PASSWORD_CHARS 24 /* of 32 letters: 120 bits */
-#define INIT_REPLY_BYTES_MAX 4096
+#define INIT_REPLY_BYTES_MAX (8 * KIB)
 #define INIT_CLUSTER_NAME "quorumkeep"
 #define OPERATOR_SEED_BYTES 32 /* the first half of libsodium's Ed25519 secret key */
 
@@ -34,6 +36,8 @@ struct init {
     uint8_t operator_pk[ED25519_PUBLIC_BYTES];
     struct secret *operator_key;
     struct buf password; /* secret */
+    unsigned shares_n, threshold;
+    struct buf shares; /* secret: the texts of the recovery shares */
     bool submitted;
 };
 
@@ -43,6 +47,7 @@ static void init_free(struct init *init)
         return;
     secret_free(init->operator_key);
     buf_fini(&init->password);
+    buf_fini(&init->shares);
     free(init);
 }
 
@@ -94,7 +99,9 @@ static enum qk_err reply_write(const struct cluster *cluster, const struct init 
     err = operator_text(init, out);
     buf_put_str(out, "\",\"admin_user\":\"" INIT_USER "\",\"admin_password\":\"");
     buf_put_bytes(out, buf_bytes(&init->password));
-    buf_put_str(out, "\",\"recovery_shares\":[]}\n");
+    buf_printf(out, "\",\"recovery_threshold\":%u,\"recovery_shares\":", init->threshold);
+    hub_recovery_list(buf_bytes(&init->shares), out);
+    buf_put_str(out, "}\n");
     return err != QK_OK ? err : buf_error(out);
 }
 
@@ -109,6 +116,8 @@ static void init_done(void *arg, enum qk_err err)
         return;
     if (err == QK_OK)
         err = reply_write(cluster, init, &reply);
+    if (err == QK_OK && init->shares_n > 0)
+        err = node_sec_set_founded(cluster->service->node_sec);
     if (err != QK_OK) {
         buf_fini(&reply);
         init_undo(cluster, err, "the catalog could not be opened");
@@ -117,8 +126,8 @@ static void init_done(void *arg, enum qk_err err)
     cluster->init = NULL;
     hex_encode(cluster->service->cluster_id, CLUSTER_ID_BYTES, cluster_id);
     audit_event(cluster->service->audit, "init", "cluster", cluster_id, NULL);
-    log_info("init", "cluster %s made; it serves documents once a second node has joined",
-             cluster_id);
+    log_info("init", "cluster %s made%s", cluster_id,
+             init->shares_n > 0 ? "" : "; it serves documents once a second node has joined");
     exchange_reply_bytes(init->exchange, 200, "application/json", buf_bytes(&reply));
     buf_fini(&reply);
     init_free(init);
@@ -198,6 +207,19 @@ static enum qk_err put_keyring(struct cluster *cluster, struct wire_command *com
     return QK_OK;
 }
 
+static enum qk_err put_recovery(struct cluster *cluster, struct init *init,
+                                struct wire_command *command)
+{
+    struct recovery_set set;
+    enum qk_err err;
+
+    if (init->shares_n == 0)
+        return QK_OK;
+    err = recovery_set_make(cluster->service->cluster_id, 1, (uint64_t)time(NULL), init->shares_n,
+                            init->threshold, 1, cluster->mk, &set, &init->shares);
+    return err == QK_OK ? hub_recovery_put(&set, 1, command) : err;
+}
+
 static enum qk_err put_user(struct cluster *cluster, const struct init *init,
                             struct wire_command *command)
 {
@@ -236,6 +258,8 @@ static void init_submit(struct cluster *cluster, struct init *init)
     wire_command_batch(&command);
     put_system(cluster, init, &command);
     err = put_keyring(cluster, &command);
+    if (err == QK_OK)
+        err = put_recovery(cluster, init, &command);
     if (err == QK_OK)
         err = put_user(cluster, init, &command);
     if (err == QK_OK)
@@ -317,7 +341,7 @@ static bool is_unfinished(const struct cluster *cluster)
 {
     const struct node_sec *sec = cluster->service->node_sec;
 
-    return sec != NULL && sec->x == 1 && cluster->booted && cluster->final_version == 0 &&
+    return sec != NULL && sec->x == 1 && cluster->booted && !hub_is_durable(cluster) &&
            !cluster->restoring && cluster->seal.state != SEAL_UNSEALED &&
            cluster_is_leader(cluster) &&
            cluster->leader_term == consensus_term(cluster->service->consensus);
@@ -353,16 +377,16 @@ static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
     return false;
 }
 
-static bool name_read(struct exchange *exchange, char ret_name[static NODE_NAME_BYTES_MAX + 1])
+/* The name and how many shares of recovery. False: the refusal has been sent. */
+static bool body_read(struct exchange *exchange, struct init *init)
 {
+    char *ret_name = init->name;
     struct bytes body = exchange->request.body;
     json_t *json = NULL, *name;
     bool good = true;
 
     snprintf(ret_name, NODE_NAME_BYTES_MAX + 1, "%s", INIT_CLUSTER_NAME);
-    if (body.len == 0)
-        return true;
-    json = json_loadb((const char *)body.data, body.len, 0, NULL);
+    json = body.len == 0 ? json_object() : json_loadb((const char *)body.data, body.len, 0, NULL);
     name = json_object_get(json, "name");
     if (!json_is_object(json) ||
         (name != NULL && (!json_is_string(name) || json_string_length(name) == 0 ||
@@ -370,6 +394,10 @@ static bool name_read(struct exchange *exchange, char ret_name[static NODE_NAME_
         good = false;
     else if (name != NULL)
         snprintf(ret_name, NODE_NAME_BYTES_MAX + 1, "%s", json_string_value(name));
+    if (good && !hub_recovery_counts(exchange, json, &init->shares_n, &init->threshold)) {
+        json_decref(json);
+        return false;
+    }
     json_decref(json);
     if (!good)
         exchange_reply_error(exchange, 400, "bad_request",
@@ -393,8 +421,9 @@ void handle_init(struct service *service, struct exchange *exchange)
         return;
     }
     init->password = BUF_SECRET_INIT(INIT_PASSWORD_CHARS + 1);
+    init->shares = BUF_SECRET_INIT(INIT_REPLY_BYTES_MAX);
     init->exchange = exchange;
-    if (!name_read(exchange, init->name)) {
+    if (!body_read(exchange, init)) {
         init_free(init);
         return;
     }

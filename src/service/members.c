@@ -337,6 +337,7 @@ static void publish_seal(struct cluster *cluster)
 
     config.unseal_quorum = cluster->has_settings ? cluster->info.unseal_quorum : 2;
     config.release_limit = cluster->seal.config.release_limit;
+    config.recoverable = cluster->recovery_version > 0;
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 

@@ -10,6 +10,7 @@
 static void opening_failed(struct cluster *cluster, enum qk_err err, const char *what)
 {
     struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
+    bool recovering = cluster->recovering;
 
     log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
     catalog_close(cluster->service);
@@ -19,13 +20,17 @@ static void opening_failed(struct cluster *cluster, enum qk_err err, const char 
     cluster->service->keyring = NULL;
     secret_free(cluster->mk);
     cluster->mk = NULL;
-    hub_seal(cluster, &event);
+    if (recovering)
+        hub_recovery_opened(cluster, err);
+    else
+        hub_seal(cluster, &event);
 }
 
 static void catalog_opened(void *arg, enum qk_err err)
 {
     struct cluster *cluster = arg;
     struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
+    bool recovering = cluster->recovering;
 
     if (cluster->stopped || err == QK_ERR_CLOSED || cluster->service->keyring == NULL)
         return;
@@ -36,7 +41,13 @@ static void catalog_opened(void *arg, enum qk_err err)
     cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
     log_info("seal", "unsealed %.1f ms after the last share arrived",
              (double)cluster->counters.unsealed_us / 1000.0);
+    if (recovering) {
+        event.kind = SEAL_EV_RECOVERED;
+        event.mk_version = keyring_mk_version(cluster->service->keyring);
+    }
     hub_seal(cluster, &event);
+    if (recovering)
+        hub_recovery_opened(cluster, QK_OK);
 }
 
 static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring)
@@ -83,16 +94,15 @@ static void keyring_flushed(void *arg, enum qk_err err)
         opening_failed(cluster, err, "the catalog");
 }
 
-void hub_open(struct cluster *cluster)
+void hub_open(struct cluster *cluster, uint32_t mk_version)
 {
     enum qk_err err;
 
     keyring_close(cluster->opening);
     cluster->opening = NULL;
-    err = keyring_open(cluster->service->cluster_id, cluster->mk, cluster->record->mk_version,
-                       &cluster->opening);
+    err = keyring_open(cluster->service->cluster_id, cluster->mk, mk_version, &cluster->opening);
     if (err != QK_OK) {
-        hub_combine_failed(cluster, err, 0);
+        opening_failed(cluster, err, "the keyring");
         return;
     }
     store_flush(cluster->service->store, keyring_flushed, cluster);
@@ -119,6 +129,7 @@ void hub_keyring_changed(struct cluster *cluster, struct bytes key)
 
 void hub_wipe(struct cluster *cluster)
 {
+    hub_recovery_wipe(cluster, "the node was sealed");
     catalog_close(cluster->service);
     keyring_close(cluster->opening);
     cluster->opening = NULL;

@@ -13,7 +13,7 @@ bool service_is_open(const struct service *service)
     const struct cluster *cluster = service->cluster;
 
     return cluster != NULL && !cluster->stopped && cluster->seal.state == SEAL_UNSEALED &&
-           service->keyring != NULL && service->catalog != NULL && hub_has_final(cluster);
+           service->keyring != NULL && service->catalog != NULL && hub_is_durable(cluster);
 }
 
 bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id)
@@ -98,7 +98,14 @@ static bool add_denials(const struct cluster *cluster, struct buf *out)
 
 static void add_sealed(const struct cluster *cluster, struct buf *out)
 {
-    if (cluster->seal.closed)
+    if (cluster->seal.deal.epoch == 0 && cluster->recovery_version > 0 &&
+        cluster->service->node_sec->x == 1)
+        add(out,
+            "sealed, and no second node has joined yet: 'quorumkeep unseal --recovery' opens it "
+            "with "
+            "%u recovery shares",
+            cluster->recovery.t);
+    else if (cluster->seal.closed)
         add(out, "sealed by an operator: 'quorumkeep unseal' or a restart opens it again");
     else if (cluster->seal.deal.epoch == 0)
         add(out, "joining: waiting for the cluster's log and a share");
@@ -128,7 +135,7 @@ void service_closed_reason(const struct service *service, char *ret_text, unsign
         add(&out, "sealing");
     else if (cluster->seal.state != SEAL_UNSEALED)
         add_sealed(cluster, &out);
-    else if (!hub_has_final(cluster))
+    else if (!hub_is_durable(cluster))
         add(&out, "waiting for a second node: 'quorumkeep node invite' here, then 'quorumkeep node "
                   "join' there");
     else if (service->keyring == NULL || service->catalog == NULL)

@@ -93,6 +93,7 @@ static void read_rest(struct cluster *cluster)
         log_error("cluster", "store.mdb: the record deal_info is damaged");
     cluster->begin_version =
         sys_get(cluster, RECORD_DEAL_BEGIN, &record) ? record.version : cluster->begin_version;
+    hub_recovery_read(cluster);
     if (sys_get(cluster, RECORD_DEAL_FINAL, &record) && record.value.len == DEAL_ID_BYTES &&
         record.version != cluster->final_version) {
         cluster->final_version = record.version;

@@ -87,7 +87,8 @@ static void check_void(struct cluster *cluster)
         return;
     cluster->discard_checked = true;
     hub_refresh(cluster);
-    if (cluster->deal_version == 0 && cluster->final_version == 0 && cluster->record == NULL)
+    if (cluster->deal_version == 0 && cluster->final_version == 0 && cluster->record == NULL &&
+        cluster->recovery_version == 0)
         hub_discard(cluster);
 }
 

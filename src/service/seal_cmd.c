@@ -11,8 +11,10 @@ enum qk_err cluster_seal(struct cluster *cluster)
 {
     if (cluster->seal.state == SEAL_UNINITIALISED)
         return QK_ERR_UNINITIALISED;
-    /* MK is in memory only until the first deal is final: wiping it would be for ever. */
-    if (cluster->seal.founder_waits || (cluster->founder && !hub_has_final(cluster)))
+    /* MK is in memory only until the first deal is final or recovery shares were handed out: wiping
+     * it would be for ever. */
+    if (cluster->recovery_version == 0 &&
+        (cluster->seal.founder_waits || (cluster->founder && !hub_has_final(cluster))))
         return QK_ERR_CONFLICT;
     log_warn("seal", "sealed by an operator: closed until restart or unseal");
     hub_seal_kind(cluster, SEAL_EV_SEAL);

@@ -163,6 +163,10 @@ static void do_combine(struct cluster *cluster)
 
     assert(cluster->record != NULL);
 
+    if (cluster->recovering) { /* people are quicker; what is missing then is asked for again */
+        hub_combine_failed(cluster, QK_ERR_BUSY, 0);
+        return;
+    }
     cluster->combine_began_us = timer_now_us();
     n = shares_gather(cluster, shares, x);
     err = deal_open(cluster->record, shares, x, n, &mk, &bad);
@@ -175,7 +179,7 @@ static void do_combine(struct cluster *cluster)
     }
     secret_free(cluster->mk);
     cluster->mk = mk;
-    hub_open(cluster);
+    hub_open(cluster, cluster->record->mk_version);
 }
 
 /* --- audit ----------------------------------------------------------------------------------- */

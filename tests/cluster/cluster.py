@@ -221,9 +221,9 @@ class Cluster:
     def __iter__(self):
         return iter(self.nodes.values())
 
-    def init(self):
+    def init(self, **body):
         self[1].start()
-        reply = self[1].control("POST", "/_quorumkeep/init", {})
+        reply = self[1].control("POST", "/_quorumkeep/init", body)
         assert reply.status in (200, 201), reply
         self.secrets = reply.json
         self.auth = f"{self.secrets['admin_user']}:{self.secrets['admin_password']}"

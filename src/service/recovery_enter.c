@@ -1,0 +1,247 @@
+/* One recovery share: checked, kept, and with enough of them MK. The happy path stands at the head
+ * of recovery_attempt.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/log.h"
+#include "keys/keyring.h"
+#include "service/audit.h"
+#include "service/cluster_handlers.h"
+#include "service/hub.h"
+#include "service/recovery_attempt.h"
+
+static void reason_text(const struct cluster *cluster, enum qk_err err,
+                        const struct recovery_share *share, char *ret_text, size_t size)
+{
+    char set[2 * RECOVERY_TAG_BYTES + 1], live[2 * RECOVERY_TAG_BYTES + 1];
+
+    switch ((int)err) {
+    case QK_ERR_FOREIGN:
+        snprintf(ret_text, size, "share %u of %u is of another cluster", share->x, share->n);
+        return;
+    case QK_ERR_STALE:
+        hex_encode(share->set_tag, RECOVERY_TAG_BYTES, set);
+        hex_encode(cluster->recovery.id, RECOVERY_TAG_BYTES, live);
+        snprintf(ret_text, size,
+                 "share %u of %u is of the set %s, not of the live set %s (number %u): that was "
+                 "replaced, or never confirmed",
+                 share->x, share->n, set, live, (unsigned)cluster->recovery.number);
+        return;
+    case QK_ERR_CORRUPT:
+        snprintf(ret_text, size, "share %u of %u was altered: it does not fit its set", share->x,
+                 share->n);
+        return;
+    default:
+        snprintf(ret_text, size, "share %u of %u could not be checked: %s", share->x, share->n,
+                 qk_err_text(err));
+    }
+}
+
+static void decode_text(enum qk_err err, char *ret_text, size_t size)
+{
+    snprintf(ret_text, size, "%s",
+             err == QK_ERR_CORRUPT       ? "the share is mistyped: its checksum is wrong"
+             : err == QK_ERR_UNSUPPORTED ? "the share is of another version of this program"
+             : err == QK_ERR_INVALID     ? "this is no recovery share: one begins with qkr1"
+                                         : qk_err_text(err));
+}
+
+/* A wrong share is the reply; too many end the attempt, so that nobody tries by machine. */
+static void share_wrong(struct cluster *cluster, struct attempt *attempt, struct exchange *exchange,
+                        const char *reason)
+{
+    unsigned left = RECOVERY_WRONG_MAX - ++attempt->wrong_n;
+
+    audit_event(cluster->service->audit, "recovery_wrong_share", "attempt", attempt->id, "by",
+                exchange->from, "why", reason, NULL);
+    log_warn("recovery", "%s", reason);
+    if (left == 0)
+        attempt_end(cluster, attempt, "too many wrong shares");
+    exchange_reply_error(exchange, 400, "wrong_share", "%s%s", reason,
+                         left == 0 ? "; after so many wrong ones this attempt is over" : "");
+}
+
+/* `ret_share` is the caller's, of the live set and good; or the refusal has been sent. */
+static bool share_take(struct cluster *cluster, struct attempt *attempt, struct exchange *exchange,
+                       const json_t *json, struct recovery_share *ret_share)
+{
+    const json_t *text = json_object_get(json, "share");
+    struct recovery_share share = {.x = 0};
+    char reason[256];
+    enum qk_err err;
+
+    if (!json_is_string(text)) {
+        exchange_reply_error(exchange, 400, "bad_request", "\"share\" is a text");
+        return false;
+    }
+    err =
+        recovery_share_decode(bytes_of(json_string_value(text), json_string_length(text)), &share);
+    if (err == QK_ERR_NOMEM) {
+        exchange_reply_err(exchange, err);
+        return false;
+    }
+    if (err != QK_OK) {
+        decode_text(err, reason, sizeof(reason));
+        share_wrong(cluster, attempt, exchange, reason);
+        return false;
+    }
+    err = recovery_share_check(&cluster->recovery, cluster->service->cluster_id, &share);
+    if (err == QK_OK) {
+        *ret_share = share;
+        return true;
+    }
+    reason_text(cluster, err, &share, reason, sizeof(reason));
+    recovery_share_fini(&share);
+    share_wrong(cluster, attempt, exchange, reason);
+    return false;
+}
+
+static bool share_is_here(const struct attempt *attempt, unsigned x)
+{
+    for (unsigned i = 0; i < attempt->shares_n; i++)
+        if (attempt->shares[i].x == x)
+            return true;
+    return false;
+}
+
+/* MK by the shares entered. The secret lives for this call alone. */
+static enum qk_err shares_open(const struct cluster *cluster, const struct attempt *attempt,
+                               struct secret **ret_mk)
+{
+    struct secret *secret = NULL;
+    enum qk_err err =
+        recovery_combine(&cluster->recovery, attempt->shares, attempt->shares_n, &secret);
+
+    if (err == QK_OK)
+        err = recovery_open(&cluster->recovery, cluster->service->cluster_id, secret, ret_mk);
+    secret_free(secret);
+    return err;
+}
+
+static void verify(struct cluster *cluster, struct attempt *attempt, struct exchange *exchange,
+                   unsigned x)
+{
+    bool quorum = attempt->shares_n >= cluster->recovery.t;
+    struct secret *mk = NULL;
+    enum qk_err err = quorum ? shares_open(cluster, attempt, &mk) : QK_OK;
+
+    /* Where this node holds MK of that version, it is the same. */
+    if (err == QK_OK && quorum && cluster->mk != NULL && cluster->service->keyring != NULL &&
+        keyring_mk_version(cluster->service->keyring) == cluster->recovery.mk_version &&
+        !secret_equal(mk, cluster->mk))
+        err = QK_ERR_CORRUPT;
+    secret_free(mk);
+    if (err == QK_OK) {
+        attempt_reply(cluster, attempt, exchange, x, quorum,
+                      attempt->shares_n == cluster->recovery.n);
+        return;
+    }
+    attempt_end(cluster, attempt, "the keyslot did not open");
+    exchange_reply_error(exchange, 500, "damaged",
+                         "each share is good, but they do not open the keyslot of this node's "
+                         "store: it is damaged; verify on another node");
+}
+
+/* --- opening the node ------------------------------------------------------------------------ */
+
+void hub_recovery_opened(struct cluster *cluster, enum qk_err err)
+{
+    cluster->recovering = false;
+    for (unsigned i = 0; cluster->recoveries != NULL && i < RECOVERY_ATTEMPTS_MAX; i++) {
+        struct attempt *attempt = &cluster->recoveries->attempts[i];
+        struct exchange *exchange = attempt->waiting;
+
+        if (!attempt->used || exchange == NULL)
+            continue;
+        attempt->waiting = NULL;
+        if (err == QK_OK) {
+            log_warn("recovery", "unsealed by recovery shares");
+            audit_event(cluster->service->audit, "recovery_unsealed", "attempt", attempt->id, NULL);
+            attempt_reply(cluster, attempt, exchange, attempt->shares[attempt->shares_n - 1].x,
+                          true, true);
+            continue;
+        }
+        attempt_end(cluster, attempt, "the store did not open");
+        exchange_reply_error(exchange, 500, "damaged",
+                             "the shares opened the master key, but keyring or catalog of this "
+                             "node's store did not open: %s; the log names the record",
+                             qk_err_text(err));
+    }
+}
+
+static void unseal(struct cluster *cluster, struct attempt *attempt, struct exchange *exchange,
+                   unsigned x)
+{
+    struct secret *mk = NULL;
+    enum qk_err err;
+
+    if (attempt->shares_n < cluster->recovery.t) {
+        attempt_reply(cluster, attempt, exchange, x, false, false);
+        return;
+    }
+    /* Peers may have come back meanwhile; another attempt may be quicker. */
+    if (cluster->seal.state == SEAL_UNSEALED) {
+        attempt_reply(cluster, attempt, exchange, x, true, true);
+        return;
+    }
+    if (cluster->seal.state != SEAL_SEALED && cluster->seal.state != SEAL_UNSEALING) {
+        attempt_end(cluster, attempt, "the node cannot be opened now");
+        exchange_reply_error(exchange, 409, "conflict", "this node is %s: nothing can open it now",
+                             seal_state_text(cluster->seal.state));
+        return;
+    }
+    if (cluster->recovering || cluster->opening != NULL || cluster->seal.combining) {
+        recovery_share_fini(&attempt->shares[--attempt->shares_n]);
+        exchange_reply_error(exchange, 503, "busy",
+                             "the node is being opened by another: enter the share again");
+        return;
+    }
+    err = shares_open(cluster, attempt, &mk);
+    if (err != QK_OK) {
+        attempt_end(cluster, attempt, "the keyslot did not open");
+        exchange_reply_error(exchange, 500, "damaged",
+                             "each share is good, but they do not open the keyslot of this node's "
+                             "store: it is damaged; another node's may be whole");
+        return;
+    }
+    secret_free(cluster->mk);
+    cluster->mk = mk;
+    cluster->recovering = true;
+    cluster->combine_began_us = timer_now_us();
+    attempt->waiting = exchange;
+    hub_open(cluster, cluster->recovery.mk_version);
+}
+
+void handle_recovery_share(struct service *service, struct exchange *exchange)
+{
+    struct cluster *cluster = service->cluster;
+    json_t *json = attempt_body(exchange);
+    struct attempt *attempt;
+    struct recovery_share share;
+    bool taken;
+    char number[16];
+
+    if (json == NULL)
+        return;
+    attempt = attempt_find(cluster, exchange, json);
+    taken = attempt != NULL && share_take(cluster, attempt, exchange, json, &share);
+    json_decref(json);
+    if (!taken)
+        return;
+    attempt->until_ms = hub_now_ms(cluster) + RECOVERY_IDLE_MS;
+    if (share_is_here(attempt, share.x)) {
+        recovery_share_fini(&share);
+        attempt_reply(cluster, attempt, exchange, share.x, attempt->shares_n >= cluster->recovery.t,
+                      false);
+        return;
+    }
+    attempt->shares[attempt->shares_n++] = share;
+    snprintf(number, sizeof(number), "%u", share.x);
+    audit_event(service->audit, "recovery_share", "attempt", attempt->id, "share", number, "by",
+                exchange->from, NULL);
+    if (attempt->purpose == PURPOSE_VERIFY)
+        verify(cluster, attempt, exchange, share.x);
+    else
+        unseal(cluster, attempt, exchange, share.x);
+}
