@@ -1,5 +1,6 @@
 /* system --seed S | --seeds N [--from S] | --story NAME, [--bug K] [--verbose] [--trace] [--go-on]:
- * exit 0 if every seed is clean. */
+ * exit 0 if every seed is clean. system --find K --seeds N: exit 0 if one is not. With --long-only
+ * it is skipped (77) unless QK_TEST_LONG is set. */
 #include "system.h"
 
 #include <getopt.h>
@@ -21,11 +22,13 @@
 
 char system_dir[SYSTEM_PATH_BYTES / 2];
 static volatile uint64_t current_seed;
+static volatile bool finding; /* a bug: an assertion that ends the process has found it */
 
 struct options {
     uint64_t from, seeds_n;
     enum bug bug;
     bool verbose, trace, go_on, slow_first;
+    bool find, long_only; /* exit 0 if the bug is found */
     const char *story;
 };
 
@@ -74,19 +77,27 @@ static void on_abort(int number)
     if (n > 0 && write(STDOUT_FILENO, text, (size_t)n) < 0)
         _exit(3);
     dir_remove();
-    _exit(1);
+    _exit(finding ? 0 : 1);
 }
+
+#define INSTANT_EVENTS_MAX 100000 /* a timer that is due again at once, for ever */
 
 void system_run_until(struct world *w, uint64_t end)
 {
     struct event event;
+    unsigned instant = 0;
 
     while (w->failure[0] == 0 && sim_pop(w, &event)) {
         if (event.at > end) {
             sim_push(w, event);
             break;
         }
+        if (system_put_off(w->system, &event))
+            continue;
+        instant = w->now == event.at ? instant + 1 : 0;
         w->now = event.at;
+        if (instant > INSTANT_EVENTS_MAX)
+            sim_fail(w, "time stands still");
         world_deliver(w, &event);
         free(event.data);
     }
@@ -170,7 +181,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
 static int usage(void)
 {
     fprintf(stderr, "usage: system --seed S | --seeds N [--from S] [--bug K] [--go-on] [--verbose] "
-                    "[--trace] [--slow-first] [--story NAME]\n");
+                    "[--trace] [--slow-first] [--story NAME] [--find K [--long-only]]\n");
     stories_list();
     for (int i = 1; i < BUGS_N; i++)
         fprintf(stderr, "  --bug %-2d  %s\n", i, bug_text((enum bug)i));
@@ -184,7 +195,8 @@ static bool parse(int argc, char **argv, struct options *options)
         {"from", required_argument, NULL, 'f'},  {"bug", required_argument, NULL, 'b'},
         {"verbose", no_argument, NULL, 'v'},     {"go-on", no_argument, NULL, 'c'},
         {"trace", no_argument, NULL, 't'},       {"slow-first", no_argument, NULL, 'd'},
-        {"story", required_argument, NULL, 'y'}, {NULL, 0, NULL, 0},
+        {"story", required_argument, NULL, 'y'}, {"find", required_argument, NULL, 'F'},
+        {"long-only", no_argument, NULL, 'L'},   {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -203,9 +215,14 @@ static bool parse(int argc, char **argv, struct options *options)
             options->from = value;
             break;
         case 'b':
+        case 'F':
             if (value < 1 || value >= BUGS_N)
                 return false;
             options->bug = (enum bug)value;
+            options->find = finding = c == 'F';
+            break;
+        case 'L':
+            options->long_only = true;
             break;
         case 'v':
             options->verbose = true;
@@ -238,6 +255,10 @@ int main(int argc, char **argv)
 
     if (!parse(argc, argv, &options))
         return usage();
+    if (options.long_only && getenv("QK_TEST_LONG") == NULL) {
+        printf("skipped: takes long; tests/run --long does it\n");
+        return 77;
+    }
     if (!dir_make() || secret_arena_init(SECRET_ARENA_UNLOCKED, 0) != QK_OK)
         return 3;
     signal(SIGABRT, on_abort);
@@ -254,5 +275,8 @@ int main(int argc, char **argv)
            ran, totals.failed_n, totals.lost_n, totals.acked_n, totals.releases_n, totals.deals_n,
            totals.crashes_n, totals.points_n, totals.installs_n);
     dir_remove();
-    return totals.failed_n == 0 ? 0 : 1;
+    if (options.find)
+        printf("bug %d (%s): %s\n", (int)options.bug, bug_text(options.bug),
+               totals.failed_n > 0 ? "found" : "NOT FOUND");
+    return (totals.failed_n == 0) != options.find ? 0 : 1;
 }

@@ -132,6 +132,7 @@ struct machine {
     bool dying; /* it crashes at the end of the present event: nothing leaves it any more */
     bool inert; /* it is being taken down */
     bool fixed; /* joins of this one ended for good */
+    uint64_t stopped_ms, stopped_until_ms; /* the process gets no time: SIGSTOP, swapping */
     struct service service;
     struct cluster *cluster;
     struct node *raft; /* NULL until a member */
@@ -207,8 +208,8 @@ struct system {
     unsigned sessions;
     struct link_join *joining[64];
     /* the seed's character */
-    unsigned crash, crash_point, cut, drop, seal, disorder, slow_disk, jump, intrude, delay_max,
-        commit_max, late;
+    unsigned crash, crash_point, cut, drop, stop, seal, shift, disorder, slow_disk, jump, intrude,
+        delay_max, commit_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -263,6 +264,10 @@ void system_say(const struct machine *m, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* system_world.c */
+/* The process has stood still for so long. */
+bool system_stopped(const struct machine *m, uint64_t ms);
+/* It gets no time now: the event is put off. */
+bool system_put_off(struct system *sys, struct event *event);
 struct machine *system_add(struct system *sys);
 void system_start(struct machine *m);
 void system_crash(struct machine *m);

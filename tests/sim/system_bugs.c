@@ -71,6 +71,14 @@ void __wrap_dealing_step(struct dealing *dealing, uint64_t now_ms,
     struct dealing_event altered = *event;
 
     altered.facts = &facts;
+    if (on(BUG_OLD_ATTEMPT) && dealing->state == DEALING_COLLECT) {
+        facts.begin_attempt = dealing->attempt;
+        if (!facts.leader) {
+            effects->n = 0;
+            dealing->facts.leader = false; /* no deadline */
+            return;
+        }
+    }
     if (on(BUG_FINAL_EARLY)) {
         facts.threshold = 0;
         for (unsigned i = 0; i < facts.members_n; i++)

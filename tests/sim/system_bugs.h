@@ -9,7 +9,7 @@
     X(BUG_NO_SYNC, "D and P are given before node.sec is synced")                                  \
     X(BUG_ACK_EARLY, "a write is acknowledged before a majority has it")                           \
     X(BUG_APPLY_AGAIN, "the last entry is applied again after a restart")                          \
-    X(BUG_OLD_ATTEMPT, "a DEAL of an old attempt is accepted")                                     \
+    X(BUG_OLD_ATTEMPT, "an attempt goes on, and is accepted, after leadership was lost")           \
     X(BUG_BEGIN_ORDER, "generations are given for a DEAL_BEGIN that is not applied here")          \
     X(BUG_NO_NONCE, "any nonce counts as fresh")                                                   \
     X(BUG_NO_NEWER, "a member releases though another one knows a newer deal")                     \

@@ -1,6 +1,8 @@
 /* What goes wrong, and when people ask for something. Each seed has its own character. */
 #include "system.h"
 
+#include "consensus/consensus.h"
+
 #include <string.h>
 
 #include "service/cluster_handlers.h"
@@ -84,6 +86,33 @@ static void seal_or_unseal(struct system *sys)
     system_current = before;
 }
 
+/* Leadership moves also without any fault: a sealed leader hands it on. */
+static void shift(struct system *sys)
+{
+    struct machine *m = people_leader(sys), *to = any(sys), *before = system_current;
+
+    if (m == NULL || m->dying || to->raft == NULL)
+        return;
+    system_current = m;
+    if (consensus_transfer(m->service.consensus, to->raft->id, NULL, NULL) != QK_OK)
+        system_say(m, "hands leadership on to nobody");
+    system_current = before;
+}
+
+/* For longer than the keep-alive waits, or not; and for longer than its leader is waited for. */
+static void stop(struct system *sys)
+{
+    struct machine *m = sim_chance(sys->w, 300) ? people_leader(sys) : any(sys);
+
+    if (m == NULL || !m->alive || system_stopped(m, 0))
+        return;
+    m->stopped_ms = sys->w->now;
+    m->stopped_until_ms =
+        sys->w->now + 200 + sim_below(sys->w, sim_chance(sys->w, 300) ? 9000 : 2500);
+    system_say(m, "stands still for %llu ms",
+               (unsigned long long)(m->stopped_until_ms - m->stopped_ms));
+}
+
 static void chaos_act(struct system *sys)
 {
     struct world *w = sys->w;
@@ -105,7 +134,11 @@ static void chaos_act(struct system *sys)
             memset(sys->cuts, 0, sizeof(sys->cuts));
     } else if ((die -= sys->cut) < sys->seal) {
         seal_or_unseal(sys);
-    } else if ((die -= sys->seal) < sys->jump) {
+    } else if ((die -= sys->seal) < sys->shift) {
+        shift(sys);
+    } else if ((die -= sys->shift) < sys->stop) {
+        stop(sys);
+    } else if ((die -= sys->stop) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
         system_intrude(m);
@@ -157,6 +190,8 @@ void system_chaos_begin(struct system *sys)
     sys->crash_point = pick(w, 0, 200, 1200);
     sys->cut = pick(w, 0, 60, 150);
     sys->seal = pick(w, 0, 10, 40);
+    sys->shift = pick(w, 0, 10, 40);
+    sys->stop = pick(w, 0, 5, 20);
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);
     sys->jump = pick(w, 0, 5, 20);
@@ -190,6 +225,7 @@ void system_chaos_end(struct system *sys)
     for (unsigned i = 0; i < sys->machines_n; i++) {
         struct machine *m = &sys->machines[i];
 
+        m->stopped_until_ms = 0;
         if (m->raft != NULL)
             m->raft->crash_soon = false;
         if (!m->alive)

@@ -62,6 +62,20 @@ static void check_halves(struct machine *m)
     }
 }
 
+/* Of the newest DEAL_BEGIN, and none that it has put an end to. */
+static void check_attempt(struct machine *m)
+{
+    const struct row *begin = sys_row(m, RECORD_DEAL_BEGIN), *info = sys_row(m, SYSTEM_DEAL_INFO);
+    struct system_deal_info decoded;
+
+    if (begin == NULL || info == NULL ||
+        system_deal_info_decode(blob_bytes(info->value), &decoded) != QK_OK)
+        fail(m, "a deal without its DEAL_BEGIN");
+    else if (decoded.attempt != begin->version)
+        fail(m, "a deal of attempt %llu was committed after DEAL_BEGIN %llu",
+             (unsigned long long)decoded.attempt, (unsigned long long)begin->version);
+}
+
 static void note_deal(struct machine *m, const struct row *row)
 {
     struct truth *truth = truth_of(m);
@@ -91,6 +105,7 @@ static void note_deal(struct machine *m, const struct row *row)
                 fail(m, "a deal names somebody who is no member");
         }
         check_halves(m);
+        check_attempt(m);
     }
     deal_record_free(record);
 }
@@ -195,11 +210,21 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         fail(from, "m%u answers a question from before this session", from->at);
 }
 
+/* A leader's word alone is no DEAL_BEGIN: it must be committed and applied by who gives. */
+static void check_part(struct machine *from, uint64_t attempt)
+{
+    const struct row *begin = sys_row(from, RECORD_DEAL_BEGIN);
+
+    if (begin == NULL || begin->version != attempt)
+        fail(from, "m%u gives a generation for attempt %llu, which is not the newest applied",
+             from->at, (unsigned long long)attempt);
+}
+
 void system_check_sent(struct machine *from, const uint8_t *node_id, struct bytes message)
 {
     struct peer_message *decoded;
 
-    if (message.len < 3 || message.data[2] < PEER_RELEASE || message.data[2] > PEER_SHARE)
+    if (message.len < 3 || message.data[2] < PEER_RELEASE || message.data[2] > PEER_PART)
         return;
     decoded = malloc(sizeof(*decoded));
     if (decoded == NULL || peer_decode(message, decoded) != QK_OK) {
@@ -210,6 +235,8 @@ void system_check_sent(struct machine *from, const uint8_t *node_id, struct byte
         check_given(from, node_id, decoded->as.release.deal_id, true);
     else if (decoded->kind == PEER_SHARE)
         check_given(from, node_id, decoded->as.share.deal_id, false);
+    else if (decoded->kind == PEER_PART)
+        check_part(from, decoded->as.part.attempt);
     free(decoded);
 }
 

@@ -64,7 +64,8 @@ uint64_t link_seen_ms(const struct link *link, const uint8_t node_id[static NODE
 
 static bool path(const struct machine *a, const struct machine *b)
 {
-    return a->alive && b->alive && a->linked && b->linked && !a->sys->cuts[a->at][b->at] &&
+    return a->alive && b->alive && a->linked && b->linked && !system_stopped(a, NOTICE_MS_MAX) &&
+           !system_stopped(b, NOTICE_MS_MAX) && !a->sys->cuts[a->at][b->at] &&
            !a->sys->cuts[b->at][a->at];
 }
 

@@ -110,6 +110,36 @@ static void deliver(struct world *w, const struct event *event)
     system_current = NULL;
 }
 
+/* --- standing still -------------------------------------------------------------------------- */
+
+bool system_stopped(const struct machine *m, uint64_t ms)
+{
+    uint64_t now = m->sys->w->now;
+
+    return m->stopped_until_ms > now && now - m->stopped_ms >= ms;
+}
+
+static const struct machine *whose(const struct system *sys, const struct event *event)
+{
+    if (event->what == HAPPEN_CHAOS || event->what == HAPPEN_ADMIN)
+        return NULL;
+    if (event->what != HAPPEN_SYSTEM)
+        return event->node < SIM_NODES_MAX ? sys->of_raft[event->node] : NULL;
+    return event->node < sys->machines_n ? &sys->machines[event->node] : NULL;
+}
+
+/* What the disk finishes is finished, but the process does not hear of it yet. */
+bool system_put_off(struct system *sys, struct event *event)
+{
+    const struct machine *m = whose(sys, event);
+
+    if (m == NULL || !m->alive || m->stopped_until_ms <= event->at)
+        return false;
+    event->at = m->stopped_until_ms;
+    sim_push(sys->w, *event);
+    return true;
+}
+
 /* --- the engine's side ----------------------------------------------------------------------- */
 
 static struct machine *of_node(struct world *w, const struct node *node)
@@ -336,6 +366,7 @@ void system_start(struct machine *m)
     m->alive = true;
     m->dying = m->inert = m->pumping = m->committing = m->state_told = false;
     m->sealed_by_person = false;
+    m->stopped_until_ms = 0;
     m->life++;
     m->service.loop = (struct uv_loop_s *)(void *)m;
     snprintf(m->service.node_name, sizeof(m->service.node_name), "n%u-%u", m->at, m->joins_n);
