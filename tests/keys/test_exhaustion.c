@@ -1,53 +1,12 @@
-/* The locked arena may be full at any moment: whatever then fails says QK_ERR_NOMEM, gives back all
- * that it took, and works once there is room. The room is raised slot by slot until it is enough,
- * so every place that takes a secret fails once. */
+/* Keys and envelopes when the locked arena is full. */
 #include <criterion/criterion.h>
 
 #include <string.h>
 
+#include "../secret/exhaust.h"
 #include "keys/keyring.h"
 
-#define FILLERS_MAX 4096
-#define ROOM_MAX 64
-
-static struct secret *fillers[FILLERS_MAX];
-static size_t fillers_n;
-
-static void arena_up(void)
-{
-    cr_assert_eq(secret_arena_init(SECRET_ARENA_UNLOCKED, 64 * KIB), QK_OK);
-}
-
-static void arena_down(void)
-{
-    cr_assert_eq(secret_stats().secrets_n, 0);
-    secret_arena_fini();
-}
-
-TestSuite(exhaustion, .init = arena_up, .fini = arena_down);
-
-/* Runs `work` with room for 0, 1, 2, ... more secrets until it is QK_OK; how much was needed. */
-static size_t with_little_room(enum qk_err (*work)(void))
-{
-    enum qk_err err = QK_ERR_NOMEM;
-    size_t room = 0;
-
-    while (fillers_n < FILLERS_MAX && secret_new_zero(KEY_BYTES, &fillers[fillers_n]) == QK_OK)
-        fillers_n++;
-    for (; err != QK_OK && room < ROOM_MAX; room++) {
-        size_t before = secret_stats().secrets_n;
-
-        err = work();
-        cr_assert(err == QK_OK || err == QK_ERR_NOMEM, "with room for %zu: %s", room,
-                  qk_err_text(err));
-        cr_assert_eq(secret_stats().secrets_n, before, "with room for %zu", room);
-        secret_free(fillers[--fillers_n]);
-    }
-    cr_assert_eq(err, QK_OK);
-    while (fillers_n > 0)
-        secret_free(fillers[--fillers_n]);
-    return room;
-}
+TestSuite(exhaustion, .init = exhaust_arena_up, .fini = exhaust_arena_down);
 
 static const uint8_t id[16] = {1};
 static struct secret *mk, *key;
@@ -134,11 +93,35 @@ static enum qk_err derive(void)
     return err;
 }
 
+static enum qk_err keep_halves(void)
+{
+    struct keyring_records records = {.n = 0};
+    struct keyring_record sealed = {0};
+    struct keyring *keyring = NULL;
+    struct secret *d = NULL, *p = NULL;
+    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+
+    if (err != QK_OK)
+        return err;
+    err = keyring_seal_halves(keyring, id, 7, mk, key, &sealed);
+    if (err == QK_OK)
+        err = keyring_open_halves(keyring, bytes_of(sealed.name, sealed.name_len),
+                                  buf_bytes(&sealed.value), &d, &p);
+    if (err == QK_OK)
+        cr_assert(secret_equal(d, mk) && secret_equal(p, key));
+    secret_free(d);
+    secret_free(p);
+    buf_fini(&sealed.value);
+    keyring_close(keyring);
+    keyring_records_fini(&records);
+    return err;
+}
+
 static void run(enum qk_err (*work)(void))
 {
     cr_assert_eq(secret_new_random(KEY_BYTES, &mk), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &key), QK_OK);
-    cr_assert_gt(with_little_room(work), 1);
+    cr_assert_gt(exhaust_with_little_room(work), 1);
     cr_assert_eq(work(), QK_OK);
     secret_free(mk);
     secret_free(key);
@@ -162,4 +145,9 @@ Test(exhaustion, an_envelope_opens_or_leaves_nothing)
 Test(exhaustion, derivations_give_all_outputs_or_none)
 {
     run(derive);
+}
+
+Test(exhaustion, halves_are_kept_and_read_back_whole_or_not_at_all)
+{
+    run(keep_halves);
 }

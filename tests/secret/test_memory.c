@@ -120,14 +120,24 @@ Test(memory, memfd_secret_is_invisible_at_any_time)
     secret_arena_fini();
 }
 
+#ifdef QK_COVERAGE
+extern void __gcov_dump(void);
+#endif
+
 static int run_child(int (*act)(void))
 {
     int status = 0;
     pid_t pid = fork();
 
     cr_assert(pid >= 0);
-    if (pid == 0)
-        _exit(act());
+    if (pid == 0) {
+        int result = act();
+
+#ifdef QK_COVERAGE
+        __gcov_dump(); /* _exit would lose what was covered */
+#endif
+        _exit(result);
+    }
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
