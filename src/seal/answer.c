@@ -13,7 +13,8 @@ static const struct seal_config_member *config_member(const struct seal_config *
     return NULL;
 }
 
-/* Live members of the configuration, self included, and whether one of them knows more. */
+/* Live members of the configuration, self included, and whether one of them knows more. What a
+ * suspended one says counts for nothing: it may be in the hands of a thief. */
 static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *ret_n,
                       bool *ret_newer)
 {
@@ -21,9 +22,11 @@ static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *r
     *ret_newer = false;
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct seal_peer *peer = &m->peers[i];
+        const struct seal_config_member *member = config_member(&m->config, peer->node_id);
 
-        if (!peer->used || !peer->known || !seal_peer_live(peer, now_ms) ||
-            config_member(&m->config, peer->node_id) == NULL)
+        if (!peer->used || !peer->known || !seal_peer_live(peer, now_ms) || member == NULL)
+            continue;
+        if (member->suspended == RELEASE_FAIL)
             continue;
         (*ret_n)++;
         if (peer->hello.epoch > m->deal.epoch || peer->hello.control > m->config.control)
@@ -44,8 +47,9 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
     const struct seal_deal_member *dealt = step_deal_member(&m->deal, peer->node_id);
     struct release_facts facts = {0};
 
-    facts.closed = !may_answer(m) && m->state != SEAL_HELD;
-    facts.hold = m->state == SEAL_HELD ? RELEASE_FAIL : m->config.hold;
+    /* Held without a hold: this node itself is suspended. */
+    facts.closed = !may_answer(m) && (m->state != SEAL_HELD || m->config.hold != RELEASE_FAIL);
+    facts.hold = m->config.hold;
     facts.attestation = m->config.attestation;
     facts.member = peer->known && member != NULL;
     if (member != NULL) {

@@ -158,12 +158,47 @@ static bool has_secrets(enum seal_state state)
     return state == SEAL_SEALED || state == SEAL_UNSEALING || state == SEAL_UNSEALED;
 }
 
+/* --- hold ------------------------------------------------------------------------------------ */
+
+/* By a hold of the cluster, or by the suspension of this very node. */
+static bool is_held(const struct seal_machine *m)
+{
+    if (m->config.hold == RELEASE_FAIL)
+        return true;
+    for (unsigned i = 0; i < m->config.members_n; i++)
+        if (memcmp(m->config.members[i].node_id, m->node_id, NODE_ID_BYTES) == 0)
+            return m->config.members[i].suspended == RELEASE_FAIL;
+    return false;
+}
+
+/* Whatever state the order meets. A founder whose key no deal has yet would lose it for ever. */
+static void hold_obey(struct seal_step_ctx *ctx)
+{
+    struct seal_machine *m = ctx->m;
+
+    if (is_held(m) && has_secrets(m->state) && (!m->founder_waits || m->config.recoverable)) {
+        m->founder_waits = false;
+        wipe(ctx);
+    } else if (!is_held(m) && m->state == SEAL_HELD)
+        move(ctx, SEAL_SEALED);
+}
+
+/* What was closed until the hold is in force stays closed by the hold alone: lifting it opens. */
+static void hold_take_over(struct seal_machine *m)
+{
+    if (!m->closed_for_hold || m->config.control <= m->hold_control)
+        return;
+    m->closed_for_hold = false;
+    m->closed = false;
+}
+
 /* --- events ---------------------------------------------------------------------------------- */
 
 static void on_started(struct seal_step_ctx *ctx)
 {
     if (ctx->m->state == SEAL_UNINITIALISED)
         move(ctx, SEAL_SEALED);
+    hold_obey(ctx);
 }
 
 static void on_created(struct seal_step_ctx *ctx)
@@ -178,14 +213,16 @@ static void on_created(struct seal_step_ctx *ctx)
 static void on_config(struct seal_step_ctx *ctx, const struct seal_config *config)
 {
     struct seal_machine *m = ctx->m;
+    bool moved;
 
     assert(config != NULL && config->members_n <= NODES_MAX);
+    moved = m->config.control != config->control;
     m->config = *config;
-    if (config->hold == RELEASE_FAIL && has_secrets(m->state))
-        wipe(ctx);
-    else if (config->hold != RELEASE_FAIL && m->state == SEAL_HELD)
-        move(ctx, SEAL_SEALED);
+    hold_take_over(m);
+    hold_obey(ctx);
     ask_reset(ctx);
+    if (moved) /* peers that know less must not release meanwhile */
+        session_announce(ctx);
 }
 
 /* A record of the own committed log. Epochs only rise. */
@@ -199,6 +236,7 @@ static void on_deal(struct seal_step_ctx *ctx, const struct seal_deal *deal)
     deal_set(ctx, deal);
     if (m->state == SEAL_UNSEALING)
         move(ctx, SEAL_SEALED);
+    hold_obey(ctx);
     session_announce(ctx);
 }
 
@@ -312,12 +350,18 @@ static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
     session_announce(ctx);
 }
 
-static void on_seal(struct seal_step_ctx *ctx)
+/* An order that came late, after its hold or even after that was lifted, closes nothing. */
+static void on_seal(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
     struct seal_machine *m = ctx->m;
 
     if (m->state == SEAL_UNINITIALISED || (m->founder_waits && !m->config.recoverable))
         return;
+    if (event->for_hold && m->config.control > event->control)
+        return;
+    if (event->for_hold && !m->closed)
+        m->hold_control = event->control;
+    m->closed_for_hold = event->for_hold && (m->closed_for_hold || !m->closed);
     m->founder_waits = false;
     m->closed = true;
     if (has_secrets(m->state))
@@ -327,6 +371,7 @@ static void on_seal(struct seal_step_ctx *ctx)
 static void on_unseal(struct seal_step_ctx *ctx)
 {
     ctx->m->closed = false;
+    ctx->m->closed_for_hold = false;
     ask_reset(ctx);
 }
 
@@ -334,7 +379,7 @@ static void on_wiped(struct seal_step_ctx *ctx)
 {
     if (ctx->m->state != SEAL_SEALING)
         return;
-    move(ctx, ctx->m->config.hold == RELEASE_FAIL ? SEAL_HELD : SEAL_SEALED);
+    move(ctx, is_held(ctx->m) ? SEAL_HELD : SEAL_SEALED);
     session_announce(ctx);
 }
 
@@ -404,7 +449,7 @@ static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
         on_recovered(ctx, event->mk_version);
         break;
     case SEAL_EV_SEAL:
-        on_seal(ctx);
+        on_seal(ctx, event);
         break;
     case SEAL_EV_UNSEAL:
         on_unseal(ctx);

@@ -65,7 +65,8 @@ struct seal_config {
     struct seal_config_member members[NODES_MAX];
     unsigned unseal_quorum;
     unsigned release_limit;
-    uint64_t control; /* count of hold and suspend changes */
+    uint64_t control; /* count of hold and suspend changes, one more while another lies in the log
+                         and may be committed */
     enum release_answer hold;
     enum release_answer attestation;
     bool recoverable; /* recovery shares open this cluster, with or without a deal */
@@ -90,7 +91,7 @@ enum seal_event_kind {
     SEAL_EV_OPENED,      /* ok, deal_id, node: outcome of OPEN_SHARE */
     SEAL_EV_COMBINED,    /* ok, x (whose share is bad; 0: none named): outcome of COMBINE */
     SEAL_EV_RECOVERED, /* mk_version: recovery shares opened that MK, the keyring and the catalog */
-    SEAL_EV_SEAL,      /* an operator seals this node */
+    SEAL_EV_SEAL,      /* an operator seals this node; for_hold, control */
     SEAL_EV_UNSEAL,    /* an operator lets it open again */
     SEAL_EV_WIPED,     /* outcome of WIPE */
     SEAL_EV_TICK,
@@ -106,6 +107,8 @@ struct seal_event {
     uint32_t mk_version;
     uint64_t term;
     uint64_t index;
+    bool for_hold;    /* SEAL: a hold is to follow, and then takes over from the closing */
+    uint64_t control; /* SEAL for a hold: the count before it */
     uint8_t deal_id[DEAL_ID_BYTES];
     const struct seal_config *config;
     const struct seal_deal *deal;
@@ -202,7 +205,9 @@ struct seal_peer {
 
 struct seal_machine {
     enum seal_state state;
-    bool closed;        /* by an operator */
+    bool closed;          /* by an operator */
+    bool closed_for_hold; /* until config.control has passed hold_control */
+    uint64_t hold_control;
     bool founder_waits; /* unsealed, but there is no deal yet */
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t boot_id[BOOT_ID_BYTES];

@@ -182,7 +182,8 @@ static bool hello_moved(const struct seal_peer *peer, const struct peer_hello *h
     return !peer->greeted || peer->hello.epoch != hello->epoch ||
            memcmp(peer->hello.nonce, hello->nonce, PEER_NONCE_BYTES) != 0 ||
            memcmp(peer->hello.deal_id, hello->deal_id, DEAL_ID_BYTES) != 0 ||
-           peer->hello.share != hello->share || peer->hello.state != hello->state;
+           peer->hello.share != hello->share || peer->hello.state != hello->state ||
+           peer->hello.control != hello->control;
 }
 
 void session_hello(struct seal_step_ctx *ctx, const struct seal_event *event)

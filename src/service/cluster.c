@@ -205,6 +205,10 @@ static void forget(struct cluster *cluster)
     cluster->candidate = NULL;
     cluster->members_n = 0;
     cluster->has_settings = false;
+    cluster->settings_version = 0;
+    memset(&cluster->control, 0, sizeof(cluster->control));
+    cluster->control_version = 0;
+    cluster->control_pending = 0;
     cluster->deal_version = 0;
     memset(cluster->log_deal, 0, DEAL_ID_BYTES);
     memset(cluster->durable_deal, 0, DEAL_ID_BYTES);

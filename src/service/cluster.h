@@ -89,6 +89,14 @@ void cluster_join_message(void *arg, uint64_t join_id, const uint8_t pk[32],
 void cluster_join_closed(void *arg, uint64_t join_id);
 void cluster_consensus_changed(void *arg);
 
+/* The log holds, at `index`, a change of hold or suspensions that the store has not: until it is
+ * applied or another entry has its place, this node neither releases nor opens. Inside
+ * ops.start_member. */
+void cluster_control_pending(struct cluster *cluster, uint64_t index);
+/* An operator has suspended it: nothing that it asks or forwards is answered. */
+bool cluster_is_suspended(const struct cluster *cluster,
+                          const uint8_t node_id[static NODE_ID_BYTES]);
+
 /* --- a store that was lost ------------------------------------------------------------------- */
 
 /* The store is empty or behind, though this node is a member: nothing in it is to be gone by until

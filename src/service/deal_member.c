@@ -299,6 +299,8 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
     case PEER_JOIN_REFUSE:
     case PEER_JOIN_FORWARD:
     case PEER_MEMBERS:
+    case PEER_SEAL_ALL:
+    case PEER_SEALED:
         break;
     }
 }

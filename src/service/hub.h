@@ -79,6 +79,10 @@ struct cluster {
     bool peers_dirty;
     bool has_settings;
     struct system_cluster info;
+    uint64_t settings_version;
+    struct system_control control;
+    uint64_t control_version; /* of that record; 0: absent */
+    uint64_t control_pending; /* the log's index of a change of it that may be committed; 0: none */
     struct deal_record *record;          /* the newest: own log or adopted */
     uint64_t deal_version;               /* of the record "deal"; 0: none */
     uint8_t log_deal[DEAL_ID_BYTES];     /* which deal that record is */
@@ -155,6 +159,8 @@ void hub_discard(struct cluster *cluster);
 /* records.c: reads the small records again, now or in the loop's next turn. */
 void hub_refresh(void *arg);
 void hub_refresh_soon(struct cluster *cluster);
+/* A record of RECORD_SYS. */
+bool hub_sys_get(struct cluster *cluster, const char *name, struct record *ret_record);
 MUST_USE enum qk_err hub_watch(struct cluster *cluster);
 void hub_unwatch(struct cluster *cluster);
 /* Sends one message; loss is fine. */
@@ -206,6 +212,23 @@ void hub_introduce_message(struct cluster *cluster, const uint8_t *node_id,
 /* From and to <data>/members. */
 void hub_members_cached(struct cluster *cluster);
 void hub_members_save(const struct cluster *cluster);
+
+/* --- control.c ------------------------------------------------------------------------------ */
+
+/* Reads the record of hold and suspensions. */
+void hub_control_read(struct cluster *cluster);
+/* What of it, and of the settings, the seal machine goes by; `config` has the members. */
+void hub_control_fill(const struct cluster *cluster, struct seal_config *config);
+/* Live members that a release needs, as the settings say for the present members. */
+unsigned hub_unseal_quorum(const struct cluster *cluster, unsigned members_n);
+bool hub_is_suspended(const struct cluster *cluster, const uint8_t *node_id);
+/* Has what the log held at the start been settled? */
+void hub_control_settle(struct cluster *cluster);
+/* Proposes `next` in place of the record as it was read; on the leader. */
+MUST_USE enum qk_err hub_control_propose(struct cluster *cluster, const struct system_control *next,
+                                         void (*cb)(void *arg, enum qk_err err, uint64_t index,
+                                                    struct bytes result),
+                                         void *arg);
 
 /* --- open_or_why.c -------------------------------------------------------------------------- */
 

@@ -335,8 +335,6 @@ static void publish_seal(struct cluster *cluster)
     struct seal_config config = {0};
     struct seal_event event = {.kind = SEAL_EV_CONFIG, .config = &config};
 
-    config.unseal_quorum = cluster->has_settings ? cluster->info.unseal_quorum : 2;
-    config.release_limit = cluster->seal.config.release_limit;
     config.recoverable = cluster->recovery_version > 0;
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
@@ -345,6 +343,7 @@ static void publish_seal(struct cluster *cluster)
             continue;
         memcpy(config.members[config.members_n++].node_id, member->node_id, NODE_ID_BYTES);
     }
+    hub_control_fill(cluster, &config);
     hub_seal(cluster, &event);
 }
 

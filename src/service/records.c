@@ -13,7 +13,7 @@
 
 /* --- records --------------------------------------------------------------------------------- */
 
-static bool sys_get(struct cluster *cluster, const char *name, struct record *ret_record)
+bool hub_sys_get(struct cluster *cluster, const char *name, struct record *ret_record)
 {
     struct record_key key = record_system(RECORD_SYS, name);
     enum qk_err err = store_get(cluster->service->store, record_key_bytes(&key), ret_record);
@@ -26,11 +26,14 @@ static void read_settings(struct cluster *cluster)
 {
     struct record record;
 
-    if (!sys_get(cluster, RECORD_CLUSTER, &record))
+    if (!hub_sys_get(cluster, RECORD_CLUSTER, &record) ||
+        (cluster->has_settings && record.version == cluster->settings_version))
         return;
-    if (system_cluster_decode(record.value, &cluster->info) == QK_OK)
+    if (system_cluster_decode(record.value, &cluster->info) == QK_OK) {
         cluster->has_settings = true;
-    else
+        cluster->settings_version = record.version;
+        cluster->peers_dirty = true; /* the unseal quorum may be another */
+    } else
         log_error("cluster", "the record of the cluster's settings is damaged");
 }
 
@@ -64,7 +67,7 @@ static void read_deal(struct cluster *cluster)
     struct record record;
     enum qk_err err;
 
-    if (!sys_get(cluster, RECORD_DEAL, &record) || record.version == cluster->deal_version)
+    if (!hub_sys_get(cluster, RECORD_DEAL, &record) || record.version == cluster->deal_version)
         return;
     err = deal_record_parse(record.value, &parsed);
     if (err != QK_OK) {
@@ -88,13 +91,13 @@ static void read_rest(struct cluster *cluster)
 {
     struct record record;
 
-    if (sys_get(cluster, SYSTEM_DEAL_INFO, &record) &&
+    if (hub_sys_get(cluster, SYSTEM_DEAL_INFO, &record) &&
         system_deal_info_decode(record.value, &cluster->deal_info) != QK_OK)
         log_error("cluster", "store.mdb: the record deal_info is damaged");
     cluster->begin_version =
-        sys_get(cluster, RECORD_DEAL_BEGIN, &record) ? record.version : cluster->begin_version;
+        hub_sys_get(cluster, RECORD_DEAL_BEGIN, &record) ? record.version : cluster->begin_version;
     hub_recovery_read(cluster);
-    if (sys_get(cluster, RECORD_DEAL_FINAL, &record) && record.value.len == DEAL_ID_BYTES &&
+    if (hub_sys_get(cluster, RECORD_DEAL_FINAL, &record) && record.value.len == DEAL_ID_BYTES &&
         record.version != cluster->final_version) {
         cluster->final_version = record.version;
         memcpy(cluster->final_deal, record.value.data, DEAL_ID_BYTES);
@@ -125,6 +128,7 @@ void hub_refresh(void *arg)
         return;
     }
     read_settings(cluster);
+    hub_control_read(cluster);
     read_rest(cluster);
     hub_members_publish(cluster);
     read_deal(cluster);

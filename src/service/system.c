@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "seal/release.h"
 #include "wire/pack.h"
 
 #define SYSTEM_VERSION 1
@@ -100,13 +101,14 @@ const char *system_member_state_text(enum member_state state)
 
 void system_cluster_encode(const struct system_cluster *cluster, struct buf *out)
 {
-    begin(out, 6);
+    begin(out, 7);
     pack_bin(out, bytes_of(cluster->id, CLUSTER_ID_BYTES));
     put_text(out, cluster->name);
     pack_u64(out, cluster->created_s);
     pack_bin(out, bytes_of(cluster->operator_pk, sizeof(cluster->operator_pk)));
     pack_u64(out, cluster->unseal_quorum);
     pack_u64(out, cluster->threshold);
+    pack_u64(out, cluster->release_limit);
 }
 
 enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cluster)
@@ -125,7 +127,11 @@ enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cl
     unpack_bin_copy(&unpack, cluster.operator_pk, sizeof(cluster.operator_pk));
     cluster.unseal_quorum = (uint32_t)unpack_u64_max(&unpack, NODES_MAX);
     cluster.threshold = (uint32_t)unpack_u64_max(&unpack, THRESHOLD_MAX);
-    if (close_fields(&unpack, more) != QK_OK || cluster.unseal_quorum < 2 || cluster.threshold < 2)
+    if (more > 0) { /* records of the first version end here */
+        cluster.release_limit = (uint32_t)unpack_u64_max(&unpack, RELEASE_LIMIT_MAX - 1);
+        more--;
+    }
+    if (close_fields(&unpack, more) != QK_OK || cluster.unseal_quorum == 1 || cluster.threshold < 2)
         return QK_ERR_CORRUPT;
     *ret_cluster = cluster;
     return QK_OK;
@@ -218,4 +224,48 @@ enum qk_err system_deal_info_decode(struct bytes in, struct system_deal_info *re
         return QK_OK;
     memset(ret_info, 0, sizeof(*ret_info));
     return QK_ERR_CORRUPT;
+}
+
+/* --- hold and suspensions -------------------------------------------------------------------- */
+
+void system_control_encode(const struct system_control *control, struct buf *out)
+{
+    begin(out, 4);
+    pack_bool(out, control->hold);
+    pack_u64(out, control->hold_number);
+    pack_u64(out, control->hold_since_s);
+    pack_array(out, control->suspended_n);
+    for (unsigned i = 0; i < control->suspended_n; i++)
+        pack_bin(out, bytes_of(control->suspended[i], NODE_ID_BYTES));
+}
+
+enum qk_err system_control_decode(struct bytes in, struct system_control *ret_control)
+{
+    struct unpack unpack = unpack_of(in);
+    struct system_control control;
+    uint32_t more;
+
+    assert(ret_control != NULL);
+
+    memset(&control, 0, sizeof(control));
+    open_fields(&unpack, 4, &more);
+    control.hold = unpack_bool(&unpack);
+    control.hold_number = unpack_u64(&unpack);
+    control.hold_since_s = unpack_u64(&unpack);
+    control.suspended_n = unpack_array(&unpack, NODES_MAX);
+    for (unsigned i = 0; i < control.suspended_n; i++)
+        unpack_bin_copy(&unpack, control.suspended[i], NODE_ID_BYTES);
+    if (close_fields(&unpack, more) != QK_OK || (control.hold && control.hold_number == 0))
+        return QK_ERR_CORRUPT;
+    *ret_control = control;
+    return QK_OK;
+}
+
+bool system_is_suspended(const struct system_control *control,
+                         const uint8_t node_id[static NODE_ID_BYTES])
+{
+    for (unsigned i = 0; i < control->suspended_n; i++)
+        if (memcmp(control->suspended[i], node_id, NODE_ID_BYTES) == 0)
+            return true;
+    return false;
 }

@@ -31,8 +31,19 @@ struct system_cluster {
     char name[NODE_NAME_BYTES_MAX + 1];
     uint64_t created_s;
     uint8_t operator_pk[32];
-    uint32_t unseal_quorum;
-    uint32_t threshold;
+    uint32_t unseal_quorum; /* live members before any release, 2 or more; 0: a majority */
+    uint32_t threshold;     /* of new deals */
+    uint32_t release_limit; /* releases to one member in ten minutes; 0: each node's own setting */
+};
+
+/* What operators have ordered of the whole cluster. Absent as long as nothing was ever ordered. */
+struct system_control {
+    bool hold;
+    uint64_t hold_number; /* the version of this record that set the newest hold: what an unhold
+                             signs */
+    uint64_t hold_since_s;
+    unsigned suspended_n;
+    uint8_t suspended[NODES_MAX][NODE_ID_BYTES];
 };
 
 /* Never used twice in the cluster's life. */
@@ -66,6 +77,10 @@ void system_token_encode(const struct system_token *token, struct buf *out);
 MUST_USE enum qk_err system_token_decode(struct bytes in, struct system_token *ret_token);
 void system_deal_info_encode(const struct system_deal_info *info, struct buf *out);
 MUST_USE enum qk_err system_deal_info_decode(struct bytes in, struct system_deal_info *ret_info);
+void system_control_encode(const struct system_control *control, struct buf *out);
+MUST_USE enum qk_err system_control_decode(struct bytes in, struct system_control *ret_control);
+bool system_is_suspended(const struct system_control *control,
+                         const uint8_t node_id[static NODE_ID_BYTES]);
 const char *system_member_state_text(enum member_state state);
 
 #endif

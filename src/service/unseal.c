@@ -333,6 +333,7 @@ void hub_seal_tick(void *arg)
 
     hub_seal_kind(cluster, SEAL_EV_TICK);
     hub_introduce(cluster);
+    hub_control_settle(cluster);
     if (cluster->booted && cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster))
         cluster_consensus_changed(cluster);
 }

@@ -12,7 +12,7 @@ static const uint8_t fields_n[] = {
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
     [PEER_CHECK] = 2,       [PEER_ACK] = 2,         [PEER_JOIN_REQUEST] = 6,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
-    [PEER_MEMBERS] = 2,
+    [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 3,    [PEER_SEALED] = 2,
 };
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
 
@@ -147,6 +147,15 @@ static void put_rest(struct buf *out, const struct peer_message *message)
     case PEER_MEMBERS:
         pack_u64(out, message->as.members.ask);
         put_members(out, message->as.members.members, message->as.members.members_n);
+        break;
+    case PEER_SEAL_ALL:
+        pack_u64(out, message->as.seal_all.request);
+        pack_bool(out, message->as.seal_all.hold);
+        pack_u64(out, message->as.seal_all.control);
+        break;
+    case PEER_SEALED:
+        pack_u64(out, message->as.sealed.request);
+        pack_bool(out, message->as.sealed.sealed);
         break;
     case PEER_HELLO:
     case PEER_WANT:
@@ -325,6 +334,15 @@ static void get_small(struct unpack *in, struct peer_message *message)
     case PEER_MEMBERS:
         message->as.members.ask = unpack_u64_max(in, 1) == 1;
         message->as.members.members_n = get_members(in, message->as.members.members);
+        break;
+    case PEER_SEAL_ALL:
+        message->as.seal_all.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+        message->as.seal_all.hold = unpack_bool(in);
+        message->as.seal_all.control = unpack_u64(in);
+        break;
+    case PEER_SEALED:
+        message->as.sealed.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+        message->as.sealed.sealed = unpack_bool(in);
         break;
     case PEER_HELLO:
     case PEER_WANT:

@@ -39,6 +39,9 @@ enum peer_kind {
     PEER_JOIN_REFUSE,
     PEER_JOIN_FORWARD,
     PEER_MEMBERS,
+    PEER_SEAL_ALL,
+    PEER_SEALED,
+    PEER_LAST = PEER_SEALED
 };
 
 /* Who speaks, where it stands, and proof that it is speaking now: `echo` is the last nonce that
@@ -175,6 +178,18 @@ struct peer_members {
     struct peer_join_member members[NODES_MAX];
 };
 
+/* An operator's order to seal every node, passed on by the one that got it. */
+struct peer_seal_all {
+    uint32_t request;
+    bool hold;        /* and whoever leads commits a hold */
+    uint64_t control; /* the count of hold and suspend changes before it, as the sender knows it */
+};
+
+struct peer_sealed {
+    uint32_t request;
+    bool sealed; /* every key is wiped */
+};
+
 struct peer_message {
     enum peer_kind kind;
     union {
@@ -194,6 +209,8 @@ struct peer_message {
         struct peer_join_refuse join_refuse;
         struct peer_join_forward join_forward;
         struct peer_members members;
+        struct peer_seal_all seal_all;
+        struct peer_sealed sealed;
     } as;
 };
 

@@ -24,6 +24,7 @@ enum record_space {
 #define RECORD_DEAL_FINAL "deal_final" /* the deal id that is final */
 #define RECORD_RECOVERY "recovery"     /* keyslot/recovery.h: the live set of shares */
 #define RECORD_NEXT "next"             /* the next x and raft id: never used twice */
+#define RECORD_CONTROL "control"       /* hold and suspensions; its version counts their changes */
 
 /* Names in RECORD_KEYRING. */
 #define RECORD_KEY_INDEX "sys/index"

@@ -52,6 +52,8 @@ static void fill(struct peer_message *message)
     case PEER_COLLECT:
     case PEER_CHECK:
     case PEER_ACK:
+    case PEER_SEAL_ALL:
+    case PEER_SEALED:
         break;
     }
 }
@@ -62,7 +64,7 @@ bool fuzz_seed(unsigned number, struct buf *out)
     struct peer_message message;
     struct buf text = BUF_SECRET_INIT(PEER_MESSAGE_BYTES_MAX);
 
-    if (number >= PEER_MEMBERS)
+    if (number >= PEER_LAST)
         return false;
     memset(&message, 0, sizeof message);
     message.kind = (enum peer_kind)(number + 1);

@@ -290,6 +290,168 @@ Test(machine, every_event_in_every_state_leads_where_it_should)
         }
 }
 
+static enum release_rule denial(struct bench *b, const struct peer_message *message)
+{
+    from_peer(b, SEAL_EV_WANT, message);
+    cr_assert_eq(sent(b, PEER_RELEASE), 0);
+    for (unsigned i = 0; i < b->out.n; i++)
+        if (b->out.list[i].kind == SEAL_DO_SEND && b->out.list[i].message_kind == PEER_DENY)
+            return (enum release_rule)b->out.list[i].as.deny.rule;
+    return RELEASE_ALLOWED;
+}
+
+/* The same with a hold, and with the suspension of this very node. */
+Test(machine, a_hold_or_the_own_suspension_wipes_from_every_state)
+{
+    static const enum seal_state held[SEAL_STATES_N] = {
+        [SEAL_UNINITIALISED] = SEAL_UNINITIALISED,
+        [SEAL_SEALED] = SEAL_SEALING,
+        [SEAL_UNSEALING] = SEAL_SEALING,
+        [SEAL_UNSEALED] = SEAL_SEALING,
+        [SEAL_SEALING] = SEAL_SEALING,
+        [SEAL_HELD] = SEAL_HELD,
+    };
+
+    for (unsigned suspended = 0; suspended < 2; suspended++)
+        for (enum seal_state state = 0; state < SEAL_STATES_N; state++) {
+            struct bench *b = bench_in(state);
+
+            b->config.hold = suspended ? RELEASE_PASS : RELEASE_FAIL;
+            b->config.members[0].suspended = suspended ? RELEASE_FAIL : RELEASE_PASS;
+            b->config.control++;
+            set_config(b);
+            cr_assert_eq(b->m.state, held[state], "%s: %s", seal_state_text(state),
+                         seal_state_text(b->m.state));
+            kind(b, SEAL_EV_WIPED);
+            if (state == SEAL_UNINITIALISED) { /* the order met it before it began */
+                kind(b, SEAL_EV_STARTED);
+                cr_assert_eq(b->m.state, SEAL_SEALING);
+                kind(b, SEAL_EV_WIPED);
+            }
+            cr_assert_eq(b->m.state, SEAL_HELD, "%s", seal_state_text(state));
+            free(b);
+        }
+}
+
+/* Every event leaves a held node held, whatever it brings; only a lifted hold moves it. */
+Test(machine, nothing_but_lifting_moves_a_held_node)
+{
+    for (enum seal_event_kind what = 0; what < SEAL_EVENTS_N; what++) {
+        struct bench *b = bench_in(SEAL_HELD);
+
+        apply(b, what);
+        cr_assert_eq(b->m.state, SEAL_HELD, "event %d", (int)what);
+        cr_assert_not(sent(b, PEER_RELEASE) || sent(b, PEER_SHARE) || sent(b, PEER_WANT),
+                      "event %d", (int)what);
+        b->config.hold = RELEASE_PASS;
+        set_config(b);
+        cr_assert_eq(b->m.state, SEAL_SEALED, "event %d", (int)what);
+        free(b);
+    }
+}
+
+Test(machine, an_unhold_during_the_wiping_leads_to_sealed)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    b->config.hold = RELEASE_FAIL;
+    set_config(b);
+    cr_assert_eq(b->m.state, SEAL_SEALING);
+    b->config.hold = RELEASE_PASS;
+    set_config(b);
+    kind(b, SEAL_EV_WIPED);
+    cr_assert_eq(b->m.state, SEAL_SEALED);
+    free(b);
+}
+
+static void seal_for_hold(struct bench *b, uint64_t control)
+{
+    struct seal_event event = {.kind = SEAL_EV_SEAL, .for_hold = true, .control = control};
+
+    step(b, &event);
+    kind(b, SEAL_EV_WIPED);
+}
+
+static void control_is(struct bench *b, uint64_t control, enum release_answer hold)
+{
+    b->config.control = control;
+    b->config.hold = hold;
+    set_config(b);
+    kind(b, SEAL_EV_WIPED);
+}
+
+Test(machine, a_closing_for_a_hold_ends_with_the_hold)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    control_is(b, 4, RELEASE_PASS);
+    seal_for_hold(b, 4);
+    cr_assert(b->m.closed && b->m.state == SEAL_SEALED);
+    control_is(b, 4, RELEASE_PASS); /* not committed yet: stays closed */
+    cr_assert(b->m.closed);
+    control_is(b, 5, RELEASE_FAIL);
+    cr_assert(!b->m.closed && b->m.state == SEAL_HELD);
+    control_is(b, 6, RELEASE_PASS);
+    cr_assert(!b->m.closed && b->m.state == SEAL_SEALED);
+    free(b);
+}
+
+Test(machine, an_order_that_comes_after_its_hold_or_its_lifting_closes_nothing)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    control_is(b, 5, RELEASE_FAIL);
+    seal_for_hold(b, 4);
+    cr_assert(!b->m.closed && b->m.state == SEAL_HELD);
+    control_is(b, 6, RELEASE_PASS);
+    seal_for_hold(b, 4);
+    cr_assert(!b->m.closed && b->m.state == SEAL_SEALED);
+    free(b);
+}
+
+Test(machine, a_node_sealed_by_itself_stays_closed_through_a_hold)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    kind(b, SEAL_EV_SEAL);
+    kind(b, SEAL_EV_WIPED);
+    seal_for_hold(b, 0);
+    control_is(b, 1, RELEASE_FAIL);
+    control_is(b, 2, RELEASE_PASS);
+    cr_assert(b->m.closed && b->m.state == SEAL_SEALED);
+    free(b);
+}
+
+Test(machine, a_suspended_peer_gets_nothing_and_counts_for_nothing)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+    struct peer_message message = hello(b, 1);
+
+    message.as.hello.control = 99; /* would deny everybody */
+    from_peer(b, SEAL_EV_HELLO, &message);
+    b->config.members[1].suspended = RELEASE_FAIL;
+    set_config(b);
+    message = want(b);
+    cr_assert_eq(denial(b, &message), RELEASE_SUSPENDED);
+    b->config.members[1].suspended = RELEASE_PASS;
+    set_config(b);
+    cr_assert_eq(denial(b, &message), RELEASE_NEWER);
+    free(b);
+}
+
+/* Its peers learn at once that this node knows more, so that none releases by an old state. */
+Test(machine, a_change_of_control_is_told_to_live_peers)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    b->config.control++;
+    set_config(b);
+    cr_assert(sent(b, PEER_HELLO));
+    set_config(b);
+    cr_assert_not(sent(b, PEER_HELLO));
+    free(b);
+}
+
 Test(machine, keys_leave_only_from_states_that_may_give_them)
 {
     for (enum seal_state state = 0; state < SEAL_STATES_N; state++)
@@ -417,16 +579,6 @@ Test(machine, a_share_that_waits_is_not_given_once_its_asker_is_no_member)
     opened(b, true);
     cr_assert_eq(sent(b, PEER_SHARE), 0);
     free(b);
-}
-
-static enum release_rule denial(struct bench *b, const struct peer_message *message)
-{
-    from_peer(b, SEAL_EV_WANT, message);
-    cr_assert_eq(sent(b, PEER_RELEASE), 0);
-    for (unsigned i = 0; i < b->out.n; i++)
-        if (b->out.list[i].kind == SEAL_DO_SEND && b->out.list[i].message_kind == PEER_DENY)
-            return (enum release_rule)b->out.list[i].as.deny.rule;
-    return RELEASE_ALLOWED;
 }
 
 Test(machine, each_rule_denies_with_its_name)

@@ -25,7 +25,12 @@ static void encode(unsigned which, struct buf *out)
 {
     struct system_member member = sample_member();
     struct system_cluster cluster = {
-        .name = "home", .created_s = 5, .operator_pk = {9}, .unseal_quorum = 2, .threshold = 2};
+        .name = "home", .created_s = 5, .operator_pk = {9}, .threshold = 2, .release_limit = 7};
+    struct system_control control = {.hold = true,
+                                     .hold_number = 9,
+                                     .hold_since_s = 5,
+                                     .suspended_n = 2,
+                                     .suspended = {{1}, {2}}};
     struct system_next next = {3, 4};
     struct system_token token = {.expiry_s = 77, .used = true, .sealed_psk = bytes_str("sealed")};
     struct system_deal_info info = {.attempt = 3, .new_mk = true, .parts_n = 2};
@@ -38,8 +43,10 @@ static void encode(unsigned which, struct buf *out)
         system_next_encode(&next, out);
     else if (which == 3)
         system_token_encode(&token, out);
-    else
+    else if (which == 4)
         system_deal_info_encode(&info, out);
+    else
+        system_control_encode(&control, out);
     cr_assert_eq(buf_error(out), QK_OK);
 }
 
@@ -50,6 +57,7 @@ static enum qk_err decode(unsigned which, struct bytes in, struct buf *again)
     struct system_next next;
     struct system_token token;
     struct system_deal_info info;
+    struct system_control control;
     enum qk_err err = QK_ERR_INVALID;
 
     if (which == 0 && (err = system_member_decode(in, &member)) == QK_OK)
@@ -62,12 +70,14 @@ static enum qk_err decode(unsigned which, struct bytes in, struct buf *again)
         system_token_encode(&token, again);
     else if (which == 4 && (err = system_deal_info_decode(in, &info)) == QK_OK)
         system_deal_info_encode(&info, again);
+    else if (which == 5 && (err = system_control_decode(in, &control)) == QK_OK)
+        system_control_encode(&control, again);
     return err;
 }
 
 Test(system, every_record_survives_a_round_trip)
 {
-    for (unsigned which = 0; which < 5; which++) {
+    for (unsigned which = 0; which < 6; which++) {
         struct buf first = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
         struct buf second = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
@@ -95,7 +105,7 @@ Test(system, a_member_keeps_its_fields)
 
 Test(system, truncated_at_every_byte_is_refused)
 {
-    for (unsigned which = 0; which < 5; which++) {
+    for (unsigned which = 0; which < 6; which++) {
         struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
         struct buf again = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
@@ -115,7 +125,7 @@ Test(system, truncated_at_every_byte_is_refused)
 
 Test(system, flipped_bytes_never_read_as_the_same_record)
 {
-    for (unsigned which = 0; which < 5; which++) {
+    for (unsigned which = 0; which < 6; which++) {
         struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
         encode(which, &out);

@@ -125,6 +125,12 @@ static struct peer_message sample(enum peer_kind kind)
             m.as.members.members[i].peer_address = bytes_str("127.0.0.1:7702");
         }
         break;
+    case PEER_SEAL_ALL:
+        m.as.seal_all = (struct peer_seal_all){3, true, 70000};
+        break;
+    case PEER_SEALED:
+        m.as.sealed = (struct peer_sealed){3, true};
+        break;
     }
     return m;
 }
@@ -138,7 +144,7 @@ static void encode(enum peer_kind kind, struct buf *out)
 
 Test(peer, every_kind_survives_a_round_trip)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_LAST; kind++) {
         struct buf first = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct buf second = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
@@ -169,7 +175,7 @@ Test(peer, hello_keeps_its_fields)
 
 Test(peer, truncated_at_every_byte_is_refused)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_LAST; kind++) {
         struct buf out = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
 
@@ -190,7 +196,7 @@ Test(peer, truncated_at_every_byte_is_refused)
 /* A flipped byte is refused or changes a value: what is accepted encodes to something else. */
 Test(peer, flipped_bytes_never_read_as_the_same_message)
 {
-    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_MEMBERS; kind++) {
+    for (enum peer_kind kind = PEER_HELLO; kind <= PEER_LAST; kind++) {
         struct buf out = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct buf again = BUF_INIT(PEER_MESSAGE_BYTES_MAX);
         struct peer_message message;
@@ -239,7 +245,7 @@ Test(peer, another_version_or_an_unknown_kind_is_unsupported)
     buf_reset(&out);
     pack_array(&out, 3);
     pack_u64(&out, PEER_VERSION);
-    pack_u64(&out, PEER_MEMBERS + 1);
+    pack_u64(&out, PEER_LAST + 1);
     pack_u64(&out, 1);
     cr_assert_eq(peer_decode(buf_bytes(&out), &message), QK_ERR_UNSUPPORTED);
     buf_fini(&out);
