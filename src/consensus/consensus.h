@@ -89,6 +89,10 @@ MUST_USE enum qk_err consensus_open(struct consensus *c, char *ret_reason);
 bool consensus_is_empty(const struct consensus *c);
 /* Between open and start: would a store that holds `applied` lack what was applied here before? */
 bool consensus_outruns(const struct consensus *c, uint64_t applied);
+/* Between open and start: the index of the last entry past `applied` that holds a command of which
+ * `is_wanted` says so; 0 if none. Committed or not: that is not known before a leader tells. */
+uint64_t consensus_find_unapplied(const struct consensus *c, uint64_t applied,
+                                  bool (*is_wanted)(struct bytes command));
 /* Makes this node the only voter of a new cluster, durable on return and atomic. Between open and
  * start; QK_ERR_EXISTS if the directory is not empty. */
 MUST_USE enum qk_err consensus_bootstrap(struct consensus *c, const char *address);

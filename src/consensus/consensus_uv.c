@@ -121,6 +121,33 @@ bool consensus_outruns(const struct consensus *c, uint64_t applied)
     return applied == 0 && c->found.log.n > 0;
 }
 
+static bool entry_holds(const struct log_entry *entry, bool (*is_wanted)(struct bytes command))
+{
+    struct apply_cursor cursor;
+    struct bytes command;
+    bool last;
+
+    if (entry == NULL || entry->type != RAFT_COMMAND ||
+        apply_cursor_open(bytes_of(entry->data, entry->len), &cursor) != QK_OK)
+        return false;
+    while (apply_cursor_next(&cursor, &command, &last))
+        if (is_wanted(command))
+            return true;
+    return false;
+}
+
+uint64_t consensus_find_unapplied(const struct consensus *c, uint64_t applied,
+                                  bool (*is_wanted)(struct bytes command))
+{
+    const struct entry_log *log = &c->found.log;
+
+    assert(c->engine == NULL);
+    for (uint64_t index = entry_log_last(log); index > applied && index >= log->first; index--)
+        if (entry_holds(entry_log_get(log, index), is_wanted))
+            return index;
+    return 0;
+}
+
 enum qk_err consensus_bootstrap(struct consensus *c, const char *address)
 {
     struct buf payload = BUF_INIT(CONSENSUS_TOKEN_BYTES_MAX);

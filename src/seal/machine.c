@@ -160,36 +160,16 @@ static bool has_secrets(enum seal_state state)
 
 /* --- hold ------------------------------------------------------------------------------------ */
 
-/* By a hold of the cluster, or by the suspension of this very node. */
-static bool is_held(const struct seal_machine *m)
-{
-    if (m->config.hold == RELEASE_FAIL)
-        return true;
-    for (unsigned i = 0; i < m->config.members_n; i++)
-        if (memcmp(m->config.members[i].node_id, m->node_id, NODE_ID_BYTES) == 0)
-            return m->config.members[i].suspended == RELEASE_FAIL;
-    return false;
-}
-
 /* Whatever state the order meets. A founder whose key no deal has yet would lose it for ever. */
 static void hold_obey(struct seal_step_ctx *ctx)
 {
     struct seal_machine *m = ctx->m;
 
-    if (is_held(m) && has_secrets(m->state) && (!m->founder_waits || m->config.recoverable)) {
+    if (hold_is_on(m) && has_secrets(m->state) && (!m->founder_waits || m->config.recoverable)) {
         m->founder_waits = false;
         wipe(ctx);
-    } else if (!is_held(m) && m->state == SEAL_HELD)
+    } else if (!hold_is_on(m) && m->state == SEAL_HELD)
         move(ctx, SEAL_SEALED);
-}
-
-/* What was closed until the hold is in force stays closed by the hold alone: lifting it opens. */
-static void hold_take_over(struct seal_machine *m)
-{
-    if (!m->closed_for_hold || m->config.control <= m->hold_control)
-        return;
-    m->closed_for_hold = false;
-    m->closed = false;
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -342,6 +322,7 @@ static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
     if (m->state != SEAL_SEALED && m->state != SEAL_UNSEALING)
         return;
     m->closed = false;
+    m->closed_for_hold = false;
     m->founder_waits = m->deal.epoch == 0;
     m->mk_version = mk_version;
     shares_forget(ctx);
@@ -350,20 +331,15 @@ static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
     session_announce(ctx);
 }
 
-/* An order that came late, after its hold or even after that was lifted, closes nothing. */
 static void on_seal(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
     struct seal_machine *m = ctx->m;
 
     if (m->state == SEAL_UNINITIALISED || (m->founder_waits && !m->config.recoverable))
         return;
-    if (event->for_hold && m->config.control > event->control)
+    if (!hold_close(m, event->for_hold, event->control))
         return;
-    if (event->for_hold && !m->closed)
-        m->hold_control = event->control;
-    m->closed_for_hold = event->for_hold && (m->closed_for_hold || !m->closed);
     m->founder_waits = false;
-    m->closed = true;
     if (has_secrets(m->state))
         wipe(ctx);
 }
@@ -379,7 +355,7 @@ static void on_wiped(struct seal_step_ctx *ctx)
 {
     if (ctx->m->state != SEAL_SEALING)
         return;
-    move(ctx, is_held(ctx->m) ? SEAL_HELD : SEAL_SEALED);
+    move(ctx, hold_is_on(ctx->m) ? SEAL_HELD : SEAL_SEALED);
     session_announce(ctx);
 }
 

@@ -26,6 +26,11 @@ bool step_needs_release(const struct seal_machine *m);
 bool step_needs_shares(const struct seal_machine *m);
 unsigned step_shares_have(const struct seal_machine *m);
 
+/* hold.c: by a hold of the cluster, or by the suspension of this very node. */
+bool hold_is_on(const struct seal_machine *m);
+void hold_take_over(struct seal_machine *m);
+bool hold_close(struct seal_machine *m, bool for_hold, uint64_t control);
+
 /* session.c: links, HELLOs, liveness. */
 struct seal_peer *session_find(struct seal_machine *m, const uint8_t *node_id);
 void session_up(struct seal_step_ctx *ctx, const struct seal_event *event);

@@ -29,6 +29,38 @@ Test(consensus, one_voter_leads_and_keeps_its_writes_over_a_restart, .timeout = 
     trio_fini(&trio);
 }
 
+static bool is_two(struct bytes command)
+{
+    return bytes_equal(command, bytes_str("two"));
+}
+
+Test(consensus, a_start_finds_what_its_log_holds_past_the_store, .timeout = 30)
+{
+    struct trio trio;
+
+    trio_init(&trio);
+    trio.sync_all = false;
+    trio.wanted = is_two;
+    trio_open(&trio, 1, true);
+    cr_assert_eq(trio.nodes[1].found, 0);
+    cr_assert_eq(trio_leader(&trio), 1);
+    cr_assert_eq(trio_write(&trio, 1, "one"), QK_OK);
+    cr_assert_eq(trio_write(&trio, 1, "two"), QK_OK);
+    cr_assert_eq(trio_write(&trio, 1, "three"), QK_OK);
+    trio_close(&trio, 1);
+    trio.nodes[1].applied = trio.nodes[1].hash = trio.nodes[1].commands_n = 0;
+    trio_open(&trio, 1, false);
+    cr_assert_gt(trio.nodes[1].found, 1);
+    cr_assert_lt(trio.nodes[1].found, consensus_last_index(trio.nodes[1].c));
+    trio.sync_all = true;
+    cr_assert_eq(trio_write(&trio, 1, "four"), QK_OK);
+    cr_assert_eq(trio_read(&trio, 1), QK_OK);
+    trio_close(&trio, 1);
+    trio_open(&trio, 1, false);
+    cr_assert_eq(trio.nodes[1].found, 0);
+    trio_fini(&trio);
+}
+
 Test(consensus, three_nodes_write_stop_and_go_on, .timeout = 60)
 {
     struct trio trio;

@@ -244,6 +244,8 @@ void trio_open(struct trio *trio, uint64_t id, bool bootstrap)
     cr_assert_eq(err, QK_OK, "open: %s", reason);
     if (bootstrap)
         cr_assert_eq(consensus_bootstrap(node->c, address), QK_OK);
+    if (trio->wanted != NULL)
+        node->found = consensus_find_unapplied(node->c, node->synced, trio->wanted);
     cr_assert_eq(consensus_start(node->c, node->synced), QK_OK);
     node->up = true;
     node->closed = false;

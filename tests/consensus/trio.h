@@ -28,6 +28,7 @@ struct trio_node {
     size_t staged_token_len;
     uint64_t staged_applied, staged_hash, staged_n;
     unsigned installs_n, snapshots_n;
+    uint64_t found; /* at open: the last unapplied entry that holds `wanted` */
 };
 
 struct trio_message {
@@ -49,6 +50,7 @@ struct trio {
     size_t log_keep_bytes;
     unsigned election_timeout_ms; /* 0: 150 */
     bool sync_all;                /* the store is durable at once */
+    bool (*wanted)(struct bytes command);
 };
 
 void trio_init(struct trio *trio);

@@ -60,6 +60,17 @@ static void sample_accept(struct peer_join_accept *accept)
     }
 }
 
+static void sample_members(struct peer_members *members)
+{
+    members->members_n = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        fill(members->members[i].node_id, 16, (uint8_t)(40 + i));
+        fill(members->members[i].noise_pk, 32, (uint8_t)(50 + i));
+        members->members[i].raft_id = i + 7;
+        members->members[i].peer_address = bytes_str("127.0.0.1:7702");
+    }
+}
+
 /* One message of each kind, every field set. */
 static struct peer_message sample(enum peer_kind kind)
 {
@@ -117,13 +128,7 @@ static struct peer_message sample(enum peer_kind kind)
         break;
     case PEER_MEMBERS:
         m.as.members.ask = true;
-        m.as.members.members_n = 2;
-        for (unsigned i = 0; i < 2; i++) {
-            fill(m.as.members.members[i].node_id, 16, (uint8_t)(40 + i));
-            fill(m.as.members.members[i].noise_pk, 32, (uint8_t)(50 + i));
-            m.as.members.members[i].raft_id = i + 7;
-            m.as.members.members[i].peer_address = bytes_str("127.0.0.1:7702");
-        }
+        sample_members(&m.as.members);
         break;
     case PEER_SEAL_ALL:
         m.as.seal_all = (struct peer_seal_all){3, true, 70000};
