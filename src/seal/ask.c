@@ -239,3 +239,23 @@ void ask_record(struct seal_step_ctx *ctx, const struct seal_event *event)
     memcpy(m->candidate_from, peer->node_id, NODE_ID_BYTES);
     ask_reset_peer(peer, ctx->now_ms);
 }
+
+unsigned seal_shares_missing(const struct seal_machine *machine)
+{
+    unsigned live = 1;
+
+    if (machine->state == SEAL_UNINITIALISED ||
+        (machine->state == SEAL_UNSEALED &&
+         (!machine->founder_waits || machine->config.recoverable)))
+        return 0;
+    if (machine->deal.epoch == 0)
+        return 1;
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &machine->peers[i];
+
+        if (peer->used && peer->connected && peer->known && peer->greeted &&
+            step_deal_member(&machine->deal, peer->node_id) != NULL)
+            live++;
+    }
+    return live >= machine->deal.threshold ? 0 : machine->deal.threshold - live;
+}

@@ -485,23 +485,3 @@ uint64_t seal_deadline(const struct seal_machine *machine, uint64_t now_ms)
         at = machine->candidate_until_ms;
     return at < now_ms ? now_ms : at;
 }
-
-unsigned seal_shares_missing(const struct seal_machine *machine)
-{
-    unsigned live = 1;
-
-    if (machine->state == SEAL_UNINITIALISED ||
-        (machine->state == SEAL_UNSEALED &&
-         (!machine->founder_waits || machine->config.recoverable)))
-        return 0;
-    if (machine->deal.epoch == 0)
-        return 1;
-    for (unsigned i = 0; i < NODES_MAX; i++) {
-        const struct seal_peer *peer = &machine->peers[i];
-
-        if (peer->used && peer->connected && peer->known && peer->greeted &&
-            step_deal_member(&machine->deal, peer->node_id) != NULL)
-            live++;
-    }
-    return live >= machine->deal.threshold ? 0 : machine->deal.threshold - live;
-}
