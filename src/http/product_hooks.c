@@ -113,6 +113,21 @@ static void write_process(const struct service *service, struct buf *out)
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
 }
 
+static void write_attestation(const struct cluster_figures *figures, struct buf *out)
+{
+    static const char NAME[] = "quorumkeep_attestations_total";
+
+    buf_printf(out, "# HELP %s Answers of the attestation hook.\n# TYPE %s counter\n", NAME, NAME);
+    buf_printf(out, "%s{answer=\"allow\"} %llu\n", NAME,
+               (unsigned long long)figures->attest_allowed_n);
+    buf_printf(out, "%s{answer=\"deny\"} %llu\n", NAME,
+               (unsigned long long)figures->attest_denied_n);
+    buf_printf(out, "%s{answer=\"defer\"} %llu\n", NAME,
+               (unsigned long long)figures->attest_deferred_n);
+    buf_printf(out, "%s{answer=\"failed\"} %llu\n", NAME,
+               (unsigned long long)figures->attest_failed_n);
+}
+
 static void write_cluster(const struct cluster *cluster, struct buf *out)
 {
     struct cluster_figures figures;
@@ -139,6 +154,7 @@ static void write_cluster(const struct cluster *cluster, struct buf *out)
     };
 
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+    write_attestation(&figures, out);
 }
 
 static void write_consensus(const struct consensus *consensus, struct buf *out)

@@ -127,6 +127,9 @@ MUST_USE enum qk_err link_send(struct link *link, const uint8_t node_id[static N
                                size_t parts_n);
 /* Bytes that wait for `node_id`, those handed to the socket included; 0 when not connected. */
 size_t link_queued_bytes(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);
+/* The address of the other end of the connection to `node_id`, numeric; empty: not connected. */
+void link_address(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES],
+                  char *ret_text, size_t size);
 bool link_is_up(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);
 /* Milliseconds since the last sign of life of `node_id` in this process; UINT64_MAX: never. */
 uint64_t link_seen_ms(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES]);

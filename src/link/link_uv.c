@@ -7,6 +7,7 @@
 #include "link/peers_uv.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -350,6 +351,14 @@ enum qk_err link_send(struct link *link, const uint8_t node_id[static NODE_ID_BY
     if (err == QK_ERR_BUSY || conn_queued_bytes(conn) >= LINK_DRAIN_BYTES)
         conn->peer->wants_drain = true;
     return err;
+}
+
+void link_address(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES],
+                  char *ret_text, size_t size)
+{
+    const struct conn *conn = conn_to(link, node_id);
+
+    snprintf(ret_text, size, "%s", conn != NULL ? conn->address : "");
 }
 
 size_t link_queued_bytes(const struct link *link, const uint8_t node_id[static NODE_ID_BYTES])

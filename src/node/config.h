@@ -39,6 +39,10 @@ struct config {
     unsigned log_keep_mib;
     /* [seal] */
     unsigned release_limit; /* releases to one member in 10 minutes before the alarm */
+    /* [attestation] */
+    char attest_hook[CONFIG_PATH_BYTES_MAX + 1]; /* empty: none */
+    unsigned attest_timeout_ms;
+    unsigned attest_cache_ms;
 };
 
 enum config_outcome { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };

@@ -42,6 +42,15 @@ const struct setting config_settings[CONFIG_SETTINGS_N] = {
     {"seal", "release_limit", "--release-limit", "QUORUMKEEP_RELEASE_LIMIT", SETTING_NUMBER,
      FIELD(release_limit), 1, 1000000, NULL, "20", "N",
      "releases to one member in 10 minutes before an alarm and delays"},
+    {"attestation", "hook", "--attestation-hook", "QUORUMKEEP_ATTESTATION_HOOK", SETTING_TEXT,
+     FIELD(attest_hook), 0, 0, NULL, NULL, "PATH",
+     "program that must allow each release of this node to another"},
+    {"attestation", "timeout_ms", "--attestation-timeout-ms", "QUORUMKEEP_ATTESTATION_TIMEOUT_MS",
+     SETTING_NUMBER, FIELD(attest_timeout_ms), 100, 30000, NULL, "2000", "N",
+     "it is killed after so long, which denies"},
+    {"attestation", "cache_ms", "--attestation-cache-ms", "QUORUMKEEP_ATTESTATION_CACHE_MS",
+     SETTING_NUMBER, FIELD(attest_cache_ms), 0, 3600000, NULL, "10000", "N",
+     "its answer for one start of a node holds so long"},
 };
 
 static void *setting_field(const struct setting *setting, struct config *config)

@@ -54,8 +54,13 @@ static void pool_start(uv_loop_t *loop)
 static int run(struct node *node)
 {
     char reason[NODE_REASON_BYTES] = "";
-    enum qk_err err = node_start(node, reason);
+    enum qk_err err = attestation_prepare(node, reason);
 
+    if (err != QK_OK) {
+        log_error("node", "%s", reason[0] != '\0' ? reason : qk_err_text(err));
+        return 1;
+    }
+    err = node_start(node, reason);
     if (err == QK_OK)
         pool_start(&node->loop);
     if (err == QK_OK)

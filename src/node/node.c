@@ -81,8 +81,12 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
     struct cluster_ops ops = {.arg = node,
                               .start_member = member_start,
                               .discard_member = member_discard,
-                              .damaged = member_damaged};
-    struct cluster_settings settings = {.release_limit = node->config.release_limit};
+                              .damaged = member_damaged,
+                              .attest = node->attester != NULL ? attestation_ask : NULL,
+                              .attest_from = attestation_from};
+    struct cluster_settings settings = {.release_limit = node->config.release_limit,
+                                        .attest_hook = node->config.attest_hook,
+                                        .attest_cache_ms = node->config.attest_cache_ms};
     enum qk_err err = cluster_new(&node->service, &ops, &settings, &node->service.cluster);
 
     if (err == QK_OK)
@@ -187,6 +191,8 @@ enum qk_err node_start(struct node *node, char *ret_reason)
     if (err == QK_OK)
         err = audit_start(node, ret_reason);
     if (err == QK_OK)
+        err = attestation_start(node, ret_reason);
+    if (err == QK_OK)
         err = hub_start(node, ret_reason);
     if (err == QK_OK)
         err = clients_start(node, ret_reason);
@@ -210,6 +216,8 @@ static void end_loop(void *arg)
     node->service.cluster = NULL;
     submitter_free(node->service.submitter);
     node->service.submitter = NULL;
+    attester_free(node->attester);
+    node->attester = NULL;
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
@@ -273,6 +281,7 @@ void node_fini(struct node *node)
 {
     if (uv_loop_close(&node->loop) != 0)
         log_warn("node", "the event loop ended with open handles");
+    launcher_end(&node->launcher);
     audit_close(node->service.audit);
     secret_arena_fini();
     if (node->lock_fd > 0)

@@ -1,6 +1,7 @@
 /* One node: what the process is made of, and in which order it starts and ends.
  *
- * Start: configuration, process hardened, data directory locked, arena locked, audit log, hub,
+ * Start: configuration, process hardened, launcher forked (if anything is to be executed), data
+ * directory locked, arena locked, audit log, hub,
  * member (if the directory holds one: store, consensus, link), then the interface for clients.
  * End (TERM, INT): the interface drains, leadership is handed on, keys are wiped, then link,
  * consensus and store close, each after the one above it. */
@@ -10,6 +11,7 @@
 #include <uv.h>
 
 #include "http/http.h"
+#include "node/attester_uv.h"
 #include "node/config.h"
 #include "node/transfer_uv.h"
 #include "service/audit.h"
@@ -43,6 +45,8 @@ struct node {
     struct config config;
     struct service service;
     struct http *http;
+    struct launcher_process launcher; /* pid 0: none is needed */
+    struct attester *attester;
     struct transfer *transfer; /* with the member: snapshots over the link */
     struct restore restore;
     uv_signal_t signals[NODE_SIGNALS_N];
@@ -67,6 +71,13 @@ MUST_USE enum qk_err node_start(struct node *node, char *ret_reason);
 void node_stop(struct node *node);
 /* After the loop has returned. */
 void node_fini(struct node *node);
+
+/* attestation.c. First of all, before node_start: checks the hook and forks its launcher. */
+MUST_USE enum qk_err attestation_prepare(struct node *node, char *ret_reason);
+MUST_USE enum qk_err attestation_start(struct node *node, char *ret_reason);
+enum qk_err attestation_ask(void *arg, uint32_t id, struct bytes facts);
+void attestation_from(void *arg, const uint8_t node_id[NODE_ID_BYTES], char *ret_text,
+                      unsigned long size);
 
 /* member.c: store, consensus and link of an initialised node. */
 enum qk_err member_start(void *arg, bool founder, const uint8_t boot_id[BOOT_ID_BYTES],

@@ -50,7 +50,6 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
     /* Held without a hold: this node itself is suspended. */
     facts.closed = !may_answer(m) && (m->state != SEAL_HELD || m->config.hold != RELEASE_FAIL);
     facts.hold = m->config.hold;
-    facts.attestation = m->config.attestation;
     facts.member = peer->known && member != NULL;
     if (member != NULL) {
         facts.suspended = member->suspended;
@@ -63,6 +62,12 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
     facts.fresh =
         seal_peer_live(peer, now_ms) && memcmp(want->echo, peer->nonce, PEER_NONCE_BYTES) == 0;
     facts.clone = peer->clone_until_ms > now_ms;
+    if (m->config.attest) {
+        enum seal_attested attested = attest_state(peer, now_ms);
+
+        facts.attestation = attested == SEAL_ATTEST_ALLOW ? RELEASE_PASS : RELEASE_FAIL;
+        facts.deferred = attested != SEAL_ATTEST_DENY;
+    }
     facts.quorum = m->config.unseal_quorum;
     view_look(m, now_ms, &facts.view_n, &facts.newer);
     return facts;
@@ -74,12 +79,16 @@ struct release_decision seal_release_check(const struct seal_machine *machine, u
 {
     static const struct seal_peer nobody;
     const struct seal_peer *peer = seal_peer_find(machine, node_id);
+    struct release_decision decision;
     struct release_facts facts;
 
     if (peer == NULL)
         peer = &nobody;
     facts = facts_of(machine, now_ms, peer, want);
-    return release_decide(&facts, &peer->rate, now_ms);
+    decision = release_decide(&facts, &peer->rate, now_ms);
+    if (decision.rule == RELEASE_ATTESTATION || decision.rule == RELEASE_DEFERRED)
+        decision.retry_ms = attest_retry_ms(peer, now_ms);
+    return decision;
 }
 
 /* One audit line a minute for the same denial of the same peer. */
@@ -162,15 +171,11 @@ static void grant(struct seal_step_ctx *ctx, struct seal_peer *peer, const struc
         count(ctx, peer);
 }
 
-void answer_want(struct seal_step_ctx *ctx, const struct seal_event *event)
+void answer_give(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want,
+                 bool may_attest)
 {
-    struct seal_peer *peer = session_find(ctx->m, event->node_id);
-    const struct peer_want *want = &event->message->as.want;
-    struct release_decision decision;
+    struct release_decision decision = seal_release_check(ctx->m, ctx->now_ms, peer->node_id, want);
 
-    if (peer == NULL || !peer->connected || !peer->greeted)
-        return;
-    decision = seal_release_check(ctx->m, ctx->now_ms, event->node_id, want);
     if (decision.rule == RELEASE_ALLOWED &&
         step_deal_member(&ctx->m->deal, ctx->m->node_id) == NULL)
         decision.rule = RELEASE_RECORD;
@@ -179,10 +184,20 @@ void answer_want(struct seal_step_ctx *ctx, const struct seal_event *event)
         grant(ctx, peer, want);
         return;
     }
+    if (decision.rule == RELEASE_DEFERRED && may_attest && attest_ask(ctx, peer, want))
+        return;
     deny(ctx, peer, want, decision);
     /* It may not have heard the newest nonce or the newest deal. */
     if (decision.rule == RELEASE_FRESH || decision.rule == RELEASE_DEAL)
         session_greet(ctx, peer);
+}
+
+void answer_want(struct seal_step_ctx *ctx, const struct seal_event *event)
+{
+    struct seal_peer *peer = session_find(ctx->m, event->node_id);
+
+    if (peer != NULL && peer->connected && peer->greeted)
+        answer_give(ctx, peer, &event->message->as.want, true);
 }
 
 void answer_waiting(struct seal_step_ctx *ctx)

@@ -174,15 +174,17 @@ static void hold_obey(struct seal_step_ctx *ctx)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static void on_started(struct seal_step_ctx *ctx)
+static void on_started(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    (void)event;
     if (ctx->m->state == SEAL_UNINITIALISED)
         move(ctx, SEAL_SEALED);
     hold_obey(ctx);
 }
 
-static void on_created(struct seal_step_ctx *ctx)
+static void on_created(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    (void)event;
     if (ctx->m->state != SEAL_UNINITIALISED)
         return;
     ctx->m->founder_waits = true;
@@ -190,8 +192,9 @@ static void on_created(struct seal_step_ctx *ctx)
     move(ctx, SEAL_UNSEALED);
 }
 
-static void on_config(struct seal_step_ctx *ctx, const struct seal_config *config)
+static void on_config(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    const struct seal_config *config = event->config;
     struct seal_machine *m = ctx->m;
     bool moved;
 
@@ -206,8 +209,9 @@ static void on_config(struct seal_step_ctx *ctx, const struct seal_config *confi
 }
 
 /* A record of the own committed log. Epochs only rise. */
-static void on_deal(struct seal_step_ctx *ctx, const struct seal_deal *deal)
+static void on_deal(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    const struct seal_deal *deal = event->deal;
     struct seal_machine *m = ctx->m;
 
     assert(deal != NULL && deal->members_n <= NODES_MAX);
@@ -315,7 +319,7 @@ static void on_combined(struct seal_step_ctx *ctx, const struct seal_event *even
 /* People have brought MK. The own share stays closed, so that nothing of a deal is given away that
  * this node has not opened itself; where the deal is of another MK than the one recovered, the
  * shares of peers bring that as soon as they are there. */
-static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
+static void on_recovered(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
     struct seal_machine *m = ctx->m;
 
@@ -324,7 +328,7 @@ static void on_recovered(struct seal_step_ctx *ctx, uint32_t mk_version)
     m->closed = false;
     m->closed_for_hold = false;
     m->founder_waits = m->deal.epoch == 0;
-    m->mk_version = mk_version;
+    m->mk_version = event->mk_version;
     shares_forget(ctx);
     move(ctx, SEAL_UNSEALED);
     ask_reset(ctx);
@@ -344,100 +348,58 @@ static void on_seal(struct seal_step_ctx *ctx, const struct seal_event *event)
         wipe(ctx);
 }
 
-static void on_unseal(struct seal_step_ctx *ctx)
+static void on_unseal(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    (void)event;
     ctx->m->closed = false;
     ctx->m->closed_for_hold = false;
     ask_reset(ctx);
 }
 
-static void on_wiped(struct seal_step_ctx *ctx)
+static void on_wiped(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
+    (void)event;
     if (ctx->m->state != SEAL_SEALING)
         return;
     move(ctx, hold_is_on(ctx->m) ? SEAL_HELD : SEAL_SEALED);
     session_announce(ctx);
 }
 
-static void on_position(struct seal_machine *m, const struct seal_event *event)
+static void on_position(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
-    m->term = event->term;
-    m->index = event->index;
+    ctx->m->term = event->term;
+    ctx->m->index = event->index;
 }
 
 /* --- the step -------------------------------------------------------------------------------- */
 
-static void dispatch(struct seal_step_ctx *ctx, const struct seal_event *event)
-{
-    switch (event->kind) {
-    case SEAL_EV_STARTED:
-        on_started(ctx);
-        break;
-    case SEAL_EV_CREATED:
-        on_created(ctx);
-        break;
-    case SEAL_EV_CONFIG:
-        on_config(ctx, event->config);
-        break;
-    case SEAL_EV_DEAL:
-        on_deal(ctx, event->deal);
-        break;
-    case SEAL_EV_POSITION:
-        on_position(ctx->m, event);
-        break;
-    case SEAL_EV_LINK_UP:
-        session_up(ctx, event);
-        break;
-    case SEAL_EV_LINK_DOWN:
-        session_down(ctx, event);
-        break;
-    case SEAL_EV_CLONE:
-        session_clone(ctx, event);
-        break;
-    case SEAL_EV_HELLO:
-        session_hello(ctx, event);
-        break;
-    case SEAL_EV_WANT:
-        answer_want(ctx, event);
-        break;
-    case SEAL_EV_RELEASE:
-        ask_release(ctx, event);
-        break;
-    case SEAL_EV_SHARE:
-        ask_share(ctx, event);
-        break;
-    case SEAL_EV_DENY:
-        ask_deny(ctx, event);
-        break;
-    case SEAL_EV_RECORD_WANT:
-        answer_record_want(ctx, event);
-        break;
-    case SEAL_EV_RECORD:
-        ask_record(ctx, event);
-        break;
-    case SEAL_EV_OPENED:
-        on_opened(ctx, event);
-        break;
-    case SEAL_EV_COMBINED:
-        on_combined(ctx, event);
-        break;
-    case SEAL_EV_RECOVERED:
-        on_recovered(ctx, event->mk_version);
-        break;
-    case SEAL_EV_SEAL:
-        on_seal(ctx, event);
-        break;
-    case SEAL_EV_UNSEAL:
-        on_unseal(ctx);
-        break;
-    case SEAL_EV_WIPED:
-        on_wiped(ctx);
-        break;
-    case SEAL_EV_TICK:
-    case SEAL_EVENTS_N:
-        break;
-    }
-}
+typedef void (*event_handler)(struct seal_step_ctx *ctx, const struct seal_event *event);
+
+/* TICK has none: what is due is done after every event. */
+static const event_handler handlers[SEAL_EVENTS_N] = {
+    [SEAL_EV_STARTED] = on_started,
+    [SEAL_EV_CREATED] = on_created,
+    [SEAL_EV_CONFIG] = on_config,
+    [SEAL_EV_DEAL] = on_deal,
+    [SEAL_EV_POSITION] = on_position,
+    [SEAL_EV_LINK_UP] = session_up,
+    [SEAL_EV_LINK_DOWN] = session_down,
+    [SEAL_EV_CLONE] = session_clone,
+    [SEAL_EV_HELLO] = session_hello,
+    [SEAL_EV_WANT] = answer_want,
+    [SEAL_EV_RELEASE] = ask_release,
+    [SEAL_EV_SHARE] = ask_share,
+    [SEAL_EV_DENY] = ask_deny,
+    [SEAL_EV_RECORD_WANT] = answer_record_want,
+    [SEAL_EV_RECORD] = ask_record,
+    [SEAL_EV_OPENED] = on_opened,
+    [SEAL_EV_COMBINED] = on_combined,
+    [SEAL_EV_RECOVERED] = on_recovered,
+    [SEAL_EV_ATTESTED] = attest_answered,
+    [SEAL_EV_SEAL] = on_seal,
+    [SEAL_EV_UNSEAL] = on_unseal,
+    [SEAL_EV_WIPED] = on_wiped,
+};
 
 static bool may_combine(const struct seal_machine *m)
 {
@@ -455,7 +417,8 @@ void seal_step(struct seal_machine *machine, uint64_t now_ms,
     assert(event->kind < SEAL_EVENTS_N);
 
     effects->n = 0;
-    dispatch(&ctx, event);
+    if (handlers[event->kind] != NULL)
+        handlers[event->kind](&ctx, event);
     if (may_combine(machine) && machine->combine_next_ms <= now_ms) {
         machine->combining = true;
         step_emit(&ctx, SEAL_DO_COMBINE);

@@ -24,6 +24,9 @@
 #define SEAL_FRESH_MS 15000u    /* an echo older than this does not count as live */
 #define SEAL_CLONE_MS 600000u   /* both are denied this long after both were last seen */
 #define SEAL_CANDIDATE_MS 3000u /* for the release that proves a record */
+#define SEAL_ATTEST_MS                                                                             \
+    60000u /* an answer of the hook that is not here by then is asked for anew                     \
+            */
 #define SEAL_EFFECTS_MAX 512
 #define SEAL_RANDOM_BYTES 32
 
@@ -68,8 +71,8 @@ struct seal_config {
     uint64_t control; /* count of hold and suspend changes, one more while another lies in the log
                          and may be committed */
     enum release_answer hold;
-    enum release_answer attestation;
     bool recoverable; /* recovery shares open this cluster, with or without a deal */
+    bool attest;      /* there is a hook: every member must be attested before a release */
 };
 
 enum seal_event_kind {
@@ -91,11 +94,21 @@ enum seal_event_kind {
     SEAL_EV_OPENED,      /* ok, deal_id, node: outcome of OPEN_SHARE */
     SEAL_EV_COMBINED,    /* ok, x (whose share is bad; 0: none named): outcome of COMBINE */
     SEAL_EV_RECOVERED, /* mk_version: recovery shares opened that MK, the keyring and the catalog */
+    SEAL_EV_ATTESTED,  /* node, boot_id, attested, until_ms: outcome of ATTEST */
     SEAL_EV_SEAL,      /* an operator seals this node; for_hold, control */
     SEAL_EV_UNSEAL,    /* an operator lets it open again */
     SEAL_EV_WIPED,     /* outcome of WIPE */
     SEAL_EV_TICK,
     SEAL_EVENTS_N
+};
+
+/* What the attestation hook says of one member in one boot. */
+enum seal_attested {
+    SEAL_ATTEST_UNKNOWN,
+    SEAL_ATTEST_ASKED,
+    SEAL_ATTEST_ALLOW,
+    SEAL_ATTEST_DENY,
+    SEAL_ATTEST_DEFER, /* not now: asked again later */
 };
 
 struct seal_event {
@@ -110,6 +123,9 @@ struct seal_event {
     bool for_hold;    /* SEAL: a hold is to follow, and then takes over from the closing */
     uint64_t control; /* SEAL for a hold: the count before it */
     uint8_t deal_id[DEAL_ID_BYTES];
+    uint8_t boot_id[BOOT_ID_BYTES];
+    enum seal_attested attested; /* ALLOW, DENY or DEFER */
+    uint64_t until_ms;           /* the answer holds until then; ATTEST comes again after it */
     const struct seal_config *config;
     const struct seal_deal *deal;
     const struct peer_message *message;
@@ -127,6 +143,8 @@ enum seal_effect_kind {
     SEAL_DO_ACK,        /* the own slots of deal_id are good: tell who asked (dealing) */
     SEAL_DO_STATE,      /* the state changed to `state` */
     SEAL_DO_AUDIT,      /* `audit`, node, rule */
+    SEAL_DO_ATTEST,     /* ask the hook about node with boot_id, which wants `as.want`; always
+                           followed by SEAL_EV_ATTESTED, sooner or later */
 };
 
 enum seal_audit {
@@ -142,6 +160,7 @@ struct seal_effect {
     enum seal_effect_kind kind;
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t deal_id[DEAL_ID_BYTES];
+    uint8_t boot_id[BOOT_ID_BYTES];
     uint32_t x;
     uint64_t gen;
     bool by_record;
@@ -164,6 +183,15 @@ struct seal_effect {
 struct seal_effects {
     unsigned n;
     struct seal_effect list[SEAL_EFFECTS_MAX];
+};
+
+/* An answer is for one boot: a member that restarts is attested anew. */
+struct seal_attestation {
+    enum seal_attested state;
+    uint8_t boot_id[BOOT_ID_BYTES];
+    uint64_t until_ms;
+    bool waits; /* `want` is answered when the hook has spoken */
+    struct peer_want want;
 };
 
 struct seal_peer {
@@ -198,6 +226,7 @@ struct seal_peer {
     uint32_t record_wait_ms;
     uint64_t want_next_ms;
     uint32_t want_wait_ms;
+    struct seal_attestation attestation;
     enum release_rule denied;  /* its last DENY, for status */
     enum release_rule audited; /* the last denial of ours that was audited */
     uint64_t audited_ms;

@@ -51,6 +51,18 @@ void answer_record_want(struct seal_step_ctx *ctx, const struct seal_event *even
 /* The own share is open: those who wait for it get it, if the rules still allow. */
 void answer_waiting(struct seal_step_ctx *ctx);
 
+/* A WANT under the rules, now; `may_attest`: the hook may be asked first. */
+void answer_give(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want,
+                 bool may_attest);
+
+/* attest.c: what the attestation hook says of a peer. */
+enum seal_attested attest_state(const struct seal_peer *peer, uint64_t now_ms);
+/* True: the hook has been asked, and `want` is answered when it has spoken. */
+bool attest_ask(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want);
+void attest_answered(struct seal_step_ctx *ctx, const struct seal_event *event);
+/* When asking again may help, as told to the peer. */
+uint32_t attest_retry_ms(const struct seal_peer *peer, uint64_t now_ms);
+
 /* ask.c: what this node asks of others, and their answers. */
 void ask_release(struct seal_step_ctx *ctx, const struct seal_event *event);
 void ask_share(struct seal_step_ctx *ctx, const struct seal_event *event);

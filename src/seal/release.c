@@ -50,7 +50,7 @@ static enum release_rule first_failing(const struct release_facts *facts)
     if (facts->watermark == RELEASE_FAIL)
         return RELEASE_WATERMARK;
     if (facts->attestation == RELEASE_FAIL)
-        return RELEASE_ATTESTATION;
+        return facts->deferred ? RELEASE_DEFERRED : RELEASE_ATTESTATION;
     return RELEASE_ALLOWED;
 }
 

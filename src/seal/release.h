@@ -28,6 +28,7 @@
     X(RELEASE_QUORUM, "fewer live members than the unseal quorum")                                 \
     X(RELEASE_WATERMARK, "its disk is older than what its peers remember")                         \
     X(RELEASE_ATTESTATION, "the attestation hook said no")                                         \
+    X(RELEASE_DEFERRED, "the attestation hook has not said yes yet")                               \
     X(RELEASE_RATE, "too many releases in ten minutes, delayed")
 
 enum release_rule {
@@ -57,6 +58,7 @@ struct release_facts {
     enum release_answer suspended;
     enum release_answer watermark;
     enum release_answer attestation;
+    bool deferred; /* with RELEASE_FAIL: no answer of the hook yet, or "not now" */
 };
 
 /* Releases to one member: the times of the last ones, and the delay that the limit brings. */

@@ -145,6 +145,7 @@ void session_down(struct seal_step_ctx *ctx, const struct seal_event *event)
     peer->echoed = false;
     peer->greeted = false;
     peer->wants_share = false;
+    peer->attestation.waits = false;
     if (!peer->known)
         peer->used = false;
 }

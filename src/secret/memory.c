@@ -31,12 +31,8 @@ enum qk_err process_harden(void)
     return close_inherited();
 }
 
-enum qk_err process_confine(void)
+static enum qk_err forbid(const int *calls, size_t calls_n)
 {
-    static const int forbidden[] = {
-        SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-        SCMP_SYS(execve), SCMP_SYS(execveat),
-    };
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     enum qk_err err = QK_ERR_UNSUPPORTED;
 
@@ -44,8 +40,8 @@ enum qk_err process_confine(void)
         return QK_ERR_NOMEM;
     if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) != 0)
         goto out;
-    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
-        if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), forbidden[i], 0) != 0)
+    for (size_t i = 0; i < calls_n; i++)
+        if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 0) != 0)
             goto out;
     if (seccomp_load(filter) == 0)
         err = QK_OK;
@@ -53,4 +49,23 @@ enum qk_err process_confine(void)
 out:
     seccomp_release(filter);
     return err;
+}
+
+/* What the launcher needs comes last. */
+static const int forbidden[] = {
+    SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+    SCMP_SYS(execve), SCMP_SYS(execveat),
+};
+
+#define FORBIDDEN_N (sizeof forbidden / sizeof *forbidden)
+#define FORBIDDEN_LAUNCHER_N (FORBIDDEN_N - 2) /* all but execve and execveat */
+
+enum qk_err process_confine(void)
+{
+    return forbid(forbidden, FORBIDDEN_N);
+}
+
+enum qk_err process_confine_launcher(void)
+{
+    return forbid(forbidden, FORBIDDEN_LAUNCHER_N);
 }

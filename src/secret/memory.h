@@ -12,5 +12,8 @@ MUST_USE enum qk_err process_harden(void);
  * ptrace, process_vm_readv/writev, execve and execveat fail with EPERM. Cannot be undone.
  * QK_ERR_UNSUPPORTED if the kernel has no seccomp. */
 MUST_USE enum qk_err process_confine(void);
+/* The same for a process that exists to execute programs: execve and execveat stay allowed, and the
+ * filter is inherited by what it executes. */
+MUST_USE enum qk_err process_confine_launcher(void);
 
 #endif

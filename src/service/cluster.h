@@ -23,6 +23,7 @@
 #include "seal/machine.h"
 #include "service/service.h"
 
+struct attest_result;
 struct secret;
 
 #define CLUSTER_REASON_BYTES 512
@@ -49,11 +50,19 @@ struct cluster_ops {
      * cached logins, plaintext). May be NULL. */
     void (*opened)(void *arg);
     void (*closed)(void *arg);
+    /* NULL: there is no attestation hook. Runs it with the JSON text `facts`; cluster_attested with
+     * `id` follows from the loop. QK_ERR_CLOSED: the launcher is gone; QK_ERR_BUSY. */
+    enum qk_err (*attest)(void *arg, uint32_t id, struct bytes facts);
+    /* From which address that member is connected now, numeric; empty: not known. May be NULL. */
+    void (*attest_from)(void *arg, const uint8_t node_id[NODE_ID_BYTES], char *ret_text,
+                        unsigned long size);
 };
 
 struct cluster_settings {
-    unsigned release_limit; /* 0: RELEASE_LIMIT_DEFAULT */
-    unsigned threshold;     /* of new deals; 0: THRESHOLD_DEFAULT */
+    unsigned release_limit;   /* 0: RELEASE_LIMIT_DEFAULT */
+    unsigned threshold;       /* of new deals; 0: THRESHOLD_DEFAULT */
+    const char *attest_hook;  /* its path, for people; lives as long as the cluster */
+    unsigned attest_cache_ms; /* an answer of the hook holds so long */
 };
 
 struct cluster;
@@ -88,6 +97,8 @@ void cluster_join_message(void *arg, uint64_t join_id, const uint8_t pk[32],
                           const uint8_t token_id[16], struct bytes message);
 void cluster_join_closed(void *arg, uint64_t join_id);
 void cluster_consensus_changed(void *arg);
+/* What came of the run `id` of the attestation hook. */
+void cluster_attested(struct cluster *cluster, uint32_t id, const struct attest_result *result);
 
 /* The log holds, at `index`, a change of hold or suspensions that the store has not: until it is
  * applied or another entry has its place, this node neither releases nor opens. Inside
@@ -138,6 +149,7 @@ struct cluster_figures {
     enum seal_state state;
     unsigned members_n, members_live_n, shares_missing_n;
     uint64_t releases_n, denials_n, clone_alarms_n, rate_alarms_n, deals_n;
+    uint64_t attest_allowed_n, attest_denied_n, attest_deferred_n, attest_failed_n;
     uint64_t unsealed_us; /* from the share that completed the threshold to unsealed, last time */
     uint64_t epoch;
 };

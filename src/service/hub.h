@@ -13,6 +13,7 @@
 #include "wire/records.h"
 
 struct exchange;
+struct json_t;
 struct init;
 struct record;
 struct joiner;
@@ -24,6 +25,7 @@ struct recovery_pending;
 #define HUB_JOIN_FORWARD_MS 15000u
 #define HUB_READ_MS 5000u
 #define HUB_TRANSFER_MS 1000u
+#define HUB_ATTEST_ASKS_MAX NODES_MAX
 
 /* One member record, or, on a joiner that has none yet, what the inviter told (`provisional`). */
 struct hub_member {
@@ -51,6 +53,19 @@ struct hub_join {
     uint32_t request;
     uint8_t node_id[NODE_ID_BYTES];
     uint64_t until_ms;
+};
+
+/* A question to the attestation hook that is out; id 0: a free place. */
+struct hub_attest_ask {
+    uint32_t id;
+    uint8_t node_id[NODE_ID_BYTES];
+    uint8_t boot_id[BOOT_ID_BYTES];
+};
+
+struct hub_attest {
+    struct hub_attest_ask asks[HUB_ATTEST_ASKS_MAX];
+    uint32_t last_id;
+    uint64_t allowed_n, denied_n, deferred_n, failed_n;
 };
 
 struct hub_counters {
@@ -146,6 +161,7 @@ struct cluster {
 
     uint64_t introduce_next_ms;
 
+    struct hub_attest attest;
     struct hub_counters counters;
 };
 
@@ -261,6 +277,11 @@ void hub_open(struct cluster *cluster, uint32_t mk_version);
 void hub_keyring_changed(struct cluster *cluster, struct bytes key);
 /* Calls ops.opened or ops.closed when service_is_open has changed. */
 void hub_note_open(struct cluster *cluster);
+
+/* --- attest.c ------------------------------------------------------------------------------- */
+
+void hub_attest(struct cluster *cluster, const struct seal_effect *effect);
+struct json_t *hub_attest_json(const struct cluster *cluster);
 
 /* --- deal.c --------------------------------------------------------------------------------- */
 

@@ -336,6 +336,7 @@ static void publish_seal(struct cluster *cluster)
     struct seal_event event = {.kind = SEAL_EV_CONFIG, .config = &config};
 
     config.recoverable = cluster->recovery_version > 0;
+    config.attest = cluster->ops.attest != NULL;
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 

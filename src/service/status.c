@@ -352,6 +352,7 @@ void handle_status(struct service *service, struct exchange *exchange)
                      members_json(cluster), "memory", memory_json(), "store", store_json(service));
     set_cluster(service, json);
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
+    (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
     (void)json_object_set_new(json, "unsealed_us",
                               json_integer((json_int_t)cluster->counters.unsealed_us));
     exchange_reply_json(exchange, 200, json);
@@ -371,6 +372,10 @@ void cluster_figures(const struct cluster *cluster, struct cluster_figures *ret_
     figures.clone_alarms_n = cluster->counters.clone_alarms_n;
     figures.rate_alarms_n = cluster->counters.rate_alarms_n;
     figures.deals_n = cluster->counters.deals_n;
+    figures.attest_allowed_n = cluster->attest.allowed_n;
+    figures.attest_denied_n = cluster->attest.denied_n;
+    figures.attest_deferred_n = cluster->attest.deferred_n;
+    figures.attest_failed_n = cluster->attest.failed_n;
     figures.unsealed_us = cluster->counters.unsealed_us;
     figures.epoch = cluster->seal.deal.epoch;
     *ret_figures = figures;

@@ -272,6 +272,9 @@ static void perform(struct cluster *cluster, const struct seal_effect *effect)
     case SEAL_DO_AUDIT:
         do_audit(cluster, effect);
         break;
+    case SEAL_DO_ATTEST:
+        hub_attest(cluster, effect);
+        break;
     }
 }
 

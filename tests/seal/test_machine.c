@@ -241,6 +241,9 @@ static void apply(struct bench *b, enum seal_event_kind what)
     event.message = &message;
     event.ok = true;
     memcpy(event.deal_id, b->deal.id, DEAL_ID_BYTES);
+    event.boot_id[0] = 7;
+    event.attested = SEAL_ATTEST_ALLOW;
+    event.until_ms = UINT64_MAX;
     if (what == SEAL_EV_WANT)
         message = want(b);
     else if (what == SEAL_EV_RELEASE)
@@ -610,10 +613,6 @@ Test(machine, each_rule_denies_with_its_name)
     set_config(b);
     cr_assert_eq(denial(b, &message), RELEASE_WATERMARK);
     b->config.members[1].watermark = RELEASE_ABSENT;
-    b->config.attestation = RELEASE_FAIL;
-    set_config(b);
-    cr_assert_eq(denial(b, &message), RELEASE_ATTESTATION);
-    b->config.attestation = RELEASE_ABSENT;
     b->config.members_n = 1;
     set_config(b);
     cr_assert_eq(denial(b, &message), RELEASE_MEMBER);
@@ -824,5 +823,262 @@ Test(machine, strangers_never_crowd_members_out)
         step(b, &event);
     }
     cr_assert(seal_peer_live(peer(b), b->now_ms));
+    free(b);
+}
+
+/* --- attestation ----------------------------------------------------------------------------- */
+
+static void attest_on(struct bench *b)
+{
+    b->config.attest = true;
+    set_config(b);
+}
+
+static void attested(struct bench *b, uint8_t boot, enum seal_attested answer, uint64_t until_ms)
+{
+    struct seal_event event = {
+        .kind = SEAL_EV_ATTESTED, .attested = answer, .until_ms = until_ms, .boot_id = {boot}};
+
+    memcpy(event.node_id, peer_id, NODE_ID_BYTES);
+    step(b, &event);
+}
+
+static void wants(struct bench *b)
+{
+    struct peer_message message = want(b);
+
+    from_peer(b, SEAL_EV_WANT, &message);
+}
+
+static enum release_rule denied(const struct bench *b)
+{
+    for (unsigned i = 0; i < b->out.n; i++)
+        if (b->out.list[i].kind == SEAL_DO_SEND && b->out.list[i].message_kind == PEER_DENY)
+            return (enum release_rule)b->out.list[i].as.deny.rule;
+    return RELEASE_ALLOWED;
+}
+
+Test(machine, with_a_hook_nothing_is_released_before_it_allowed_in_any_state)
+{
+    for (enum seal_state state = 0; state < SEAL_STATES_N; state++) {
+        struct bench *b = bench_in(state);
+        bool may = state == SEAL_SEALED || state == SEAL_UNSEALING || state == SEAL_UNSEALED;
+
+        b->config.attest = true;
+        set_config(b);
+        wants(b);
+        cr_assert_eq(count(b, SEAL_DO_ATTEST), may, "%s", seal_state_text(state));
+        cr_assert_eq(sent(b, PEER_RELEASE) + sent(b, PEER_SHARE), 0, "%s", seal_state_text(state));
+        for (enum seal_event_kind what = 0; what < SEAL_EVENTS_N; what++)
+            if (what != SEAL_EV_ATTESTED && what != SEAL_EV_DEAL && may) {
+                struct bench *copy = bench_in(state);
+
+                attest_on(copy);
+                wants(copy);
+                apply(copy, what);
+                cr_assert_eq(sent(copy, PEER_RELEASE) + sent(copy, PEER_SHARE), 0, "%s, event %d",
+                             seal_state_text(state), (int)what);
+                free(copy);
+            }
+        attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 1000);
+        cr_assert_eq(sent(b, PEER_RELEASE), may, "%s", seal_state_text(state));
+        free(b);
+    }
+}
+
+Test(machine, the_effect_says_whom_in_which_boot_and_what_it_wants)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    for (unsigned i = 0; i < b->out.n; i++) {
+        const struct seal_effect *effect = &b->out.list[i];
+
+        if (effect->kind != SEAL_DO_ATTEST)
+            continue;
+        cr_assert_eq(memcmp(effect->node_id, peer_id, NODE_ID_BYTES), 0);
+        cr_assert_eq(effect->boot_id[0], 7);
+        cr_assert_eq(memcmp(effect->deal_id, b->deal.id, DEAL_ID_BYTES), 0);
+        cr_assert_eq(effect->x, 2);
+        cr_assert_eq(effect->gen, 1);
+        cr_assert_eq(effect->as.want.what, PEER_WANT_RELEASE | PEER_WANT_SHARE);
+    }
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1);
+    free(b);
+}
+
+Test(machine, one_question_at_a_time_answers_the_newest_want)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 0, "it is being asked");
+    cr_assert_eq(sent(b, PEER_DENY), 0, "silence until it has spoken");
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 1000);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    cr_assert_eq(sent(b, PEER_SHARE), 1);
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 1000);
+    cr_assert_eq(sent(b, PEER_RELEASE), 0, "answered once");
+    free(b);
+}
+
+Test(machine, an_answer_holds_until_its_time_and_is_asked_for_anew_after_it)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 1000);
+    b->now_ms += 1000;
+    wants(b);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    b->now_ms++;
+    wants(b);
+    cr_assert_eq(sent(b, PEER_RELEASE), 0);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1);
+    attested(b, 7, SEAL_ATTEST_DENY, b->now_ms + 1000);
+    cr_assert_eq(denied(b), RELEASE_ATTESTATION);
+    free(b);
+}
+
+Test(machine, a_denial_by_the_hook_is_told_with_its_time_and_audited)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    attested(b, 7, SEAL_ATTEST_DENY, b->now_ms + 7000);
+    cr_assert_eq(denied(b), RELEASE_ATTESTATION);
+    cr_assert_eq(b->out.list[0].as.deny.retry_ms, 7000);
+    cr_assert_eq(count(b, SEAL_DO_AUDIT), 1);
+    wants(b);
+    cr_assert_eq(denied(b), RELEASE_ATTESTATION);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 0);
+    cr_assert_eq(count(b, SEAL_DO_AUDIT), 0, "one line a minute");
+    free(b);
+}
+
+Test(machine, deferred_is_denied_now_and_asked_again_later)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    attested(b, 7, SEAL_ATTEST_DEFER, b->now_ms + 2000);
+    cr_assert_eq(denied(b), RELEASE_DEFERRED);
+    wants(b);
+    cr_assert_eq(denied(b), RELEASE_DEFERRED);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 0);
+    b->now_ms += 2001;
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1);
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1, "an answer without any time holds for its own want");
+    free(b);
+}
+
+Test(machine, what_is_no_answer_is_a_denial)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    attested(b, 7, SEAL_ATTEST_UNKNOWN, b->now_ms + 2000);
+    cr_assert_eq(denied(b), RELEASE_ATTESTATION);
+    free(b);
+}
+
+Test(machine, an_answer_for_another_boot_or_to_no_question_changes_nothing)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+    struct peer_message message;
+
+    attest_on(b);
+    attested(b, 7, SEAL_ATTEST_ALLOW, UINT64_MAX);
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1, "it was not asked");
+    attested(b, 8, SEAL_ATTEST_ALLOW, UINT64_MAX);
+    cr_assert_eq(sent(b, PEER_RELEASE), 0);
+    attested(b, 7, SEAL_ATTEST_ALLOW, UINT64_MAX);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    message = hello(b, 1);
+    message.as.hello.boot_id[0] = 9;
+    from_peer(b, SEAL_EV_HELLO, &message);
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1, "a member that restarted is attested anew");
+    cr_assert_eq(sent(b, PEER_RELEASE), 0);
+    free(b);
+}
+
+Test(machine, an_answer_that_comes_late_is_judged_by_all_rules_again)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+
+    attest_on(b);
+    wants(b);
+    b->config.members[1].suspended = RELEASE_FAIL;
+    set_config(b);
+    attested(b, 7, SEAL_ATTEST_ALLOW, UINT64_MAX);
+    cr_assert_eq(denied(b), RELEASE_SUSPENDED);
+    free(b);
+}
+
+Test(machine, an_answer_after_the_link_went_down_is_kept_but_gives_nothing)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+    struct seal_event down = {.kind = SEAL_EV_LINK_DOWN};
+    struct peer_message message;
+
+    attest_on(b);
+    wants(b);
+    memcpy(down.node_id, peer_id, NODE_ID_BYTES);
+    step(b, &down);
+    attested(b, 7, SEAL_ATTEST_ALLOW, UINT64_MAX);
+    cr_assert_eq(sent(b, PEER_RELEASE) + sent(b, PEER_DENY), 0);
+    link_up(b);
+    message = hello(b, 1);
+    from_peer(b, SEAL_EV_HELLO, &message);
+    wants(b);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 0);
+    free(b);
+}
+
+Test(machine, an_answer_that_never_comes_is_asked_for_again)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+    struct peer_message message;
+
+    attest_on(b);
+    wants(b);
+    b->now_ms += SEAL_ATTEST_MS + 1;
+    message = hello(b, 1);
+    from_peer(b, SEAL_EV_HELLO, &message);
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1);
+    free(b);
+}
+
+Test(machine, a_share_that_opens_after_the_answer_ran_out_is_not_sent)
+{
+    struct bench *b = bench_in(SEAL_SEALED);
+    struct peer_message message;
+
+    attest_on(b);
+    wants(b);
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 100);
+    cr_assert_eq(sent(b, PEER_RELEASE), 1);
+    b->now_ms += 101;
+    message = release(b);
+    from_peer(b, SEAL_EV_RELEASE, &message);
+    opened(b, true);
+    cr_assert_eq(sent(b, PEER_SHARE), 0);
+    wants(b);
+    cr_assert_eq(count(b, SEAL_DO_ATTEST), 1);
+    attested(b, 7, SEAL_ATTEST_ALLOW, b->now_ms + 100);
+    cr_assert_eq(sent(b, PEER_SHARE), 1);
     free(b);
 }

@@ -219,6 +219,7 @@ static void perform(struct world *world, unsigned i, const struct seal_effect *e
         break;
     case SEAL_DO_ADOPT:
     case SEAL_DO_STATE:
+    case SEAL_DO_ATTEST:
         break;
     }
 }
