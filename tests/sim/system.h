@@ -33,6 +33,8 @@
 #define SYSTEM_LOCALS_MAX 4
 #define SYSTEM_JOINS_MAX 6 /* of one node: Raft ids are not used twice */
 #define SYSTEM_JOININGS_MAX 60
+#define SYSTEM_RECOVERY_SHARES 5
+#define SYSTEM_RECOVERY_THRESHOLD 3
 
 /* --- records ------------------------------------------------------------------------------- */
 
@@ -173,6 +175,8 @@ struct machine {
     /* what the file of keys held when it was last synced, while a bug withholds the sync */
     uint8_t sec_before[NODE_SEC_FILE_BYTES];
     bool sec_unsynced;
+    char recovery_nonce[40];
+    unsigned recovery_from;
     uint64_t waits; /* what its state was when the end was looked at, for messages */
 };
 
@@ -221,6 +225,9 @@ struct system {
     unsigned ever_n;
     char tokens[16][512];
     unsigned tokens_n;
+    bool with_recovery;
+    char recovery[SYSTEM_RECOVERY_SHARES][256];
+    unsigned recovery_n;
     uint64_t docs_n;
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
@@ -309,6 +316,9 @@ void system_intrude(struct machine *m);
 /* system_people.c */
 void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
                 const char *body);
+void people_init(struct machine *m);
+/* Opens it with recovery shares, if it is sealed by nobody's wish. */
+void people_recover(struct machine *m);
 struct machine *people_leader(struct system *sys); /* NULL: none */
 /* Asks for a token, or joins with one that there is. */
 void people_join(struct system *sys, struct machine *m);

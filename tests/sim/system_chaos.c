@@ -166,10 +166,21 @@ struct node *chaos_leader(struct world *w)
     return leader;
 }
 
+/* Without a deal that may open it nothing else does; with one, people are sometimes quicker. */
+static void recover(struct system *sys)
+{
+    struct machine *m = any(sys);
+
+    if (sys->final_epoch == 0 ? m->founder : !sys->over && sim_chance(sys->w, 100))
+        people_recover(m);
+}
+
 void chaos_step(struct world *w)
 {
     struct system *sys = w->system;
 
+    if (sys->with_recovery && sim_chance(w, 50))
+        recover(sys);
     if (!sys->over)
         chaos_act(sys);
     else {
@@ -199,6 +210,7 @@ void system_chaos_begin(struct system *sys)
     sys->delay_max = pick(w, 3, 15, 80);
     sys->commit_max = pick(w, 10, 60, 300);
     sys->late = sim_below(w, 8) == 0;
+    sys->with_recovery = sim_below(w, 2) == 0;
     w->loss = pick(w, 0, 20, 80);
     w->duplicate = pick(w, 0, 30, 100);
     w->delay_max = sys->delay_max;
@@ -212,7 +224,7 @@ void system_chaos_begin(struct system *sys)
     for (unsigned i = 0; i < n; i++)
         system_start(&sys->machines[i]);
     sys->machines[0].founder = true;
-    people_ask(&sys->machines[0], handle_init, "");
+    people_init(&sys->machines[0]);
     link_sim_check(sys);
     sim_push(w, (struct event){.at = w->now + 1, .what = HAPPEN_CHAOS});
 }

@@ -364,7 +364,7 @@ bool system_check_end(struct system *sys, bool final)
 
     if (sys->w->failure[0] != 0)
         return true;
-    if (sys->final_epoch == 0 && sys->machines[0].life > 1) {
+    if (sys->final_epoch == 0 && sys->machines[0].life > 1 && sys->recovery_n == 0) {
         if (sys->acked_n > 0)
             sim_fail(sys->w, "a write was acknowledged before a deal was final");
         sys->lost = true;

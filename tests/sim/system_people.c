@@ -17,6 +17,9 @@
 struct person {
     struct exchange exchange;
     struct system *sys;
+    struct machine *m; /* whom it asked */
+    unsigned life;
+    char body[600];
     char text[4096];
     size_t len;
 };
@@ -42,20 +45,68 @@ static void reply_write(struct exchange *exchange, struct bytes body)
     person->len += n;
 }
 
+/* The value of a text field of the reply. */
+static bool reply_field(const struct person *person, const char *name, char *ret_value, size_t size)
+{
+    char head[40];
+    const char *from, *end;
+
+    snprintf(head, sizeof(head), "\"%s\":", name);
+    from = strstr(person->text, head);
+    if (from == NULL)
+        return false;
+    from += strlen(head);
+    while (*from == ' ' || *from == '"')
+        from++;
+    end = strchr(from, '"');
+    if (end == NULL)
+        return false;
+    snprintf(ret_value, size, "%.*s", (int)(end - from), from);
+    return true;
+}
+
+/* init printed them: people have them on paper from now on. */
+static void recovery_note(const struct person *person)
+{
+    struct system *sys = person->sys;
+    const char *at = person->text;
+
+    if (strstr(at, "\"recovery_shares\"") == NULL)
+        return;
+    while ((at = strstr(at, "\"qkr1")) != NULL && sys->recovery_n < SYSTEM_RECOVERY_SHARES) {
+        at++;
+        snprintf(sys->recovery[sys->recovery_n++], sizeof(sys->recovery[0]), "%.*s",
+                 (int)strcspn(at, "\""), at);
+    }
+}
+
+static void recover_go_on(struct machine *m, void *arg)
+{
+    char body[600];
+    unsigned entered = (unsigned)(uintptr_t)arg;
+
+    snprintf(body, sizeof(body), "{\"nonce\":\"%s\",\"share\":\"%s\"}", m->recovery_nonce,
+             m->sys->recovery[(m->recovery_from + entered) % m->sys->recovery_n]);
+    people_ask(m, handle_recovery_share, body);
+    if (entered + 1 < SYSTEM_RECOVERY_THRESHOLD)
+        system_later(m, 50, recover_go_on, (void *)(uintptr_t)(entered + 1));
+}
+
 /* A token in the reply is there for whoever joins next. */
 static void reply_end(struct exchange *exchange)
 {
     struct person *person = (struct person *)(void *)exchange;
     struct system *sys = person->sys;
-    const char *token = strstr(person->text, "\"token\":\""), *end;
+    struct machine *m = person->m;
 
-    if (token != NULL && sys->tokens_n < 16) {
-        token += strlen("\"token\":\"");
-        end = strchr(token, '"');
-        if (end != NULL)
-            snprintf(sys->tokens[sys->tokens_n++], sizeof(sys->tokens[0]), "%.*s",
-                     (int)(end - token), token);
-    }
+    if (sys->tokens_n < 16 &&
+        reply_field(person, "token", sys->tokens[sys->tokens_n], sizeof(sys->tokens[0])))
+        sys->tokens_n++;
+    recovery_note(person);
+    if (m->alive && m->life == person->life &&
+        reply_field(person, "nonce", m->recovery_nonce, sizeof(m->recovery_nonce)) &&
+        strstr(person->text, "\"progress\":0") != NULL)
+        system_later(m, 50, recover_go_on, NULL);
     free(person);
 }
 
@@ -72,7 +123,7 @@ static void reply_on_drain(struct exchange *exchange, void (*drained)(void *arg)
     (void)arg;
 }
 
-static struct person *person_new(struct system *sys, const char *body)
+static struct person *person_new(struct machine *m, const char *body)
 {
     static const struct exchange_ops ops = {reply_start, reply_write, reply_end, reply_queued,
                                             reply_on_drain};
@@ -80,8 +131,11 @@ static struct person *person_new(struct system *sys, const char *body)
 
     assert(person != NULL);
     person->exchange.ops = &ops;
-    person->sys = sys;
-    person->exchange.request.body = bytes_str(body);
+    person->sys = m->sys;
+    person->m = m;
+    person->life = m->life;
+    snprintf(person->body, sizeof(person->body), "%s", body);
+    person->exchange.request.body = bytes_str(person->body);
     snprintf(person->exchange.from, sizeof(person->exchange.from), "person");
     return person;
 }
@@ -92,7 +146,7 @@ void people_ask(struct machine *m, void (*handle)(struct service *service, struc
     struct machine *before = system_current;
 
     system_current = m;
-    handle(&m->service, &person_new(m->sys, body)->exchange);
+    handle(&m->service, &person_new(m, body)->exchange);
     if (m->dying)
         system_crash(m);
     system_current = before;
@@ -103,6 +157,22 @@ struct machine *people_leader(struct system *sys)
     struct node *node = chaos_leader(sys->w);
 
     return node != NULL ? sys->of_raft[node - sys->w->nodes] : NULL;
+}
+
+void people_init(struct machine *m)
+{
+    people_ask(m, handle_init, m->sys->with_recovery ? "" : "{\"recovery_shares\":0}");
+}
+
+void people_recover(struct machine *m)
+{
+    if (m->sys->recovery_n < SYSTEM_RECOVERY_SHARES || !m->alive || m->dying ||
+        m->sealed_by_person || m->service.node_sec == NULL || !m->cluster->booted ||
+        m->cluster->seal.state != SEAL_SEALED)
+        return;
+    system_say(m, "is opened by recovery shares");
+    m->recovery_from = sim_below(m->sys->w, SYSTEM_RECOVERY_SHARES);
+    people_ask(m, handle_recovery_begin, "{\"purpose\":\"unseal\"}");
 }
 
 /* Tokens that nobody used within a try are lost with the paper they were written on. */

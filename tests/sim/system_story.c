@@ -25,7 +25,7 @@ static void begin(struct system *sys, unsigned n)
     for (unsigned i = 0; i < n; i++)
         system_start(&sys->machines[i]);
     sys->machines[0].founder = true;
-    people_ask(&sys->machines[0], handle_init, "");
+    people_init(&sys->machines[0]);
     link_sim_check(sys);
     system_run_until(w, w->now + 1000);
 }
