@@ -56,6 +56,11 @@ MUST_USE enum cli_exit cli_get(struct cli *cli, const char *target, json_t **ret
 /* The exit code of a reply, whose error was said if it is not CLI_OK. */
 MUST_USE enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply);
 
+/* --recovery-shares and --recovery-threshold into the body of a request. */
+MUST_USE enum cli_exit cli_recovery_options(struct cli *cli, json_t *body);
+/* The shares of a reply, a line each, with what they are for. */
+void cli_print_shares(const json_t *reply);
+
 /* The verbs. */
 enum cli_exit cli_init(struct cli *cli);
 enum cli_exit cli_status(struct cli *cli);
@@ -65,6 +70,9 @@ enum cli_exit cli_node_join(struct cli *cli);
 enum cli_exit cli_node_list(struct cli *cli);
 enum cli_exit cli_seal(struct cli *cli);
 enum cli_exit cli_unseal(struct cli *cli);
+enum cli_exit cli_unseal_recovery(struct cli *cli);
+enum cli_exit cli_recovery_rotate(struct cli *cli);
+enum cli_exit cli_recovery_verify(struct cli *cli);
 enum cli_exit cli_db_create(struct cli *cli);
 enum cli_exit cli_db_list(struct cli *cli);
 enum cli_exit cli_db_info(struct cli *cli);

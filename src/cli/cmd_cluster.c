@@ -23,6 +23,24 @@ static enum cli_exit post(struct cli *cli, const char *target, json_t *body, jso
     return code;
 }
 
+static void show_init(json_t *reply)
+{
+    json_t *shares = json_incref(json_object_get(reply, "recovery_shares"));
+    bool some = json_array_size(shares) > 0;
+
+    (void)json_object_del(reply, "recovery_shares");
+    print_object(reply);
+    printf("\nKeep the password and the operator key: they are shown this once.\n");
+    (void)json_object_set_new(reply, "recovery_shares", shares);
+    cli_print_shares(reply);
+    printf("\n%s\n"
+           "  here:   quorumkeep node invite\n"
+           "  there:  quorumkeep node join\n",
+           some ? "The node serves documents. With a second one, and best a third, they open each "
+                  "other after a restart:"
+                : "The node serves documents as soon as a second one has joined:");
+}
+
 enum cli_exit cli_init(struct cli *cli)
 {
     json_t *body = json_object(), *reply = NULL;
@@ -30,18 +48,18 @@ enum cli_exit cli_init(struct cli *cli)
 
     if (cli->options.name != NULL)
         (void)json_object_set_new(body, "name", json_string(cli->options.name));
+    code = cli_recovery_options(cli, body);
+    if (code != CLI_OK) {
+        json_decref(body);
+        return code;
+    }
     code = post(cli, "/_quorumkeep/init", body, &reply);
     if (code != CLI_OK)
         return code;
-    if (cli->options.json) {
+    if (cli->options.json)
         print_json(reply, 2);
-    } else {
-        print_object(reply);
-        printf("\nKeep the password and the operator key: they are shown this once.\n"
-               "The node serves documents as soon as a second one has joined:\n"
-               "  here:   quorumkeep node invite\n"
-               "  there:  quorumkeep node join\n");
-    }
+    else
+        show_init(reply);
     json_decref(reply);
     return CLI_OK;
 }
@@ -145,6 +163,10 @@ enum cli_exit cli_unseal(struct cli *cli)
     unsigned seconds = 0;
     enum cli_exit code = wait_option(cli, WAIT_DEFAULT_S, &seconds);
 
+    if (code == CLI_OK && cli->options.recovery)
+        return cli_unseal_recovery(cli);
+    if (cli->options.share_file != NULL || cli->options.nonce != NULL)
+        return cli_fail(CLI_USAGE, "--share-file and --nonce go with --recovery");
     if (code == CLI_OK)
         code = post(cli, "/_quorumkeep/unseal", json_object(), &reply);
     json_decref(reply);

@@ -10,7 +10,7 @@
 
 #include "base/encode.h"
 
-/* Reads up to the end of the line or of the input. */
+/* Reads up to the end of the line or of the input; QK_ERR_NOT_FOUND: there is no more input. */
 static enum qk_err read_line(int fd, struct buf *out)
 {
     for (;;) {
@@ -21,6 +21,8 @@ static enum qk_err read_line(int fd, struct buf *out)
             continue;
         if (got < 0)
             return QK_ERR_IO;
+        if (got == 0 && out->len == 0)
+            return QK_ERR_NOT_FOUND;
         if (got == 0 || c == '\n')
             break;
         buf_put(out, &c, 1);
@@ -50,6 +52,20 @@ static enum qk_err read_terminal(int fd, const char *what, struct buf *out)
     return err;
 }
 
+enum qk_err credential_line(int fd, const char *what, struct buf *out)
+{
+    bool terminal = isatty(fd);
+    enum qk_err err;
+
+    assert(out->secret);
+
+    do {
+        buf_reset(out);
+        err = terminal ? read_terminal(fd, what, out) : read_line(fd, out);
+    } while (err == QK_OK && out->len == 0 && !terminal);
+    return err == QK_OK && out->len == 0 ? QK_ERR_NOT_FOUND : err;
+}
+
 enum qk_err credential_read(const char *what, const char *file, struct buf *out,
                             struct buf *message)
 {
@@ -61,6 +77,8 @@ enum qk_err credential_read(const char *what, const char *file, struct buf *out,
 
     if (fd >= 0)
         err = isatty(fd) ? read_terminal(fd, what, out) : read_line(fd, out);
+    if (err == QK_ERR_NOT_FOUND)
+        err = QK_OK; /* empty: said below */
     if (err == QK_ERR_IO)
         buf_printf(message, "%s: %s: %s", what, named ? file : "standard input", strerror(errno));
     else if (err != QK_OK)

@@ -14,6 +14,11 @@
 MUST_USE enum qk_err credential_read(const char *what, const char *file, struct buf *out,
                                      struct buf *message);
 
+/* The next line of `fd` into `out` (secret), empty ones passed over; on a terminal with a prompt
+ * and no echo, and an empty line is the end. QK_ERR_NOT_FOUND: there are no more; QK_ERR_IO;
+ * QK_ERR_TOO_BIG. */
+MUST_USE enum qk_err credential_line(int fd, const char *what, struct buf *out);
+
 /* Appends the value of an Authorization header, "Basic ...". */
 MUST_USE enum qk_err credential_basic(const char *user, struct bytes password, struct buf *out);
 

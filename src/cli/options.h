@@ -14,7 +14,8 @@ struct options {
     bool json, help, insecure_http;
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end;
-    bool yes, include_docs;
+    const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
+    bool yes, include_docs, recovery;
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
     unsigned args_n;
@@ -28,7 +29,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 19
+#define OPTION_SPECS_N 24
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

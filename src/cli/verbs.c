@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 const struct verb cli_verbs[] = {
-    {NULL, "init", "", 0, 0, "name", false,
+    {NULL, "init", "", 0, 0, "name recovery-shares recovery-threshold", false,
      "Make a new cluster with this node as its first. Prints what is shown only once.",
      "quorumkeep init --data /var/lib/quorumkeep --json > init.json", cli_init},
     {NULL, "status", "", 0, 0, "wait", false,
@@ -21,9 +21,16 @@ const struct verb cli_verbs[] = {
      cli_node_list},
     {NULL, "seal", "", 0, 0, "", false, "Wipe every key from this node's memory.",
      "quorumkeep seal", cli_seal},
-    {NULL, "unseal", "", 0, 0, "wait", false,
-     "Let a node that was sealed by hand open again with its peers, and wait until it has.",
-     "quorumkeep unseal --wait 60", cli_unseal},
+    {NULL, "unseal", "", 0, 0, "wait recovery share-file nonce", false,
+     "Let a node that was sealed by hand open again with its peers, and wait until it has; or, "
+     "with --recovery, open it without them by recovery shares.",
+     "quorumkeep unseal --recovery", cli_unseal},
+    {"recovery", "rotate", "", 0, 0, "recovery-shares recovery-threshold yes", false,
+     "Make new recovery shares, show them once, and make the older ones void.",
+     "quorumkeep recovery rotate --recovery-shares 5 --recovery-threshold 3", cli_recovery_rotate},
+    {"recovery", "verify", "", 0, 0, "share-file nonce", false,
+     "Check recovery shares, one by one, and that they would open a node; nothing is opened.",
+     "quorumkeep recovery verify", cli_recovery_verify},
     {"db", "create", "DB", 1, 1, "", false, "Create a database.", "quorumkeep db create people",
      cli_db_create},
     {"db", "list", "", 0, 0, "", false, "The names of the databases.", "quorumkeep db list",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consensus/consensus.h"
 #include "link/link.h"
 #include "service/hub.h"
 
@@ -14,6 +15,14 @@ bool service_is_open(const struct service *service)
 
     return cluster != NULL && !cluster->stopped && cluster->seal.state == SEAL_UNSEALED &&
            service->keyring != NULL && service->catalog != NULL && hub_is_durable(cluster);
+}
+
+bool service_is_read_only(const struct service *service)
+{
+    const struct consensus *consensus = service->consensus;
+
+    return service_is_open(service) && consensus != NULL &&
+           !consensus_has_majority_contact(consensus);
 }
 
 bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id)

@@ -43,6 +43,9 @@ struct service {
 
 /* Documents may be served: unsealed, keyring and catalog open, and a second member has joined. */
 bool service_is_open(const struct service *service);
+/* It is open, but no majority of the voters is in contact: what is here can be read with
+ * consistency=local, nothing can be written. */
+bool service_is_read_only(const struct service *service);
 /* Why not, for people: "waiting for 1 more node: n2 (last seen 12 s ago), n3 (never)". */
 void service_closed_reason(const struct service *service, char *ret_text, unsigned long len);
 

@@ -33,12 +33,26 @@ static const char *status_word(const struct service *service)
     return seal_state_text(service->cluster->seal.state);
 }
 
+/* Not 503: who reads with consistency=local is served. */
+static void set_read_only(json_t *json)
+{
+    (void)json_object_set_new(json, "read_only", json_true());
+    (void)json_object_set_new(
+        json, "reason",
+        json_string("read-only: no majority of the voters is in contact; reads need "
+                    "consistency=local and may be stale"));
+}
+
 void handle_up(struct service *service, struct exchange *exchange)
 {
     char reason[CLUSTER_REASON_BYTES];
 
     if (service_is_open(service)) {
-        exchange_reply_json(exchange, 200, json_pack("{s:s, s:{}}", "status", "ok", "seeds"));
+        json_t *json = json_pack("{s:s, s:{}}", "status", "ok", "seeds");
+
+        if (service_is_read_only(service))
+            set_read_only(json);
+        exchange_reply_json(exchange, 200, json);
         return;
     }
     service_closed_reason(service, reason, sizeof(reason));
@@ -115,17 +129,24 @@ static unsigned progress(const struct cluster *cluster)
 void handle_seal_status(struct service *service, struct exchange *exchange)
 {
     const struct cluster *cluster = service->cluster;
-    char reason[CLUSTER_REASON_BYTES];
+    char reason[CLUSTER_REASON_BYTES], id[RECOVERY_ATTEMPT_ID_CHARS + 1];
+    unsigned entered = hub_recovery_progress(cluster, id);
+    bool by_shares = is_sealed(service) && id[0] != '\0';
+    int t = (int)(cluster->record != NULL ? cluster->record->t : cluster->settings.threshold);
+    int n = (int)(cluster->record != NULL ? cluster->record->n : cluster->members_n);
     json_t *json;
 
+    if (by_shares) {
+        t = (int)cluster->recovery.t;
+        n = (int)cluster->recovery.n;
+    }
     service_closed_reason(service, reason, sizeof(reason));
-    json = json_pack(
-        "{s:s, s:b, s:b, s:i, s:i, s:i, s:s, s:s, s:b, s:b, s:s, s:s, s:s}", "type", "quorum",
-        "initialized", is_initialised(service), "sealed", is_sealed(service), "t",
-        (int)(cluster->record != NULL ? cluster->record->t : cluster->settings.threshold), "n",
-        (int)(cluster->record != NULL ? cluster->record->n : cluster->members_n), "progress",
-        (int)progress(cluster), "nonce", "", "version", QK_VERSION, "migration", 0, "recovery_seal",
-        0, "storage_type", "raft", "state", seal_state_text(cluster->seal.state), "reason", reason);
+    json = json_pack("{s:s, s:b, s:b, s:i, s:i, s:i, s:s, s:s, s:b, s:b, s:s, s:s, s:s}", "type",
+                     "quorum", "initialized", is_initialised(service), "sealed", is_sealed(service),
+                     "t", t, "n", n, "progress", (int)(by_shares ? entered : progress(cluster)),
+                     "nonce", id, "version", QK_VERSION, "migration", 0, "recovery_seal", 0,
+                     "storage_type", "raft", "state", seal_state_text(cluster->seal.state),
+                     "reason", reason);
     set_cluster(service, json);
     exchange_reply_json(exchange, 200, json);
 }
@@ -335,6 +356,16 @@ static json_t *store_json(const struct service *service)
                      (json_int_t)figures.pending_bytes, "full", figures.full);
 }
 
+static json_t *recovery_json(const struct cluster *cluster)
+{
+    const struct recovery_set *set = hub_recovery_set(cluster);
+
+    if (set == NULL)
+        return json_null();
+    return json_pack("{s:I, s:i, s:i, s:I}", "set", (json_int_t)set->number, "shares", (int)set->n,
+                     "threshold", (int)set->t, "created", (json_int_t)set->created_s);
+}
+
 void handle_status(struct service *service, struct exchange *exchange)
 {
     const struct cluster *cluster = service->cluster;
@@ -351,6 +382,9 @@ void handle_status(struct service *service, struct exchange *exchange)
                      reason, "raft", raft_json(service), "deal", deal_json(cluster), "members",
                      members_json(cluster), "memory", memory_json(), "store", store_json(service));
     set_cluster(service, json);
+    (void)json_object_set_new(json, "recovery", recovery_json(cluster));
+    if (service_is_read_only(service))
+        set_read_only(json);
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
     (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
     (void)json_object_set_new(json, "unsealed_us",
