@@ -6,6 +6,7 @@
 #include "service/audit_handlers.h"
 #include "service/cluster_handlers.h"
 #include "service/handlers.h"
+#include "service/reencrypt.h"
 
 #define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
 #define METRICS_BYTES_MAX (1 * MIB)
@@ -81,6 +82,9 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/recovery/rotate", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_recovery_rotate},
     {METHOD_POST, "/_quorumkeep/recovery/confirm", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_recovery_confirm},
     {METHOD_GET, "/_quorumkeep/nodes", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_members},
+    {METHOD_GET, "/_quorumkeep/keys", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys},
+    {METHOD_GET, "/_quorumkeep/keys/{name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key},
+    {METHOD_POST, "/_quorumkeep/keys/reencrypt", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys_reencrypt},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
 
     {METHOD_GET, "/_all_dbs", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},

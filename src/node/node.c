@@ -9,6 +9,7 @@
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
 #include "secret/memory.h"
+#include "service/reencrypt.h"
 #include "service/submit.h"
 
 static const int node_signals[NODE_SIGNALS_N] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -93,6 +94,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = login_new(&node->service, &node->service.login);
     if (err == QK_OK)
         err = submitter_new(&node->service, &node->service.submitter);
+    if (err == QK_OK)
+        err = reencrypt_new(&node->service, &node->service.reencrypt);
     if (err != QK_OK)
         snprintf(ret_reason, NODE_REASON_BYTES, "the node could not start: %s", qk_err_text(err));
     return err;
@@ -218,6 +221,8 @@ static void end_loop(void *arg)
     node->service.submitter = NULL;
     attester_free(node->attester);
     node->attester = NULL;
+    reencrypt_free(node->service.reencrypt);
+    node->service.reencrypt = NULL;
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
@@ -246,6 +251,7 @@ static void end_http(void *arg)
     if (node->end == NODE_CLOSING)
         return;
     node->end = NODE_CLOSING;
+    reencrypt_stop(node->service.reencrypt);
     cluster_stop(node->service.cluster);
     if (node->http == NULL)
         end_member(node);

@@ -67,5 +67,9 @@ MUST_USE enum qk_err catalog_name_seal(const struct service *service,
                                        uint64_t record_version, struct buf *out);
 MUST_USE enum qk_err catalog_user_seal(const struct service *service, const struct user *user,
                                        uint64_t record_version, struct buf *out);
+/* A record of the catalog opened and sealed again for the version after `version`, under the active
+ * version of the catalog key. QK_ERR_CORRUPT, QK_ERR_NOT_FOUND (no such key). */
+MUST_USE enum qk_err catalog_reseal(const struct service *service, struct bytes key,
+                                    uint64_t version, struct bytes value, struct buf *out);
 
 #endif

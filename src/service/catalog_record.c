@@ -259,3 +259,21 @@ out:
         *ret_entry = entry;
     return err;
 }
+
+enum qk_err catalog_reseal(const struct service *service, struct bytes key, uint64_t version,
+                           struct bytes value, struct buf *out)
+{
+    struct buf plain = BUF_SECRET_INIT(CATALOG_VALUE_BYTES_MAX);
+    struct envelope_aad aad;
+    enum qk_err err;
+
+    if (key.len != CATALOG_KEY_BYTES)
+        return QK_ERR_CORRUPT;
+    aad = catalog_aad(service, key.data, version);
+    err = keyring_open_envelope(service->keyring, &aad, value, &plain);
+    if (err != QK_OK) {
+        buf_fini(&plain);
+        return err;
+    }
+    return catalog_seal(service, key.data, version + 1, &plain, out);
+}

@@ -17,6 +17,7 @@ struct node_sec;
 struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
 struct login;     /* checks passwords: service/login.h */
 struct submitter; /* writes in progress: service/submit.h */
+struct reencrypt; /* service/reencrypt.h */
 struct cluster;   /* seal machine, dealing, members: service/cluster.h */
 
 struct service {
@@ -30,6 +31,7 @@ struct service {
     struct catalog *catalog_opening; /* catalog.c's own: being read, not usable yet */
     struct login *login;             /* from login_new, for the process's life */
     struct submitter *submitter;     /* from submitter_new, for the process's life */
+    struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
     struct cluster *cluster;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];

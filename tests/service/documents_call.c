@@ -1,4 +1,5 @@
 #include "documents_fixture.h"
+#include "service/reencrypt.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -131,6 +132,8 @@ static service_handler handler_of(const struct request *request)
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
     bool read = request->method == METHOD_GET || request->method == METHOD_HEAD;
 
+    if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
+        return !read ? handle_keys_reencrypt : request->segments_n == 2 ? handle_keys : handle_key;
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))
         return handle_all_dbs;
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_uuids")))

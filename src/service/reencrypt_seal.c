@@ -1,0 +1,271 @@
+#include "service/reencrypt_seal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doc/record.h"
+#include "keys/keyring.h"
+#include "service/catalog.h"
+#include "service/read.h"
+#include "wire/records.h"
+
+/* --- counts --- */
+
+void reencrypt_counts_fini(struct reencrypt_counts *counts)
+{
+    free(counts->items);
+    *counts = (struct reencrypt_counts){0};
+}
+
+static int count_compare(const struct reencrypt_count *count, const uint8_t *key_id,
+                         uint32_t version)
+{
+    int order = memcmp(count->key_id, key_id, KEY_ID_BYTES);
+
+    return order != 0 ? order : count->version < version ? -1 : count->version > version;
+}
+
+/* The first that is not below. */
+static size_t count_position(const struct reencrypt_counts *counts, const uint8_t *key_id,
+                             uint32_t version)
+{
+    size_t low = 0, high = counts->n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (count_compare(&counts->items[mid], key_id, version) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static bool count_is_at(const struct reencrypt_counts *counts, size_t at, const uint8_t *key_id,
+                        uint32_t version)
+{
+    return at < counts->n && count_compare(&counts->items[at], key_id, version) == 0;
+}
+
+enum qk_err reencrypt_counts_add(struct reencrypt_counts *counts,
+                                 const uint8_t key_id[static KEY_ID_BYTES], uint32_t version,
+                                 int by)
+{
+    size_t at = count_position(counts, key_id, version);
+
+    if (!count_is_at(counts, at, key_id, version)) {
+        if (by <= 0)
+            return QK_OK;
+        if (counts->n == counts->cap) {
+            size_t cap = counts->cap == 0 ? 16 : 2 * counts->cap;
+            struct reencrypt_count *items = reallocarray(counts->items, cap, sizeof(*items));
+
+            if (items == NULL)
+                return QK_ERR_NOMEM;
+            counts->items = items;
+            counts->cap = cap;
+        }
+        memmove(&counts->items[at + 1], &counts->items[at],
+                (counts->n - at) * sizeof(*counts->items));
+        counts->items[at] = (struct reencrypt_count){.version = version};
+        memcpy(counts->items[at].key_id, key_id, KEY_ID_BYTES);
+        counts->n++;
+    }
+    if (by > 0)
+        counts->items[at].n += (uint64_t)by;
+    else if (counts->items[at].n >= (uint64_t)-by)
+        counts->items[at].n -= (uint64_t)-by;
+    return QK_OK;
+}
+
+uint64_t reencrypt_counts_of(const struct reencrypt_counts *counts,
+                             const uint8_t key_id[static KEY_ID_BYTES], uint32_t version)
+{
+    size_t at = count_position(counts, key_id, version);
+
+    return count_is_at(counts, at, key_id, version) ? counts->items[at].n : 0;
+}
+
+/* --- looking --- */
+
+static bool is_catalog(struct bytes key)
+{
+    enum record_space space;
+
+    return record_key_space(key, &space) && space == RECORD_CATALOG;
+}
+
+bool reencrypt_concerns(struct bytes key, uint8_t flags)
+{
+    enum record_space space;
+
+    return record_key_space(key, &space) ? space == RECORD_CATALOG : (flags & WIRE_DOC) != 0;
+}
+
+/* QK_OK and the active version if `version` is another one of that key. */
+static enum qk_err key_look(const struct service *service, const uint8_t *key_id, uint32_t version,
+                            bool *ret_old, uint32_t *ret_active)
+{
+    struct keyring_info info;
+    enum qk_err err = keyring_info_of(service->keyring, key_id, &info);
+
+    if (err != QK_OK)
+        return err;
+    *ret_active = info.active;
+    *ret_old = version != info.active;
+    return QK_OK;
+}
+
+static enum qk_err look_one(const struct service *service, const uint8_t *key_id, uint32_t version,
+                            int by, struct reencrypt_counts *counts, bool *old)
+{
+    uint32_t active;
+    bool is_old = false;
+    enum qk_err err = key_look(service, key_id, version, &is_old, &active);
+
+    if (err != QK_OK || !is_old)
+        return err;
+    *old = true;
+    return counts == NULL ? QK_OK : reencrypt_counts_add(counts, key_id, version, by);
+}
+
+static enum qk_err look_catalog(const struct service *service, const struct record *record, int by,
+                                struct reencrypt_counts *counts, bool *old)
+{
+    uint8_t key_id[KEY_ID_BYTES];
+    uint32_t version;
+    enum qk_err err = envelope_peek(record->value, key_id, &version);
+
+    return err != QK_OK ? err : look_one(service, key_id, version, by, counts, old);
+}
+
+static enum qk_err look_document(struct service *service, struct bytes key,
+                                 const struct record *record, int by,
+                                 struct reencrypt_counts *counts, bool *old)
+{
+    struct doc_record document = DOC_RECORD_EMPTY;
+    enum qk_err err = stored_decode(service, key.data, record_key_name(key), record->version,
+                                    record->value, &document);
+
+    for (unsigned i = 0; i < document.leaves_n && err == QK_OK; i++)
+        err = look_one(service, document.leaves[i].key_id, document.leaves[i].key_version, by,
+                       counts, old);
+    doc_record_fini(&document);
+    return err;
+}
+
+enum qk_err reencrypt_look(struct service *service, struct bytes key, const struct record *record,
+                           int by, struct reencrypt_counts *counts, bool *ret_old)
+{
+    bool old = false;
+    enum qk_err err = is_catalog(key) ? look_catalog(service, record, by, counts, &old)
+                                      : look_document(service, key, record, by, counts, &old);
+
+    if (err == QK_OK)
+        *ret_old = old;
+    return err;
+}
+
+/* --- sealing --- */
+
+static enum qk_err seal_catalog(struct service *service, struct bytes key,
+                                const struct record *record, struct wire_command *command)
+{
+    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    enum qk_err err = catalog_reseal(service, key, record->version, record->value, &value);
+
+    if (err == QK_OK) {
+        wire_command_batch(command);
+        wire_command_put(command, key, record->version + 1, record->flags, buf_bytes(&value));
+    }
+    buf_fini(&value);
+    return err;
+}
+
+/* Opens one leaf and seals it for the record's next version; `envelope` keeps the bytes. */
+static enum qk_err leaf_reseal(struct service *service, struct bytes key, uint64_t next_version,
+                               struct doc_leaf *leaf, struct buf *envelope)
+{
+    struct buf plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
+    uint8_t revision[REVISION_BYTES];
+    struct envelope_aad aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
+    const struct secret *data_key;
+    uint32_t active = 0;
+    bool old = false;
+    enum qk_err err = key_look(service, leaf->key_id, leaf->key_version, &old, &active);
+
+    if (err != QK_OK || !old)
+        return err;
+    err = keyring_open_envelope(service->keyring, &aad, leaf->envelope, &plain);
+    data_key = keyring_data_key(service->keyring, leaf->key_id, active);
+    if (err == QK_OK && data_key == NULL)
+        err = QK_ERR_NOT_FOUND;
+    if (err != QK_OK)
+        goto out;
+    leaf->key_version = active;
+    leaf->sealed_at = next_version;
+    aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
+    err = envelope_seal(data_key, leaf->key_id, active, &aad, buf_bytes(&plain), envelope);
+    leaf->envelope = buf_bytes(envelope);
+
+out:
+    buf_fini(&plain);
+    return err;
+}
+
+static enum qk_err seal_leaves(struct service *service, struct bytes key,
+                               const struct record *record, struct doc_record *document,
+                               struct buf *envelopes, struct wire_command *command)
+{
+    struct doc_place place = {service->cluster_id, key.data, record_key_name(key),
+                              record->version + 1};
+    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    enum qk_err err = QK_OK;
+
+    for (unsigned i = 0; i < document->leaves_n && err == QK_OK; i++)
+        err = leaf_reseal(service, key, record->version + 1, &document->leaves[i], &envelopes[i]);
+    if (err == QK_OK)
+        err = doc_record_encode(keyring_integrity_key(service->keyring), &place, document, &value);
+    if (err == QK_OK) {
+        wire_command_batch(command);
+        wire_command_put(command, key, record->version + 1, record->flags | WIRE_SAME_SEQ,
+                         buf_bytes(&value));
+    }
+    buf_fini(&value);
+    return err;
+}
+
+static enum qk_err seal_document(struct service *service, struct bytes key,
+                                 const struct record *record, struct wire_command *command)
+{
+    struct doc_record document = DOC_RECORD_EMPTY;
+    struct buf *envelopes = NULL;
+    enum qk_err err = stored_decode(service, key.data, record_key_name(key), record->version,
+                                    record->value, &document);
+
+    if (err != QK_OK)
+        goto out;
+    envelopes = calloc(document.leaves_n, sizeof(*envelopes));
+    err = QK_ERR_NOMEM;
+    if (envelopes == NULL)
+        goto out;
+    for (unsigned i = 0; i < document.leaves_n; i++)
+        envelopes[i] = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    err = seal_leaves(service, key, record, &document, envelopes, command);
+
+out:
+    for (unsigned i = 0; envelopes != NULL && i < document.leaves_n; i++)
+        buf_fini(&envelopes[i]);
+    free(envelopes);
+    doc_record_fini(&document);
+    return err;
+}
+
+enum qk_err reencrypt_seal(struct service *service, struct bytes key, const struct record *record,
+                           struct wire_command *command)
+{
+    return is_catalog(key) ? seal_catalog(service, key, record, command)
+                           : seal_document(service, key, record, command);
+}
