@@ -34,6 +34,9 @@ const struct option_spec option_specs[] = {
     {"--share-file", "FILE", AT(share_file), false,
      "recovery shares in a file, one a line (default: standard input)"},
     {"--nonce", "NONCE", AT(nonce), false, "go on with the attempt that another began"},
+    {"--watch", NULL, AT(watch), false, "show it until the work is done"},
+    {"--pause", NULL, AT(pause), false, "let it rest"},
+    {"--resume", NULL, AT(resume), false, "let it go on"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };

@@ -10,6 +10,7 @@
 #include "secret/secret.h"
 #include "service/cluster.h"
 #include "service/login.h"
+#include "service/reencrypt.h"
 #include "service/service.h"
 #include "store/store.h"
 
@@ -128,6 +129,22 @@ static void write_attestation(const struct cluster_figures *figures, struct buf 
                (unsigned long long)figures->attest_failed_n);
 }
 
+static void write_reencrypt(const struct service *service, struct buf *out)
+{
+    struct reencrypt_figures figures;
+
+    reencrypt_figures(service, &figures);
+    const struct gauge gauges[] = {
+        {"quorumkeep_reencrypt_running", "gauge", "1 while records are sealed again.",
+         figures.running},
+        {"quorumkeep_reencrypt_records", "gauge", "Records to seal again in this round.",
+         (double)figures.old_n},
+        {"quorumkeep_reencrypt_records_done", "gauge", "Of them, done.", (double)figures.done_n},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
 static void write_cluster(const struct cluster *cluster, struct buf *out)
 {
     struct cluster_figures figures;
@@ -215,6 +232,7 @@ static void hook_gauges(void *arg, struct buf *out)
 {
     const struct service *service = arg;
 
+    write_reencrypt(service, out);
     write_process(service, out);
     if (service->cluster != NULL)
         write_cluster(service->cluster, out);

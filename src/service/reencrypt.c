@@ -8,7 +8,7 @@
  * next. Whatever fails (leadership lost, sealed, the disk full) ends in PHASE_IDLE, from which a
  * tick begins again at the cursor of the record. The record is read at every unit: a deal that
  * gives keys new versions, a pause, another round take effect there. */
-#include "service/reencrypt_private.h"
+#include "service/reencrypt.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -19,19 +19,12 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "service/audit.h"
-#include "service/submit.h"
+#include "service/reencrypt_private.h"
 
 #define TICK_MS 500
 #define SAVE_MS 2000
 #define READ_MS 5000
 #define DAMAGED_RETRY_MS 60000 /* records that do not open are tried again so often */
-#define UNIT_ROWS 4000
-#define UNIT_BYTES (512 * KIB)
-#define UNIT_US 4000        /* of the loop, at a time */
-#define UNIT_US_SHARED 1000 /* while others write */
-#define RECORDS_SHARED 32
-#define REST_MS_MAX 50
-#define PENDING_BYTES_HIGH (16 * MIB) /* of the store: writes of others need the rest */
 
 static void tick(void *arg);
 
@@ -86,16 +79,16 @@ void reencrypt_free(struct reencrypt *job)
     timer_free(job->timer, timer_gone, job);
 }
 
-static void go_on(struct reencrypt *job, uint64_t ms)
+void reencrypt_go_on(struct reencrypt *job, uint64_t ms)
 {
     if (!job->stopped)
         timer_start(job->timer, ms);
 }
 
-static void idle(struct reencrypt *job)
+void reencrypt_idle(struct reencrypt *job)
 {
     job->phase = PHASE_IDLE;
-    go_on(job, TICK_MS);
+    reencrypt_go_on(job, TICK_MS);
 }
 
 /* What an earlier leadership knew. */
@@ -108,7 +101,7 @@ static void forget(struct reencrypt *job)
 
 /* --- leadership ------------------------------------------------------------------------------ */
 
-static bool may_work(const struct reencrypt *job)
+bool reencrypt_may_work(const struct reencrypt *job)
 {
     const struct service *service = job->service;
 
@@ -122,9 +115,9 @@ static void settled(void *arg, enum qk_err err, uint64_t index)
 
     (void)index;
     job->busy = false;
-    if (err == QK_OK && may_work(job))
+    if (err == QK_OK && reencrypt_may_work(job))
         job->term = consensus_term(job->service->consensus);
-    idle(job);
+    reencrypt_idle(job);
 }
 
 /* A leader just elected may not have applied yet what its predecessors committed. */
@@ -137,7 +130,7 @@ static bool is_settled(struct reencrypt *job)
     forget(job);
     job->busy = consensus_read(consensus, READ_MS, settled, job) == QK_OK;
     if (!job->busy)
-        idle(job);
+        reencrypt_idle(job);
     return false;
 }
 
@@ -152,7 +145,7 @@ static void saved(void *arg, enum qk_err err, uint64_t index, struct bytes resul
     job->busy = false;
     if (err != QK_OK)
         job->phase = PHASE_IDLE;
-    go_on(job, job->phase == PHASE_IDLE ? TICK_MS : 0);
+    reencrypt_go_on(job, job->phase == PHASE_IDLE ? TICK_MS : 0);
 }
 
 /* Proposes `job->record`; the tick goes on when it is applied. */
@@ -174,7 +167,7 @@ static void save(struct reencrypt *job)
     job->busy = err == QK_OK;
     job->saved_ms = timer_now_ms(job->service->loop);
     if (err != QK_OK)
-        idle(job);
+        reencrypt_idle(job);
     wire_command_fini(&command);
     buf_fini(&value);
 }
@@ -232,7 +225,7 @@ static void flushed(void *arg, enum qk_err err)
     job->busy = false;
     if (err != QK_OK)
         job->phase = PHASE_IDLE;
-    go_on(job, job->phase == PHASE_IDLE ? TICK_MS : 0);
+    reencrypt_go_on(job, job->phase == PHASE_IDLE ? TICK_MS : 0);
 }
 
 /* Cursors read the file: what is applied at the beginning of a count is in it then. What comes
@@ -278,7 +271,7 @@ static void count_ended(struct reencrypt *job)
     }
     counts_take(job);
     if (job->record.state != REENCRYPT_WANTED || job->record.paused) {
-        idle(job);
+        reencrypt_idle(job);
         return;
     }
     walk_begin(job);
@@ -318,7 +311,7 @@ static void verify_ended(struct reencrypt *job)
                   "log for which",
                   job->walk_damaged_n);
         job->retry_ms = timer_now_ms(job->service->loop) + DAMAGED_RETRY_MS;
-        idle(job);
+        reencrypt_idle(job);
         return;
     }
     job->record.cursor_len = 0;
@@ -326,7 +319,7 @@ static void verify_ended(struct reencrypt *job)
     save_cursor(job);
 }
 
-static void pass_ended(struct reencrypt *job)
+void reencrypt_pass_ended(struct reencrypt *job)
 {
     if (job->phase == PHASE_WALK) {
         job->walk_damaged_n = job->pass_damaged_n;
@@ -335,206 +328,6 @@ static void pass_ended(struct reencrypt *job)
         count_ended(job);
     else
         verify_ended(job);
-}
-
-/* --- a unit ---------------------------------------------------------------------------------- */
-
-struct unit {
-    struct reencrypt *job;
-    struct wire_command command;
-    size_t rows_n, records_max;
-    uint64_t until_us;
-    bool end; /* of the pass */
-};
-
-/* Somebody else's writes: this node has begun more commands than the job itself. */
-static bool is_shared(struct reencrypt *job)
-{
-    struct consensus_stats stats;
-    bool others;
-
-    consensus_stats(job->service->consensus, &stats);
-    others = stats.commands_n > job->commands_before + 1;
-    job->commands_before = stats.commands_n;
-    return others || submit_writes_n(job->service->submitter) > 0;
-}
-
-static void item_note(struct reencrypt *job, const struct reencrypt_counts *one)
-{
-    struct reencrypt_item *item = &job->items[job->items_n++];
-
-    *item = (struct reencrypt_item){.version = 0};
-    if (one->n == 1 && one->items[0].n == 1) {
-        memcpy(item->key_id, one->items[0].key_id, KEY_ID_BYTES);
-        item->version = one->items[0].version;
-    }
-}
-
-/* The record as it is now: what is pending is newer than the file. */
-static enum qk_err unit_seal(struct unit *unit, struct bytes key)
-{
-    struct service *service = unit->job->service;
-    struct reencrypt_counts one = {0};
-    struct record record;
-    bool old = false;
-    enum qk_err err = store_get(service->store, key, &record);
-
-    if (err == QK_ERR_NOT_FOUND)
-        return QK_OK;
-    if (err == QK_OK)
-        err = reencrypt_look(service, key, &record, 1, &one, &old);
-    if (err == QK_OK && old)
-        err = reencrypt_seal(service, key, &record, &unit->command);
-    if (err == QK_OK && old)
-        item_note(unit->job, &one);
-    reencrypt_counts_fini(&one);
-    return err;
-}
-
-static enum qk_err unit_row(struct unit *unit, const struct store_row *row)
-{
-    struct reencrypt *job = unit->job;
-    bool walk = job->phase == PHASE_WALK, old = false;
-    enum qk_err err;
-
-    if (!reencrypt_concerns(row->key, row->record.flags))
-        return QK_OK;
-    err =
-        reencrypt_look(job->service, row->key, &row->record, 1, walk ? NULL : &job->counting, &old);
-    if (err == QK_OK && old) {
-        job->pass_old_n++;
-        if (walk)
-            err = unit_seal(unit, row->key);
-    }
-    if (err == QK_ERR_CORRUPT || err == QK_ERR_NOT_FOUND || err == QK_ERR_UNSUPPORTED) {
-        job->pass_damaged_n++;
-        err = QK_OK;
-    }
-    return err;
-}
-
-static bool unit_is_full(const struct unit *unit)
-{
-    return unit->rows_n >= UNIT_ROWS || unit->job->items_n >= unit->records_max ||
-           wire_command_size(&unit->command) >= UNIT_BYTES || timer_now_us() >= unit->until_us;
-}
-
-static enum qk_err unit_rows(struct unit *unit)
-{
-    struct reencrypt *job = unit->job;
-    struct store_cursor *cursor;
-    struct store_row row;
-    uint8_t space[DATABASE_ID_BYTES];
-    struct bytes from = bytes_of(job->next, job->next_len);
-    enum qk_err err;
-
-    record_space_id(RECORD_CATALOG, space);
-    if (from.len == 0)
-        from = bytes_of(space, sizeof(space));
-    err = store_cursor_open(job->service->store, from, BYTES_NONE, false, &cursor);
-    if (err != QK_OK)
-        return err;
-    while (err == QK_OK && !unit_is_full(unit)) {
-        err = store_cursor_next(cursor, &row);
-        if (err == QK_OK) {
-            memcpy(job->next, row.key.data, row.key.len);
-            job->next[row.key.len] = 0;
-            job->next_len = row.key.len + 1;
-            unit->rows_n++;
-            err = unit_row(unit, &row);
-        }
-    }
-    store_cursor_close(cursor);
-    unit->end = err == QK_ERR_NOT_FOUND;
-    return unit->end ? QK_OK : err;
-}
-
-static void rate_update(struct reencrypt *job)
-{
-    uint64_t now_ms = timer_now_ms(job->service->loop), ms = now_ms - job->rate_from_ms;
-
-    if (ms < 1000)
-        return;
-    job->rate = (double)(job->record.done_n - job->rate_done_n) * 1000.0 / (double)ms;
-    if (ms < 10000)
-        return; /* a window of ten seconds */
-    job->rate_from_ms = now_ms;
-    job->rate_done_n = job->record.done_n;
-}
-
-/* How long to rest: as long as it worked, while others write or the store is behind. */
-static uint64_t rest_ms(struct reencrypt *job, bool shared)
-{
-    uint64_t ms = (timer_now_us() - job->unit_began_us) / 1000 + 1;
-
-    if (store_pending_bytes(job->service->store) > PENDING_BYTES_HIGH)
-        return REST_MS_MAX;
-    return !shared ? 0 : ms < REST_MS_MAX ? ms : REST_MS_MAX;
-}
-
-static void unit_applied(void *arg, enum qk_err err, uint64_t index, struct bytes results)
-{
-    struct reencrypt *job = arg;
-    struct wire_result result;
-
-    (void)index;
-    job->busy = false;
-    for (size_t i = 0; err == QK_OK && i < job->items_n; i++) {
-        const struct reencrypt_item *item = &job->items[i];
-
-        err = wire_result_get(results, i, &result);
-        if (err != QK_OK || !result.ok)
-            continue; /* a foreground write was quicker: it is sealed under the active version */
-        job->record.done_n++;
-        if (item->version != 0)
-            err = reencrypt_counts_add(&job->counts, item->key_id, item->version, -1);
-    }
-    job->items_n = 0;
-    if (err != QK_OK || !may_work(job)) {
-        idle(job);
-        return;
-    }
-    rate_update(job);
-    go_on(job, rest_ms(job, is_shared(job)));
-}
-
-static enum qk_err unit_submit(struct unit *unit)
-{
-    struct reencrypt *job = unit->job;
-    struct bytes bytes;
-    enum qk_err err = wire_command_end(&unit->command, &bytes);
-
-    if (err == QK_OK)
-        err = consensus_submit(job->service->consensus, bytes, unit_applied, job);
-    job->busy = err == QK_OK;
-    return err;
-}
-
-/* Work was done; a pass that came to its end goes over at the next tick, once the command is
- * applied. */
-static void unit_run(struct reencrypt *job)
-{
-    bool shared = is_shared(job);
-    struct unit unit = {.job = job,
-                        .records_max = shared ? RECORDS_SHARED : REENCRYPT_UNIT_RECORDS};
-    enum qk_err err;
-
-    job->items_n = 0;
-    job->unit_began_us = timer_now_us();
-    unit.until_us = job->unit_began_us + (shared ? UNIT_US_SHARED : UNIT_US);
-    wire_command_begin(&unit.command, WIRE_WRITE);
-    secret_scope_begin();
-    err = unit_rows(&unit);
-    secret_scope_end();
-    if (err == QK_OK && job->items_n > 0)
-        err = unit_submit(&unit);
-    wire_command_fini(&unit.command);
-    if (err != QK_OK)
-        idle(job);
-    else if (!job->busy && unit.end)
-        pass_ended(job);
-    else if (!job->busy)
-        go_on(job, rest_ms(job, shared));
 }
 
 /* --- the tick -------------------------------------------------------------------------------- */
@@ -548,7 +341,7 @@ static void begin(struct reencrypt *job)
             reencrypt_counts_fini(&job->counts);
             job->counted = true; /* none, as the record says */
         }
-        go_on(job, TICK_MS);
+        reencrypt_go_on(job, TICK_MS);
         return;
     }
     pass_flush(job, PHASE_COUNT);
@@ -560,27 +353,27 @@ static void tick(void *arg)
 
     if (job->stopped || job->busy)
         return;
-    if (!may_work(job)) {
+    if (!reencrypt_may_work(job)) {
         job->term = 0;
         forget(job);
-        idle(job);
+        reencrypt_idle(job);
         return;
     }
     if (!is_settled(job))
         return;
     if (!load_record(job)) {
-        idle(job);
+        reencrypt_idle(job);
         return;
     }
     if (job->phase == PHASE_IDLE)
         begin(job);
     else if (store_admit(job->service->store) != QK_OK)
-        go_on(job, TICK_MS);
+        reencrypt_go_on(job, TICK_MS);
     else if (job->phase == PHASE_WALK &&
              timer_now_ms(job->service->loop) - job->saved_ms >= SAVE_MS)
         save_cursor(job);
     else
-        unit_run(job);
+        reencrypt_unit_run(job);
 }
 
 /* --- figures --------------------------------------------------------------------------------- */

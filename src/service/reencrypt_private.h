@@ -47,4 +47,14 @@ struct reencrypt {
     double rate; /* records a second; 0: not known yet */
 };
 
+/* --- reencrypt.c --- */
+void reencrypt_go_on(struct reencrypt *job, uint64_t ms);
+void reencrypt_idle(struct reencrypt *job);
+bool reencrypt_may_work(const struct reencrypt *job);
+void reencrypt_pass_ended(struct reencrypt *job);
+
+/* --- reencrypt_unit.c --- */
+/* Goes on with the pass; ends in a command, a tick to come, or reencrypt_pass_ended. */
+void reencrypt_unit_run(struct reencrypt *job);
+
 #endif

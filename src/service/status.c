@@ -14,6 +14,7 @@
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
+#include "service/reencrypt.h"
 #include "store/store.h"
 
 #ifndef QK_VERSION
@@ -385,6 +386,7 @@ void handle_status(struct service *service, struct exchange *exchange)
     (void)json_object_set_new(json, "recovery", recovery_json(cluster));
     if (service_is_read_only(service))
         set_read_only(json);
+    (void)json_object_set_new(json, "reencrypt", reencrypt_json(service));
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
     (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
     (void)json_object_set_new(json, "unsealed_us",

@@ -1,0 +1,138 @@
+/* key list, key show, key reencrypt. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/print.h"
+
+#define WATCH_S 1
+
+static long long number(const json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+/* "running: 1200 of 5000 records sealed again, 300/s, 13 s left"; nothing when there never was
+ * anything to do. */
+static void progress_line(const json_t *progress, char *ret_text, size_t size)
+{
+    const char *state = json_string_value(json_object_get(progress, "state"));
+    int at;
+
+    if (state == NULL || strcmp(state, "none") == 0) {
+        snprintf(ret_text, size, "re-encryption: none was ever needed");
+        return;
+    }
+    at = snprintf(ret_text, size, "re-encryption %s: %lld of %lld records sealed again", state,
+                  number(progress, "done"), number(progress, "old"));
+    if (json_is_integer(json_object_get(progress, "eta_s")) && at > 0 && (size_t)at < size)
+        at += snprintf(ret_text + at, size - (size_t)at, ", %lld/s, %lld s left",
+                       number(progress, "rate"), number(progress, "eta_s"));
+    if (number(progress, "damaged") > 0 && at > 0 && (size_t)at < size)
+        snprintf(ret_text + at, size - (size_t)at, ", %lld do not open: see the node's log",
+                 number(progress, "damaged"));
+}
+
+static void print_progress(const json_t *reply)
+{
+    char text[256];
+
+    progress_line(json_object_get(reply, "reencrypt"), text, sizeof text);
+    printf("%s\n", text);
+}
+
+enum cli_exit cli_key_list(struct cli *cli)
+{
+    json_t *reply = NULL;
+    enum cli_exit code = cli_get(cli, "/_quorumkeep/keys", &reply);
+
+    if (code == CLI_OK && cli->options.json) {
+        print_json(reply, 2);
+    } else if (code == CLI_OK) {
+        print_table(json_object_get(reply, "keys"));
+        print_progress(reply);
+    }
+    json_decref(reply);
+    return code;
+}
+
+static void print_key(json_t *reply)
+{
+    print_table(json_object_get(reply, "versions"));
+    print_progress(reply);
+}
+
+static bool is_running(const json_t *reply)
+{
+    const char *state =
+        json_string_value(json_object_get(json_object_get(reply, "reencrypt"), "state"));
+
+    return state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
+}
+
+/* One line that is written over on a terminal, one a second elsewhere. */
+static void show_progress(const struct cli *cli, const json_t *reply)
+{
+    char text[256];
+
+    if (cli->options.json) {
+        print_json(reply, 0);
+    } else {
+        progress_line(json_object_get(reply, "reencrypt"), text, sizeof text);
+        printf(isatty(STDOUT_FILENO) ? "\r\033[K%s" : "%s\n", text);
+    }
+    (void)fflush(stdout);
+}
+
+enum cli_exit cli_key_show(struct cli *cli)
+{
+    struct buf path = BUF_INIT(1024);
+    json_t *reply = NULL;
+    enum cli_exit code;
+
+    buf_put_str(&path, "/_quorumkeep/keys");
+    client_path_put(&path, cli->options.args[0]);
+    code = cli_request(cli, "GET", &path, NULL, &reply);
+    while (code == CLI_OK && cli->options.watch && is_running(reply)) {
+        show_progress(cli, reply);
+        json_decref(reply);
+        reply = NULL;
+        (void)sleep(WATCH_S);
+        code = cli_request(cli, "GET", &path, NULL, &reply);
+    }
+    if (code == CLI_OK && cli->options.watch && !cli->options.json && isatty(STDOUT_FILENO))
+        printf("\r\033[K");
+    if (code == CLI_OK && cli->options.json)
+        print_json(reply, cli->options.watch ? 0 : 2);
+    else if (code == CLI_OK)
+        print_key(reply);
+    json_decref(reply);
+    buf_fini(&path);
+    return code;
+}
+
+enum cli_exit cli_key_reencrypt(struct cli *cli)
+{
+    struct buf path = BUF_INIT(64);
+    json_t *body, *reply = NULL;
+    char text[256];
+    enum cli_exit code;
+
+    if (cli->options.pause && cli->options.resume)
+        return cli_fail(CLI_USAGE, "--pause and --resume exclude each other");
+    body = json_object();
+    if (cli->options.pause || cli->options.resume)
+        (void)json_object_set_new(body, "pause", json_boolean(cli->options.pause));
+    buf_put_str(&path, "/_quorumkeep/keys/reencrypt");
+    code = cli_request(cli, "POST", &path, body, &reply);
+    buf_fini(&path);
+    if (code == CLI_OK && cli->options.json) {
+        print_json(reply, 2);
+    } else if (code == CLI_OK) {
+        progress_line(reply, text, sizeof text);
+        printf("%s\n", text);
+    }
+    json_decref(reply);
+    return code;
+}
