@@ -169,6 +169,15 @@ uint64_t consensus_term(const struct consensus *c);
 uint64_t consensus_commit(const struct consensus *c);
 uint64_t consensus_applied(const struct consensus *c);
 uint64_t consensus_last_index(const struct consensus *c);
+/* Up to where the log on this disk reaches. */
+uint64_t consensus_stored(const struct consensus *c);
+/* Leader: what `peer` has said that it holds durably, as far as it is committed; else 0. */
+uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer);
+/* The newest configuration known here is committed. */
+bool consensus_is_settled(const struct consensus *c);
+enum consensus_message { CONSENSUS_REQUEST, CONSENSUS_VOTE, CONSENSUS_ANSWER };
+/* What a message is: of a candidate or leader, a vote given or refused, or another answer. */
+enum consensus_message consensus_message_kind(struct bytes message);
 /* The newest configuration known here, committed or not; writes at most `max`, returns the count.
  */
 size_t consensus_members(const struct consensus *c, struct consensus_member *ret_members,

@@ -182,6 +182,7 @@ enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_r
     unsigned short state = e->raft.state;
     uint64_t term = e->raft.current_term;
     uint64_t leader = engine_leader(e);
+    uint64_t held = engine_held_index(e);
     bool moved;
     enum qk_err err;
 
@@ -191,6 +192,7 @@ enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_r
     e->step_took_entries = (update.flags & (RAFT_UPDATE_ENTRIES)) != 0;
     if (*ret_rv != 0)
         return QK_OK;
+    e->stored_before = held;
     err = perform(e, &update, stale_reply);
     moved = state != e->raft.state || term != e->raft.current_term || leader != engine_leader(e);
     if (err == QK_OK && moved)

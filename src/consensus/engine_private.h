@@ -35,6 +35,7 @@ struct engine {
     uint64_t store_applied;         /* what the store holds may be ahead of it */
     bool store_missing;             /* restore.c: it holds less than the log was trimmed to */
     uint64_t replay_at, replay_to;  /* restore.c: entries that it lacks up to `applied` */
+    uint64_t stored_before;         /* last_stored as the install under way began */
     uint64_t yield_at;              /* restore.c: when leadership is handed on (again) */
     struct members applied_members; /* as of `applied` */
     uint64_t applied_members_index;

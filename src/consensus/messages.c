@@ -320,6 +320,22 @@ bool message_is_fragment(struct bytes in)
     return in.len >= 2 && in.data[0] == MESSAGE_VERSION && in.data[1] == MESSAGE_FRAGMENT;
 }
 
+static bool has_kind(struct bytes in, enum message_kind kind)
+{
+    return in.len >= 2 && in.data[0] == MESSAGE_VERSION && in.data[1] == kind;
+}
+
+bool message_is_vote_result(struct bytes in)
+{
+    return has_kind(in, MESSAGE_VOTE_RESULT);
+}
+
+bool message_is_answer(struct bytes in)
+{
+    return has_kind(in, MESSAGE_APPEND_RESULT) || has_kind(in, MESSAGE_READ_ACK) ||
+           has_kind(in, MESSAGE_READ_ANSWER);
+}
+
 bool fragments_add(struct fragments *fragments, struct bytes in, struct bytes *ret_whole)
 {
     struct reader reader = reader_of(bytes_slice(in, 2, in.len));

@@ -79,6 +79,9 @@ void fragments_fini(struct fragments *fragments);
 void fragment_encode(uint64_t number, struct bytes whole, size_t offset, size_t part_max,
                      struct buf *out);
 bool message_is_fragment(struct bytes in);
+/* By the head alone. Of a fragment neither: only AppendEntries are so long. */
+bool message_is_vote_result(struct bytes in);
+bool message_is_answer(struct bytes in);
 /* Takes one part. True when `ret_whole` (borrowed until the next call) is complete; a part out of
  * order drops what was gathered. */
 bool fragments_add(struct fragments *fragments, struct bytes in, struct bytes *ret_whole);

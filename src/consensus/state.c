@@ -54,6 +54,16 @@ uint64_t engine_stored_index(const struct engine *e)
     return e->raft.last_stored;
 }
 
+uint64_t engine_held_index(const struct engine *e)
+{
+    return engine_installing(e) ? e->stored_before : e->raft.last_stored;
+}
+
+bool engine_is_settled(const struct engine *e)
+{
+    return e->raft.configuration_uncommitted_index == 0;
+}
+
 bool engine_transferring(const struct engine *e)
 {
     return raft_transferee(&e->raft) != 0;

@@ -43,6 +43,30 @@ uint64_t consensus_last_index(const struct consensus *c)
     return c->engine == NULL ? 0 : entry_log_last(engine_log(c->engine));
 }
 
+uint64_t consensus_stored(const struct consensus *c)
+{
+    return c->engine == NULL ? 0 : engine_held_index(c->engine);
+}
+
+uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer)
+{
+    uint64_t match = c->engine == NULL ? 0 : engine_match(c->engine, peer);
+
+    return match < consensus_commit(c) ? match : consensus_commit(c);
+}
+
+bool consensus_is_settled(const struct consensus *c)
+{
+    return c->engine != NULL && engine_is_settled(c->engine);
+}
+
+enum consensus_message consensus_message_kind(struct bytes message)
+{
+    return message_is_answer(message)        ? CONSENSUS_ANSWER
+           : message_is_vote_result(message) ? CONSENSUS_VOTE
+                                             : CONSENSUS_REQUEST;
+}
+
 size_t consensus_members(const struct consensus *c, struct consensus_member *ret_members,
                          size_t max)
 {

@@ -33,6 +33,7 @@ static void raft_send(void *arg, uint64_t peer, struct bytes message)
     /* Loss is fine: the log asks again. */
     if (node->service.link != NULL &&
         cluster_node_of_raft(node->service.cluster, peer, node_id) == QK_OK &&
+        cluster_raft_may_send(node->service.cluster, node_id, message) &&
         link_send(node->service.link, node_id, LINK_RAFT, &message, 1) != QK_OK)
         return;
 }
@@ -122,7 +123,8 @@ static void peer_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], enum l
         cluster_link_message(node->service.cluster, node_id, message);
         return;
     case LINK_RAFT:
-        if (cluster_raft_of_node(node->service.cluster, node_id, &raft_id) == QK_OK)
+        if (cluster_raft_of_node(node->service.cluster, node_id, &raft_id) == QK_OK &&
+            cluster_raft_may_receive(node->service.cluster, node_id, message))
             consensus_receive(node->service.consensus, raft_id, message);
         return;
     case LINK_FORWARD:

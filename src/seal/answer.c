@@ -13,8 +13,9 @@ static const struct seal_config_member *config_member(const struct seal_config *
     return NULL;
 }
 
-/* Live members of the configuration, self included, and whether one of them knows more. What a
- * suspended one says counts for nothing: it may be in the hands of a thief. */
+/* Live members of the configuration, self included and those below their mark not, and whether one
+ * of them knows more. What a suspended one says counts for nothing: it may be in the hands of a
+ * thief. */
 static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *ret_n,
                       bool *ret_newer)
 {
@@ -24,7 +25,7 @@ static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *r
         const struct seal_peer *peer = &m->peers[i];
         const struct seal_config_member *member = config_member(&m->config, peer->node_id);
 
-        if (!peer->used || !peer->known || !seal_peer_live(peer, now_ms) || member == NULL)
+        if (!peer->used || !peer->known || !seal_peer_counts(peer, now_ms) || member == NULL)
             continue;
         if (member->suspended == RELEASE_FAIL)
             continue;
@@ -51,10 +52,9 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
     facts.closed = !may_answer(m) && (m->state != SEAL_HELD || m->config.hold != RELEASE_FAIL);
     facts.hold = m->config.hold;
     facts.member = peer->known && member != NULL;
-    if (member != NULL) {
+    if (member != NULL)
         facts.suspended = member->suspended;
-        facts.watermark = member->watermark;
-    }
+    facts.watermark = peer->below == WATERMARK_GOOD ? RELEASE_PASS : RELEASE_FAIL;
     facts.in_record = dealt != NULL && dealt->x == want->x;
     facts.same_gen = dealt != NULL && dealt->gen == want->gen;
     facts.same_deal = m->deal.epoch > 0 && want->epoch == m->deal.epoch &&

@@ -33,6 +33,17 @@ void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_I
     machine->config.release_limit = RELEASE_LIMIT_DEFAULT;
 }
 
+void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t stored,
+                   uint64_t made)
+{
+    assert(index <= stored);
+
+    machine->term = term;
+    machine->index = index;
+    machine->stored = stored;
+    machine->made = made;
+}
+
 /* --- what the files of the machine share --------------------------------------------------- */
 
 struct seal_effect *step_emit(struct seal_step_ctx *ctx, enum seal_effect_kind kind)
@@ -365,12 +376,6 @@ static void on_wiped(struct seal_step_ctx *ctx, const struct seal_event *event)
     session_announce(ctx);
 }
 
-static void on_position(struct seal_step_ctx *ctx, const struct seal_event *event)
-{
-    ctx->m->term = event->term;
-    ctx->m->index = event->index;
-}
-
 /* --- the step -------------------------------------------------------------------------------- */
 
 typedef void (*event_handler)(struct seal_step_ctx *ctx, const struct seal_event *event);
@@ -381,7 +386,6 @@ static const event_handler handlers[SEAL_EVENTS_N] = {
     [SEAL_EV_CREATED] = on_created,
     [SEAL_EV_CONFIG] = on_config,
     [SEAL_EV_DEAL] = on_deal,
-    [SEAL_EV_POSITION] = on_position,
     [SEAL_EV_LINK_UP] = session_up,
     [SEAL_EV_LINK_DOWN] = session_down,
     [SEAL_EV_CLONE] = session_clone,

@@ -16,6 +16,7 @@
 
 #include "base/limits.h"
 #include "seal/release.h"
+#include "seal/watermark.h"
 #include "wire/peer.h"
 
 #define SEAL_RETRY_MS_MIN 50u
@@ -59,7 +60,6 @@ struct seal_deal {
 struct seal_config_member {
     uint8_t node_id[NODE_ID_BYTES];
     enum release_answer suspended;
-    enum release_answer watermark;
 };
 
 /* The newest configuration that this node has applied. */
@@ -80,7 +80,6 @@ enum seal_event_kind {
     SEAL_EV_CREATED,     /* this node founded the cluster, its MK is in memory: -> unsealed */
     SEAL_EV_CONFIG,      /* config: members, quorum, hold */
     SEAL_EV_DEAL,        /* deal: a record from the own committed log */
-    SEAL_EV_POSITION,    /* term, index: raft's, for HELLOs */
     SEAL_EV_LINK_UP,     /* node, known */
     SEAL_EV_LINK_DOWN,   /* node */
     SEAL_EV_CLONE,       /* node: the link has seen two live boot ids of it */
@@ -118,8 +117,6 @@ struct seal_event {
     bool ok;
     uint32_t x;
     uint32_t mk_version;
-    uint64_t term;
-    uint64_t index;
     bool for_hold;    /* SEAL: a hold is to follow, and then takes over from the closing */
     uint64_t control; /* SEAL for a hold: the count before it */
     uint8_t deal_id[DEAL_ID_BYTES];
@@ -145,6 +142,7 @@ enum seal_effect_kind {
     SEAL_DO_AUDIT,      /* `audit`, node, rule */
     SEAL_DO_ATTEST,     /* ask the hook about node with boot_id, which wants `as.want`; always
                            followed by SEAL_EV_ATTESTED, sooner or later */
+    SEAL_DO_REMEMBER,   /* keep the marks durably: they say more than before */
 };
 
 enum seal_audit {
@@ -154,6 +152,7 @@ enum seal_audit {
     SEAL_AUDIT_RATE,
     SEAL_AUDIT_BAD_SHARE,
     SEAL_AUDIT_BAD_SLOT,
+    SEAL_AUDIT_ROLLED_BACK,
 };
 
 struct seal_effect {
@@ -207,6 +206,10 @@ struct seal_peer {
     uint64_t echoed_ms; /* when it last did */
     bool greeted;       /* `hello` is of this session */
     struct peer_hello hello;
+    bool marked; /* `mark` is what was remembered of it as the session began */
+    struct watermark mark;
+    enum watermark_answer below; /* in this session: WATERMARK_GOOD, or what it lacks */
+    bool told_below;             /* it says the same of this node */
     bool seen;
     uint64_t seen_ms; /* last HELLO of any session */
     bool booted;      /* boot_id is valid */
@@ -244,6 +247,10 @@ struct seal_machine {
     uint64_t raft_id;
     uint64_t term;
     uint64_t index;
+    uint64_t stored;
+    uint64_t made;
+    struct watermark marks[NODES_MAX];
+    unsigned marks_n;
     struct seal_config config;
     struct seal_deal deal;
     bool own_share;             /* of `deal` */
@@ -262,6 +269,12 @@ struct seal_machine {
 void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_ID_BYTES],
                const uint8_t boot_id[static BOOT_ID_BYTES], uint64_t boot_counter,
                uint64_t raft_id);
+/* Where this node's disk stands, for its HELLOs: to be set before each step, since what a peer
+ * knows from the log itself may be as new. `term`, `index` (committed and durable here) and
+ * `stored` (the end of the log on the disk) are Raft's, `made` is node.sec's count of generations.
+ */
+void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t stored,
+                   uint64_t made);
 /* Effects are appended in the order in which they must be carried out; `effects` is emptied
  * first. Views in them live as long as the event's message. */
 void seal_step(struct seal_machine *machine, uint64_t now_ms,
@@ -278,6 +291,23 @@ unsigned seal_shares_missing(const struct seal_machine *machine);
 const struct seal_peer *seal_peer_find(const struct seal_machine *machine,
                                        const uint8_t node_id[static NODE_ID_BYTES]);
 bool seal_peer_live(const struct seal_peer *peer, uint64_t now_ms);
+/* Live, and not below its mark: it counts in a view and may take part in a deal. */
+bool seal_peer_counts(const struct seal_peer *peer, uint64_t now_ms);
 const char *seal_state_text(enum seal_state state);
+
+/* The marks kept by an earlier life of this process; before the first event. */
+void seal_marks_set(struct seal_machine *machine, const struct watermark *marks, unsigned marks_n);
+/* NULL: nothing is remembered of it. */
+const struct watermark *seal_mark_find(const struct seal_machine *machine,
+                                       const uint8_t node_id[static NODE_ID_BYTES]);
+/* The peer, while this node led it, has said that it holds all up to `index`, which is committed.
+ * True if that is news: keep the marks. */
+bool seal_mark_matched(struct seal_machine *machine, const uint8_t node_id[static NODE_ID_BYTES],
+                       uint64_t index);
+/* What Raft between this node and that peer must heed; `pair` is the caller's to know. */
+struct watermark_raft_facts seal_raft_facts(const struct seal_machine *machine,
+                                            const uint8_t node_id[static NODE_ID_BYTES], bool pair);
+/* A connected peer says that this node's disk is older than what it remembers. */
+bool seal_is_rolled_back(const struct seal_machine *machine);
 
 #endif

@@ -39,6 +39,8 @@ static enum release_rule first_failing(const struct release_facts *facts)
         return RELEASE_SUSPENDED;
     if (facts->clone)
         return RELEASE_ONE_BOOT;
+    if (facts->watermark == RELEASE_FAIL)
+        return RELEASE_WATERMARK;
     if (!facts->fresh)
         return RELEASE_FRESH;
     if (!facts->same_deal)
@@ -47,8 +49,6 @@ static enum release_rule first_failing(const struct release_facts *facts)
         return RELEASE_GENERATION;
     if (facts->view_n < facts->quorum)
         return RELEASE_QUORUM;
-    if (facts->watermark == RELEASE_FAIL)
-        return RELEASE_WATERMARK;
     if (facts->attestation == RELEASE_FAIL)
         return facts->deferred ? RELEASE_DEFERRED : RELEASE_ATTESTATION;
     return RELEASE_ALLOWED;

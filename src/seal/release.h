@@ -22,11 +22,11 @@
     X(RELEASE_RECORD, "not a member in the newest deal")                                           \
     X(RELEASE_SUSPENDED, "suspended by an operator")                                               \
     X(RELEASE_ONE_BOOT, "two live instances of one node: a clone")                                 \
+    X(RELEASE_WATERMARK, "its disk is older than what its peers remember")                         \
     X(RELEASE_FRESH, "no fresh answer from it")                                                    \
     X(RELEASE_DEAL, "its deal is another")                                                         \
     X(RELEASE_GENERATION, "its generation is another")                                             \
     X(RELEASE_QUORUM, "fewer live members than the unseal quorum")                                 \
-    X(RELEASE_WATERMARK, "its disk is older than what its peers remember")                         \
     X(RELEASE_ATTESTATION, "the attestation hook said no")                                         \
     X(RELEASE_DEFERRED, "the attestation hook has not said yes yet")                               \
     X(RELEASE_RATE, "too many releases in ten minutes, delayed")

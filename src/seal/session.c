@@ -34,6 +34,11 @@ bool seal_peer_live(const struct seal_peer *peer, uint64_t now_ms)
            now_ms - peer->echoed_ms <= SEAL_FRESH_MS;
 }
 
+bool seal_peer_counts(const struct seal_peer *peer, uint64_t now_ms)
+{
+    return seal_peer_live(peer, now_ms) && peer->below == WATERMARK_GOOD;
+}
+
 /* A free place, or that of somebody who is gone and was no member. */
 static struct seal_peer *session_make(struct seal_machine *m, const uint8_t *node_id)
 {
@@ -86,6 +91,8 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->by_record = !peer->known;
     hello->ask = !peer->answered;
     hello->version = PEER_VERSION;
+    hello->stored = m->stored;
+    hello->made = m->made;
 }
 
 void session_greet(struct seal_step_ctx *ctx, struct seal_peer *peer)
@@ -126,6 +133,8 @@ void session_up(struct seal_step_ctx *ctx, const struct seal_event *event)
     peer->connected = true;
     peer->known = event->known;
     peer->by_record = !event->known;
+    peer->told_below = false;
+    marks_begin(ctx->m, peer);
     peer->echoed = false;
     peer->greeted = false;
     peer->wants_share = false;
@@ -203,6 +212,8 @@ void session_hello(struct seal_step_ctx *ctx, const struct seal_event *event)
     moved = hello_moved(peer, hello);
     if (memcmp(hello->echo, peer->nonce, PEER_NONCE_BYTES) == 0) {
         boot_note(ctx, peer, hello->boot_id);
+        if (peer->known)
+            marks_hear(ctx, peer, hello);
         peer->echoed = true;
         peer->echoed_ms = ctx->now_ms;
         peer->answered = true;

@@ -154,6 +154,7 @@ enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_re
     }
     cluster->booted = true;
     cluster->founder = founder;
+    hub_marks_load(cluster);
     hub_members_load(cluster);
     hub_seal_kind(cluster, founder ? SEAL_EV_CREATED : SEAL_EV_STARTED);
     hub_refresh_soon(cluster);

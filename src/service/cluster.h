@@ -133,6 +133,12 @@ MUST_USE enum qk_err cluster_leader(const struct cluster *cluster,
                                     uint8_t ret_node_id[static NODE_ID_BYTES]);
 bool cluster_is_member(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);
 bool cluster_is_leader(const struct cluster *cluster);
+/* May this Raft message be sent to, or taken from, that member? Not where a disk was restored from
+ * an older copy: seal/watermark.h. `message` may be a fragment. */
+bool cluster_raft_may_send(const struct cluster *cluster,
+                           const uint8_t node_id[static NODE_ID_BYTES], struct bytes message);
+bool cluster_raft_may_receive(const struct cluster *cluster,
+                              const uint8_t node_id[static NODE_ID_BYTES], struct bytes message);
 
 /* --- state ---------------------------------------------------------------------------------- */
 

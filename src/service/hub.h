@@ -246,6 +246,16 @@ MUST_USE enum qk_err hub_control_propose(struct cluster *cluster, const struct s
                                                     struct bytes result),
                                          void *arg);
 
+/* --- marks.c -------------------------------------------------------------------------------- */
+
+/* What is remembered of the peers (seal/watermark.h), from and to the store's local facts. */
+void hub_marks_load(struct cluster *cluster);
+void hub_marks_save(struct cluster *cluster);
+/* The link to that member is about to be gone: notes how far it had followed. */
+void hub_marks_lost(struct cluster *cluster, const uint8_t *node_id);
+/* Names of the peers that say that this node is below its mark; false if none does. */
+bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names);
+
 /* --- open_or_why.c -------------------------------------------------------------------------- */
 
 bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id);

@@ -105,8 +105,27 @@ static bool add_denials(const struct cluster *cluster, struct buf *out)
     return some;
 }
 
+static bool add_rolled_back(const struct cluster *cluster, struct buf *out)
+{
+    struct buf names = BUF_INIT(256);
+    bool some = hub_is_rolled_back(cluster, &names);
+
+    if (some) {
+        add(out, "ROLLED_BACK: this node's disk is older than what ");
+        buf_put_bytes(out, buf_bytes(&names));
+        add(out,
+            " remember%s of it: it has to come back as a new node, by 'quorumkeep node rejoin "
+            "--wipe' with a token of 'quorumkeep node invite --replace'",
+            memchr(names.data, ',', names.len) != NULL ? "" : "s");
+    }
+    buf_fini(&names);
+    return some;
+}
+
 static void add_sealed(const struct cluster *cluster, struct buf *out)
 {
+    if (add_rolled_back(cluster, out))
+        return;
     if (cluster->seal.deal.epoch == 0 && cluster->recovery_version > 0 &&
         cluster->service->node_sec->x == 1)
         add(out,

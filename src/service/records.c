@@ -106,17 +106,6 @@ static void read_rest(struct cluster *cluster)
     }
 }
 
-static void position(struct cluster *cluster)
-{
-    struct seal_event event = {.kind = SEAL_EV_POSITION};
-
-    if (cluster->service->consensus == NULL)
-        return;
-    event.term = consensus_term(cluster->service->consensus);
-    event.index = consensus_applied(cluster->service->consensus);
-    hub_seal(cluster, &event);
-}
-
 void hub_refresh(void *arg)
 {
     struct cluster *cluster = arg;
@@ -132,7 +121,6 @@ void hub_refresh(void *arg)
     read_rest(cluster);
     hub_members_publish(cluster);
     read_deal(cluster);
-    position(cluster);
     hub_deal(cluster, DEALING_EV_FACTS);
     hub_deal_erase(cluster);
     hub_note_open(cluster);

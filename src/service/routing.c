@@ -34,6 +34,7 @@ void cluster_link_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known
 
 void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
 {
+    hub_marks_lost(arg, node_id);
     link_event(arg, SEAL_EV_LINK_DOWN, node_id, false);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/encode.h"
 #include "base/log.h"
+#include "consensus/consensus.h"
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/hub.h"
@@ -195,9 +196,10 @@ static void count(struct cluster *cluster, enum seal_audit audit)
 static void do_audit(struct cluster *cluster, const struct seal_effect *effect)
 {
     static const char *const events[] = {
-        [SEAL_AUDIT_RELEASE] = "release",     [SEAL_AUDIT_DENIAL] = "denial",
-        [SEAL_AUDIT_CLONE] = "clone_alarm",   [SEAL_AUDIT_RATE] = "rate_alarm",
-        [SEAL_AUDIT_BAD_SHARE] = "bad_share", [SEAL_AUDIT_BAD_SLOT] = "bad_slot",
+        [SEAL_AUDIT_RELEASE] = "release",         [SEAL_AUDIT_DENIAL] = "denial",
+        [SEAL_AUDIT_CLONE] = "clone_alarm",       [SEAL_AUDIT_RATE] = "rate_alarm",
+        [SEAL_AUDIT_BAD_SHARE] = "bad_share",     [SEAL_AUDIT_BAD_SLOT] = "bad_slot",
+        [SEAL_AUDIT_ROLLED_BACK] = "rolled_back",
     };
     char node[2 * NODE_ID_BYTES + 1], deal[2 * DEAL_ID_BYTES + 1], name[NODE_NAME_BYTES_MAX + 1];
     const char *why = effect->rule == RELEASE_ALLOWED ? NULL : release_rule_text(effect->rule);
@@ -275,15 +277,34 @@ static void perform(struct cluster *cluster, const struct seal_effect *effect)
     case SEAL_DO_ATTEST:
         hub_attest(cluster, effect);
         break;
+    case SEAL_DO_REMEMBER:
+        hub_marks_save(cluster);
+        break;
     }
 }
 
 /* --- stepping -------------------------------------------------------------------------------- */
 
+/* Not what is applied: a leader may commit what its own disk does not have yet, and a store may be
+ * ahead of a log whose tail is still to be cut off. */
+static void position(struct cluster *cluster)
+{
+    const struct consensus *consensus = cluster->service->consensus;
+    uint64_t index, stored;
+
+    if (consensus == NULL || cluster->service->node_sec == NULL)
+        return;
+    index = consensus_commit(consensus);
+    stored = consensus_stored(consensus);
+    seal_position(&cluster->seal, consensus_term(consensus), index < stored ? index : stored,
+                  stored, cluster->service->node_sec->gen_last);
+}
+
 static void step(struct cluster *cluster, const struct seal_event *event)
 {
     uint8_t random[SEAL_RANDOM_BYTES];
 
+    position(cluster);
     random_fill(random, sizeof(random));
     seal_step(&cluster->seal, hub_now_ms(cluster), random, event, &cluster->effects);
     for (unsigned i = 0; i < cluster->effects.n; i++)

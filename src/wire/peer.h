@@ -58,12 +58,14 @@ struct peer_hello {
     uint64_t control;               /* count of hold and suspend changes the speaker has applied */
     uint64_t raft_id;
     uint64_t term;
-    uint64_t index;   /* applied */
+    uint64_t index;   /* committed, and durable here */
     uint8_t state;    /* enum seal_state */
     bool share;       /* the speaker's own share of that deal is open */
     bool ask;         /* its nonce has not been echoed yet: answer */
     bool by_record;   /* it does not know the listener: answer on LINK_RECORD */
     uint16_t version; /* highest PEER_VERSION and command version it knows */
+    uint64_t stored;  /* its log ends here on its disk, what is not committed included */
+    uint64_t made;    /* generations that it has ever made */
 };
 
 #define PEER_WANT_RELEASE 1u

@@ -232,7 +232,7 @@ static struct bench *bench_in(enum seal_state state)
 
 static void apply(struct bench *b, enum seal_event_kind what)
 {
-    struct seal_event event = {.kind = what, .known = true, .term = 3, .index = 9};
+    struct seal_event event = {.kind = what, .known = true};
     struct peer_message message = hello(b, 1);
 
     memcpy(event.node_id, peer_id, NODE_ID_BYTES);
@@ -584,6 +584,22 @@ Test(machine, a_share_that_waits_is_not_given_once_its_asker_is_no_member)
     free(b);
 }
 
+/* A new session of a boot of the peer whose log ends there. */
+static void says(struct bench *b, uint64_t boot, uint64_t index)
+{
+    struct seal_event down = {.kind = SEAL_EV_LINK_DOWN};
+    struct peer_message message;
+
+    memcpy(down.node_id, peer_id, NODE_ID_BYTES);
+    step(b, &down);
+    link_up(b);
+    message = hello(b, b->deal.epoch);
+    message.as.hello.boot_id[1] = (uint8_t)boot;
+    message.as.hello.boot_counter = boot;
+    message.as.hello.index = message.as.hello.stored = index;
+    from_peer(b, SEAL_EV_HELLO, &message);
+}
+
 Test(machine, each_rule_denies_with_its_name)
 {
     struct bench *b = bench_in(SEAL_UNSEALED);
@@ -609,10 +625,13 @@ Test(machine, each_rule_denies_with_its_name)
     set_config(b);
     cr_assert_eq(denial(b, &message), RELEASE_QUORUM);
     b->config.unseal_quorum = 2;
-    b->config.members[1].watermark = RELEASE_FAIL;
     set_config(b);
+    says(b, 1, 10);
+    says(b, 1, 9);
+    message = want(b);
     cr_assert_eq(denial(b, &message), RELEASE_WATERMARK);
-    b->config.members[1].watermark = RELEASE_ABSENT;
+    says(b, 2, 10);
+    message = want(b);
     b->config.members_n = 1;
     set_config(b);
     cr_assert_eq(denial(b, &message), RELEASE_MEMBER);

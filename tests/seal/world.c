@@ -217,6 +217,10 @@ static void perform(struct world *world, unsigned i, const struct seal_effect *e
     case SEAL_DO_AUDIT:
         note(node, effect);
         break;
+    case SEAL_DO_REMEMBER:
+        memcpy(node->marks, node->m->marks, sizeof(node->marks));
+        node->marks_n = node->m->marks_n;
+        break;
     case SEAL_DO_ADOPT:
     case SEAL_DO_STATE:
     case SEAL_DO_ATTEST:
@@ -270,6 +274,13 @@ void world_config(struct world *world, unsigned i, enum release_answer hold)
     world_step(world, i, &event);
 }
 
+void world_at(struct world *world, unsigned i)
+{
+    const struct world_node *node = &world->nodes[i];
+
+    seal_position(world->nodes[i].m, node->term, node->index, node->stored, node->made);
+}
+
 static void link_event(struct world *world, unsigned i, unsigned k, enum seal_event_kind kind)
 {
     struct seal_event event = {.kind = kind, .known = !world->strangers[i][k]};
@@ -287,11 +298,14 @@ void world_start(struct world *world, unsigned i, const struct seal_deal *deal)
     world_node_id(i, node_id);
     boot_id[0] = (uint8_t)(i + 1);
     boot_id[1] = ++node->boot;
+    boot_id[2] = node->process;
     seal_init(node->m, node_id, boot_id, node->boot, i + 1);
+    seal_marks_set(node->m, node->marks, node->marks_n);
     node->up = true;
     node->mk = false;
     node->shares_n = 0;
     world_kind(world, i, SEAL_EV_STARTED);
+    world_at(world, i);
     world_config(world, i, RELEASE_ABSENT);
     if (deal != NULL)
         world_give_deal(world, i, deal);

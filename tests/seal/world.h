@@ -21,10 +21,13 @@ struct world_node {
     uint32_t shares[WORLD_SHARES_MAX];
     bool shares_bad[WORLD_SHARES_MAX];
     unsigned shares_n;
-    struct seal_deal deal; /* what its log holds */
+    struct seal_deal deal;             /* what its log holds */
+    struct watermark marks[NODES_MAX]; /* kept by its store */
+    unsigned marks_n;
     unsigned releases_n, denials_n, clones_n, rates_n, bad_shares_n, bad_slots_n, wipes_n, acks_n;
     enum release_rule last_denial;
-    uint8_t boot;
+    uint8_t boot, process;              /* the second tells copies of one disk apart */
+    uint64_t term, index, stored, made; /* where its disk stands at the start */
 };
 
 struct world_message {
@@ -55,6 +58,8 @@ void world_node_id(unsigned i, uint8_t ret_id[static NODE_ID_BYTES]);
 struct seal_deal world_deal(const struct world *world, uint64_t epoch, unsigned t);
 /* Starts a node that has `deal` on its disk, and links it with those that are up. */
 void world_start(struct world *world, unsigned i, const struct seal_deal *deal);
+/* Tells the machine where its disk stands now. */
+void world_at(struct world *world, unsigned i);
 void world_kill(struct world *world, unsigned i);
 void world_step(struct world *world, unsigned i, const struct seal_event *event);
 void world_kind(struct world *world, unsigned i, enum seal_event_kind kind);

@@ -54,6 +54,30 @@ uint64_t consensus_last_index(const struct consensus *c)
     return engine_of(c) != NULL ? entry_log_last(engine_log(engine_of(c))) : 0;
 }
 
+uint64_t consensus_stored(const struct consensus *c)
+{
+    return engine_of(c) != NULL ? engine_held_index(engine_of(c)) : 0;
+}
+
+uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer)
+{
+    uint64_t match = engine_of(c) != NULL ? engine_match(engine_of(c), peer) : 0;
+
+    return match < consensus_commit(c) ? match : consensus_commit(c);
+}
+
+bool consensus_is_settled(const struct consensus *c)
+{
+    return engine_of(c) != NULL && engine_is_settled(engine_of(c));
+}
+
+enum consensus_message consensus_message_kind(struct bytes message)
+{
+    return message_is_answer(message)        ? CONSENSUS_ANSWER
+           : message_is_vote_result(message) ? CONSENSUS_VOTE
+                                             : CONSENSUS_REQUEST;
+}
+
 bool consensus_has_majority_contact(const struct consensus *c)
 {
     return engine_of(c) != NULL && engine_leader(engine_of(c)) != 0;

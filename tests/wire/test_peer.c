@@ -29,6 +29,8 @@ static void sample_hello(struct peer_hello *hello)
     hello->raft_id = 3;
     hello->term = 12;
     hello->index = 1ull << 40;
+    hello->stored = (1ull << 40) + 3;
+    hello->made = 12;
     hello->state = 3;
     hello->share = true;
     hello->version = 1;
@@ -172,6 +174,8 @@ Test(peer, hello_keeps_its_fields)
     encode(PEER_HELLO, &out);
     cr_assert_eq(peer_decode(buf_bytes(&out), &message), QK_OK);
     cr_assert_eq(message.as.hello.index, expected.as.hello.index);
+    cr_assert_eq(message.as.hello.stored, expected.as.hello.stored);
+    cr_assert_eq(message.as.hello.made, expected.as.hello.made);
     cr_assert_eq(message.as.hello.state, 3);
     cr_assert(message.as.hello.share);
     cr_assert_arr_eq(message.as.hello.echo, expected.as.hello.echo, 16);

@@ -1,0 +1,141 @@
+/* What is remembered of the peers, so that a disk restored from an older copy is known: the marks
+ * live in the seal machine and are kept as one node-local fact of the store. A store that was lost
+ * has lost them, too; then they are learned anew, and the other members still have theirs.
+ *
+ * They are on the disk within the store's commit time (50 ms) of a HELLO, so that a power loss of
+ * all nodes costs at most the last HELLO's news. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "consensus/consensus.h"
+#include "service/hub.h"
+#include "store/store.h"
+
+#define LOCAL_NAME "watermarks"
+
+void hub_marks_load(struct cluster *cluster)
+{
+    struct watermark *marks = calloc(NODES_MAX, sizeof(*marks));
+    struct bytes value;
+    unsigned n = 0;
+    enum qk_err err = QK_ERR_NOMEM;
+
+    if (marks != NULL)
+        err = store_local_get(cluster->service->store, LOCAL_NAME, &value);
+    if (err == QK_OK)
+        err = watermark_list_decode(value, marks, &n);
+    if (err == QK_OK)
+        seal_marks_set(&cluster->seal, marks, n);
+    else if (err != QK_ERR_NOT_FOUND)
+        log_error("seal",
+                  "what was remembered of the peers cannot be read (%s): a disk restored from an "
+                  "older copy would not be known here",
+                  qk_err_text(err));
+    free(marks);
+}
+
+void hub_marks_save(struct cluster *cluster)
+{
+    struct buf out = BUF_INIT(WATERMARK_LIST_BYTES_MAX);
+    enum qk_err err;
+
+    if (cluster->service->store == NULL)
+        return;
+    watermark_list_encode(cluster->seal.marks, cluster->seal.marks_n, &out);
+    err = buf_error(&out);
+    if (err == QK_OK)
+        err = store_local_put(cluster->service->store, LOCAL_NAME, buf_bytes(&out), NULL, NULL);
+    if (err != QK_OK)
+        log_warn("seal", "what is remembered of the peers was not kept: %s", qk_err_text(err));
+    buf_fini(&out);
+}
+
+void hub_marks_lost(struct cluster *cluster, const uint8_t *node_id)
+{
+    uint64_t raft_id;
+
+    if (cluster->stopped || !cluster->booted || !cluster_is_leader(cluster) ||
+        cluster_raft_of_node(cluster, node_id, &raft_id) != QK_OK)
+        return;
+    if (seal_mark_matched(&cluster->seal, node_id,
+                          consensus_peer_holds(cluster->service->consensus, raft_id)))
+        hub_marks_save(cluster);
+}
+
+bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names)
+{
+    bool some = false;
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &cluster->seal.peers[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+
+        if (!peer->used || !peer->connected || !peer->known || !peer->told_below)
+            continue;
+        hub_node_text(cluster, peer->node_id, name, sizeof(name));
+        if (some)
+            buf_put_str(names, ", ");
+        buf_put_str(names, name);
+        some = true;
+    }
+    return some;
+}
+
+/* --- Raft ------------------------------------------------------------------------------------ */
+
+/* This node and that one are the only voters, and no other configuration may still come true. */
+static bool is_pair(const struct cluster *cluster, const uint8_t *node_id)
+{
+    struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
+    const struct consensus *consensus = cluster->service->consensus;
+    size_t n = consensus_members(consensus, raft, CONSENSUS_MEMBERS_MAX);
+    uint64_t other;
+    unsigned voters_n = 0, ours_n = 0;
+
+    if (!consensus_is_settled(consensus) || cluster_raft_of_node(cluster, node_id, &other) != QK_OK)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        voters_n += raft[i].voter;
+        ours_n += raft[i].voter &&
+                  (raft[i].id == other || raft[i].id == cluster->service->node_sec->raft_id);
+    }
+    return voters_n == 2 && ours_n == 2;
+}
+
+static struct watermark_raft_facts raft_facts(const struct cluster *cluster, const uint8_t *node_id)
+{
+    struct watermark_raft_facts facts = seal_raft_facts(&cluster->seal, node_id, false);
+
+    facts.pair = facts.below && cluster->service->consensus != NULL && is_pair(cluster, node_id);
+    return facts;
+}
+
+static enum watermark_raft what_of(struct bytes message)
+{
+    switch (consensus_message_kind(message)) {
+    case CONSENSUS_VOTE:
+        return WATERMARK_RAFT_VOTE;
+    case CONSENSUS_ANSWER:
+        return WATERMARK_RAFT_ANSWER;
+    case CONSENSUS_REQUEST:
+        break;
+    }
+    return WATERMARK_RAFT_REQUEST;
+}
+
+bool cluster_raft_may_send(const struct cluster *cluster,
+                           const uint8_t node_id[static NODE_ID_BYTES], struct bytes message)
+{
+    struct watermark_raft_facts facts = raft_facts(cluster, node_id);
+
+    return watermark_may_send(&facts, what_of(message));
+}
+
+bool cluster_raft_may_receive(const struct cluster *cluster,
+                              const uint8_t node_id[static NODE_ID_BYTES], struct bytes message)
+{
+    struct watermark_raft_facts facts = raft_facts(cluster, node_id);
+
+    return watermark_may_receive(&facts, what_of(message));
+}
