@@ -25,6 +25,7 @@
 #include "service/hub.h"
 #include "store/store.h"
 #include "system_bugs.h"
+#include "system_table.h"
 
 #define MACHINES_MAX 6
 #define SYSTEM_PATH_BYTES 256
@@ -35,35 +36,6 @@
 #define SYSTEM_JOININGS_MAX 60
 #define SYSTEM_RECOVERY_SHARES 5
 #define SYSTEM_RECOVERY_THRESHOLD 3
-
-/* --- records ------------------------------------------------------------------------------- */
-
-struct blob {
-    unsigned refs;
-    size_t len;
-    uint8_t data[];
-};
-
-struct row {
-    struct blob *key, *value;
-    uint64_t version;
-    uint8_t flags;
-};
-
-/* Sorted by key. */
-struct table {
-    struct row *rows;
-    size_t n, cap;
-    uint64_t index, term; /* applied */
-};
-
-void table_fini(struct table *table);
-void table_copy(const struct table *from, struct table *to);
-const struct row *table_find(const struct table *table, struct bytes key);
-/* The rule of store_apply. `changed` is called for each key, after each batch. */
-MUST_USE enum qk_err table_apply(struct table *table, struct bytes command, struct buf *result,
-                                 void (*changed)(void *arg, struct bytes key), void *arg);
-uint64_t table_hash(const struct table *table);
 
 /* --- one node of the system ---------------------------------------------------------------- */
 
@@ -251,14 +223,6 @@ static inline bool machine_mute(const struct machine *m)
     return !m->alive || m->dying || m->inert;
 }
 
-struct blob *blob_new(struct bytes bytes);
-struct blob *blob_hold(struct blob *blob);
-void blob_drop(struct blob *blob); /* takes NULL */
-static inline struct bytes blob_bytes(const struct blob *blob)
-{
-    return bytes_of(blob->data, blob->len);
-}
-
 /* An event of machine `m` in `ms`; `data` is copied. */
 void system_push(struct machine *m, uint64_t ms, enum system_event what, unsigned number,
                  const void *data, size_t len);
@@ -283,6 +247,7 @@ void system_raft_place(struct system *sys, uint64_t raft_id);
 extern const struct world_hooks system_hooks;
 
 /* system_store.c */
+uint64_t table_hash(const struct table *table);
 void store_sim_open(struct machine *m);
 void store_sim_applied(struct machine *m);
 void store_sim_commit(struct machine *m);
