@@ -84,6 +84,8 @@ enum cli_exit cli_doc_put(struct cli *cli);
 enum cli_exit cli_doc_get(struct cli *cli);
 enum cli_exit cli_doc_delete(struct cli *cli);
 enum cli_exit cli_doc_list(struct cli *cli);
+enum cli_exit cli_backup_save(struct cli *cli);
+enum cli_exit cli_backup_verify(struct cli *cli);
 enum cli_exit cli_audit_show(struct cli *cli);
 enum cli_exit cli_audit_verify(struct cli *cli);
 enum cli_exit cli_completion(struct cli *cli);

@@ -138,6 +138,27 @@ static void look_at_members(struct doctor *doctor)
     json_decref(reply);
 }
 
+static void look_at_backups(struct doctor *doctor)
+{
+    json_t *reply = NULL;
+    int status = ask(doctor, "/_quorumkeep/status", &reply);
+    const json_t *backup = json_object_get(reply, "backup");
+
+    if (status != 200 || !json_is_object(backup))
+        found(doctor, FINDING_NOTE, "backup", "not told here");
+    else if (!json_is_true(json_object_get(backup, "scheduled")))
+        found(doctor, FINDING_NOTE, "backup",
+              "this node makes none by itself: [backup] directory, or 'quorumkeep backup save'");
+    else if (json_is_true(json_object_get(backup, "failed")))
+        found(doctor, FINDING_FAIL, "backup", "%s", text_of(backup, "reason", "the last failed"));
+    else if (json_is_true(json_object_get(backup, "stale")))
+        found(doctor, FINDING_FAIL, "backup", "the newest is older than twice the interval");
+    else
+        found(doctor, FINDING_OK, "backup", "made every %lld s",
+              (long long)json_integer_value(json_object_get(backup, "every_s")));
+    json_decref(reply);
+}
+
 static void look_at_mode(struct doctor *doctor, const char *data, const char *name)
 {
     char path[PATH_BYTES];
@@ -228,6 +249,7 @@ enum cli_exit cli_doctor(struct cli *cli)
         look_at_health(&doctor);
         if (doctor.fails_n == 0 && !doctor.closed)
             look_at_members(&doctor);
+        look_at_backups(&doctor);
         look_at_directory(&doctor);
         look_at_clock(&doctor);
         if (cli->options.json)

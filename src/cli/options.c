@@ -37,6 +37,7 @@ const struct option_spec option_specs[] = {
     {"--watch", NULL, AT(watch), false, "show it until the work is done"},
     {"--pause", NULL, AT(pause), false, "let it rest"},
     {"--resume", NULL, AT(resume), false, "let it go on"},
+    {"--base", "FILE", AT(base), false, "an increment to that backup"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };

@@ -6,14 +6,14 @@
 
 #include "base/bytes.h"
 
-#define OPTIONS_ARGS_MAX 4
+#define OPTIONS_ARGS_MAX 32 /* a chain of backups */
 
 struct options {
     /* for every verb */
     const char *addr, *data, *user, *password_file;
     bool json, help, insecure_http;
     /* for those that name them */
-    const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end;
+    const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end, *base;
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
     bool watch, pause, resume;
     bool yes, include_docs, recovery;
@@ -30,7 +30,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 27
+#define OPTION_SPECS_N 28
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -85,6 +85,7 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/keys", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys},
     {METHOD_GET, "/_quorumkeep/keys/{name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key},
     {METHOD_POST, "/_quorumkeep/keys/reencrypt", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys_reencrypt},
+    {METHOD_GET, "/_quorumkeep/backup", ACCESS_CLUSTER, ROUTE_OPEN, ADMIN, BODY_SMALL, handle_backup},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
 
     {METHOD_GET, "/_all_dbs", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},

@@ -8,6 +8,7 @@
 #include "http/metrics.h"
 #include "link/link.h"
 #include "secret/secret.h"
+#include "service/backup.h"
 #include "service/cluster.h"
 #include "service/login.h"
 #include "service/reencrypt.h"
@@ -228,6 +229,26 @@ static void write_below(const struct service *service, struct buf *out)
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
 }
 
+static void write_backups(const struct service *service, struct buf *out)
+{
+    struct backup_figures figures;
+
+    backup_figures(service->backups, &figures);
+    const struct gauge gauges[] = {
+        {"quorumkeep_backups_running", "gauge", "Backups being read.", figures.running_n},
+        {"quorumkeep_backups_total", "counter", "Backups completed.", (double)figures.done_n},
+        {"quorumkeep_backup_failures_total", "counter", "Backups that failed.",
+         (double)figures.failed_n},
+        {"quorumkeep_backup_last_success_seconds", "gauge",
+         "Unix time of the newest backup of the schedule, 0 if there is none.",
+         (double)figures.last_s},
+        {"quorumkeep_backup_stale", "gauge",
+         "1 if the schedule has made no good backup for twice its interval.", figures.stale},
+    };
+
+    write_gauges(gauges, figures.scheduled ? 5 : 3, out);
+}
+
 static void hook_gauges(void *arg, struct buf *out)
 {
     const struct service *service = arg;
@@ -239,6 +260,7 @@ static void hook_gauges(void *arg, struct buf *out)
     if (service->consensus != NULL)
         write_consensus(service->consensus, out);
     write_below(service, out);
+    write_backups(service, out);
 }
 
 void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)

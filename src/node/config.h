@@ -37,6 +37,10 @@ struct config {
     unsigned election_timeout_ms;
     unsigned heartbeat_ms;
     unsigned log_keep_mib;
+    /* [backup] */
+    char backup_directory[CONFIG_PATH_BYTES_MAX + 1]; /* empty: no backups by itself */
+    unsigned backup_every_s;
+    unsigned backup_keep;
     /* [seal] */
     unsigned release_limit; /* releases to one member in 10 minutes before the alarm */
     /* [attestation] */

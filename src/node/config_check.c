@@ -163,6 +163,11 @@ enum qk_err config_check(struct config *config, struct buf *message)
     if (config->peer_advertise[0] == '\0')
         memcpy(config->peer_advertise, config->peer_listen, sizeof(config->peer_advertise));
     err = check_name(config->name, message);
+    if (err == QK_OK && config->backup_directory[0] != '\0' && config->backup_directory[0] != '/') {
+        buf_printf(message, "backup directory: '%.200s' is not an absolute path",
+                   config->backup_directory);
+        err = QK_ERR_INVALID;
+    }
     if (err == QK_OK)
         err = check_address("http listen", config->http_listen, message);
     if (err == QK_OK)

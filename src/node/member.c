@@ -417,6 +417,16 @@ static void close_link(void *arg)
         link_close(link, close_consensus, node);
 }
 
+static void close_transfer(void *arg)
+{
+    struct node *node = arg;
+
+    if (node->transfer == NULL)
+        close_link(node);
+    else
+        transfer_free(node->transfer, close_link, node);
+}
+
 void member_close(struct node *node, void (*closed)(struct node *node))
 {
     node->member_closed = closed;
@@ -424,10 +434,8 @@ void member_close(struct node *node, void (*closed)(struct node *node))
         return;
     node->member_closing = true;
     restore_close(node);
-    if (node->transfer == NULL)
-        close_link(node);
-    else
-        transfer_free(node->transfer, close_link, node);
+    if (backups_let_go(node->service.backups, QK_ERR_CLOSED, close_transfer, node))
+        close_transfer(node);
 }
 
 static void discard_closed(struct node *node)

@@ -10,6 +10,7 @@
 #include "secret/crypto.h"
 #include "secret/memory.h"
 #include "service/reencrypt.h"
+#include "service/backup_schedule.h"
 #include "service/submit.h"
 
 static const int node_signals[NODE_SIGNALS_N] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -77,6 +78,19 @@ static enum qk_err audit_start(struct node *node, char *ret_reason)
     return err;
 }
 
+/* Those of the [backup] section, if there is one. */
+static enum qk_err backups_start(struct node *node)
+{
+    struct backup_settings settings = {.every_s = node->config.backup_every_s,
+                                       .keep = node->config.backup_keep};
+    enum qk_err err = backups_new(&node->service, &node->service.backups);
+
+    if (err != QK_OK || node->config.backup_directory[0] == '\0')
+        return err;
+    snprintf(settings.directory, sizeof settings.directory, "%s", node->config.backup_directory);
+    return backups_schedule(node->service.backups, &settings);
+}
+
 static enum qk_err hub_start(struct node *node, char *ret_reason)
 {
     struct cluster_ops ops = {.arg = node,
@@ -96,6 +110,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = submitter_new(&node->service, &node->service.submitter);
     if (err == QK_OK)
         err = reencrypt_new(&node->service, &node->service.reencrypt);
+    if (err == QK_OK)
+        err = backups_start(node);
     if (err != QK_OK)
         snprintf(ret_reason, NODE_REASON_BYTES, "the node could not start: %s", qk_err_text(err));
     return err;
@@ -252,6 +268,7 @@ static void end_http(void *arg)
         return;
     node->end = NODE_CLOSING;
     reencrypt_stop(node->service.reencrypt);
+    backups_stop(node->service.backups);
     cluster_stop(node->service.cluster);
     if (node->http == NULL)
         end_member(node);
@@ -288,6 +305,7 @@ void node_fini(struct node *node)
     if (uv_loop_close(&node->loop) != 0)
         log_warn("node", "the event loop ended with open handles");
     launcher_end(&node->launcher);
+    backups_free(node->service.backups);
     audit_close(node->service.audit);
     secret_arena_fini();
     if (node->lock_fd > 0)

@@ -15,6 +15,7 @@
 #include "node/config.h"
 #include "node/transfer_uv.h"
 #include "service/audit.h"
+#include "service/backup.h"
 #include "service/cluster.h"
 #include "service/login.h"
 #include "service/service.h"

@@ -400,7 +400,8 @@ void incoming_swap_tick(struct incoming *incoming)
     struct transfer *transfer = incoming->transfer;
 
     if (incoming->state != INCOMING_SWAPPING || incoming->working || incoming->discarded ||
-        outgoing_active(transfer) > 0)
+        outgoing_active(transfer) > 0 ||
+        (transfer->config.may_swap != NULL && !transfer->config.may_swap(transfer->config.arg)))
         return;
     incoming->working = true;
     store_swap(transfer->config.store, incoming->staging, on_swapped, incoming);

@@ -51,6 +51,7 @@ static void on_second(uv_timer_t *timer)
         outgoing_second(&transfer->outgoing[i]);
     outgoing_start_waiting(transfer);
     incoming_second(&transfer->incoming);
+    incoming_swap_tick(&transfer->incoming);
 }
 
 enum qk_err transfer_create(const struct transfer_config *config, struct transfer **ret_transfer)

@@ -46,6 +46,9 @@ struct transfer_config {
     bool (*gives)(void *arg, uint64_t index);
     /* A store that was asked for came and is in place (QK_OK), or could not be put there. */
     void (*restored)(void *arg, enum qk_err err);
+    /* May the store be replaced now? Ends what else reads it; asked again each second. May be NULL:
+     * always. */
+    bool (*may_swap)(void *arg);
     unsigned silence_ms; /* 0: 30000; no sign of the peer for so long ends a stream */
     unsigned away_ms;    /* 0: 60000; so long a stream waits for a peer that is not connected */
 };

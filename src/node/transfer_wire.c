@@ -42,6 +42,13 @@ static void wire_restored(void *arg, enum qk_err err)
     restore_installed(arg, err);
 }
 
+static bool wire_may_swap(void *arg)
+{
+    struct node *node = arg;
+
+    return backups_let_go(node->service.backups, QK_ERR_BUSY, NULL, NULL);
+}
+
 enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer)
 {
     struct transfer_config config = {.loop = &node->loop,
@@ -51,7 +58,8 @@ enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer)
                                      .sent = wire_sent,
                                      .installed = wire_installed,
                                      .gives = wire_gives,
-                                     .restored = wire_restored};
+                                     .restored = wire_restored,
+                                     .may_swap = wire_may_swap};
 
     return transfer_create(&config, ret_transfer);
 }

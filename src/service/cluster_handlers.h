@@ -40,5 +40,8 @@ void handle_health(struct service *service, struct exchange *exchange);
 void handle_seal_status(struct service *service, struct exchange *exchange);
 void handle_leader(struct service *service, struct exchange *exchange);
 void handle_status(struct service *service, struct exchange *exchange);
+/* GET /_quorumkeep/backup: the file of a backup (wire/backup.h), streamed; ?base=ID&base_stamp=N
+ * &base_index=N&cluster=ID: an increment to that one; ?consistency=local. */
+void handle_backup(struct service *service, struct exchange *exchange);
 
 #endif

@@ -1,6 +1,7 @@
 /* What MK opens: the keyring from the store's records, then the catalog; and their closing. */
 #include "base/log.h"
 #include "keys/keyring.h"
+#include "service/backup.h"
 #include "service/catalog.h"
 #include "service/hub.h"
 #include "store/store.h"
@@ -129,6 +130,7 @@ void hub_keyring_changed(struct cluster *cluster, struct bytes key)
 
 void hub_wipe(struct cluster *cluster)
 {
+    backups_seal(cluster->service->backups);
     hub_recovery_wipe(cluster, "the node was sealed");
     catalog_close(cluster->service);
     keyring_close(cluster->opening);

@@ -18,6 +18,7 @@ struct catalog;   /* databases and users, decrypted, kept while unsealed: servic
 struct login;     /* checks passwords: service/login.h */
 struct submitter; /* writes in progress: service/submit.h */
 struct reencrypt; /* service/reencrypt.h */
+struct backups;   /* service/backup.h */
 struct cluster;   /* seal machine, dealing, members: service/cluster.h */
 
 struct service {
@@ -32,6 +33,7 @@ struct service {
     struct login *login;             /* from login_new, for the process's life */
     struct submitter *submitter;     /* from submitter_new, for the process's life */
     struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
+    struct backups *backups;         /* from backups_new, for the process's life */
     struct cluster *cluster;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];

@@ -11,6 +11,7 @@
 #include "base/encode.h"
 #include "consensus/consensus.h"
 #include "link/link.h"
+#include "service/backup.h"
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
@@ -367,6 +368,26 @@ static json_t *recovery_json(const struct cluster *cluster)
                      "threshold", (int)set->t, "created", (json_int_t)set->created_s);
 }
 
+static json_t *backup_json(const struct service *service)
+{
+    struct backup_figures figures;
+    json_t *json;
+
+    backup_figures(service->backups, &figures);
+    json = json_pack("{s:i, s:I, s:I, s:b}", "running", (int)figures.running_n, "done",
+                     (json_int_t)figures.done_n, "failures", (json_int_t)figures.failed_n,
+                     "scheduled", figures.scheduled);
+    if (!figures.scheduled)
+        return json;
+    (void)json_object_set_new(json, "every_s", json_integer((json_int_t)figures.every_s));
+    (void)json_object_set_new(json, "last_s", json_integer((json_int_t)figures.last_s));
+    (void)json_object_set_new(json, "last_index", json_integer((json_int_t)figures.last_index));
+    (void)json_object_set_new(json, "failed", json_boolean(figures.failed));
+    (void)json_object_set_new(json, "stale", json_boolean(figures.stale));
+    (void)json_object_set_new(json, "reason", json_string(figures.reason));
+    return json;
+}
+
 void handle_status(struct service *service, struct exchange *exchange)
 {
     const struct cluster *cluster = service->cluster;
@@ -389,6 +410,7 @@ void handle_status(struct service *service, struct exchange *exchange)
     (void)json_object_set_new(json, "reencrypt", reencrypt_json(service));
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
     (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
+    (void)json_object_set_new(json, "backup", backup_json(service));
     (void)json_object_set_new(json, "unsealed_us",
                               json_integer((json_int_t)cluster->counters.unsealed_us));
     exchange_reply_json(exchange, 200, json);

@@ -202,6 +202,23 @@ enum qk_err format_row_check(enum format_table table, struct bytes key, struct b
     return QK_ERR_CORRUPT;
 }
 
+uint64_t format_row_stamp(enum format_table table, struct bytes row)
+{
+    switch (table) {
+    case FORMAT_RECORDS:
+        return get_u64(row.data + 20);
+    case FORMAT_CHANGES:
+        return get_u64(row.data + 4);
+    case FORMAT_STATS:
+    case FORMAT_DROPS:
+    case FORMAT_META:
+    case FORMAT_LOCAL:
+    case FORMAT_TABLES_N:
+        break;
+    }
+    return UINT64_MAX; /* a dropped database has no statistics any more */
+}
+
 void format_change_key(const uint8_t database[static DATABASE_ID_BYTES], uint64_t seq,
                        uint8_t ret_key[static FORMAT_CHANGE_KEY_BYTES])
 {

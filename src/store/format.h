@@ -75,6 +75,9 @@ MUST_USE enum qk_err format_local_read(struct bytes key, struct bytes row, struc
 /* The checksum and shape of any row. */
 MUST_USE enum qk_err format_row_check(enum format_table table, struct bytes key, struct bytes row);
 
+/* The stamp of a row that was checked; UINT64_MAX for statistics, which are never dropped. */
+uint64_t format_row_stamp(enum format_table table, struct bytes row);
+
 void format_change_key(const uint8_t database[static DATABASE_ID_BYTES], uint64_t seq,
                        uint8_t ret_key[static FORMAT_CHANGE_KEY_BYTES]);
 

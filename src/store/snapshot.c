@@ -5,7 +5,17 @@
  *     end: 0 u8  rows u64  BLAKE2b-256 of all before
  *
  * Rows are the file's own, checksums included, each table in key order; what was dropped and is not
- * yet freed is left out. So equal stores give equal streams. */
+ * yet freed is left out. So equal stores give equal streams.
+ *
+ * An increment, for backups, begins with "QKDELTA1" and has in the place of each run of rows whose
+ * stamp is at most that of the store it goes on from (statistics excepted, which are always whole):
+ *
+ *     kept: table u8 + 16  count u16 (1 to 1,024)  stamp u64 each
+ *
+ * No two rows of a table share a stamp, so this says which rows of the older store are still there:
+ * those that were deleted or dropped are those not named, whatever they were. Its end is that of
+ * the full stream of the same moment, so that whoever puts the two together can tell that
+ * nothing is missing. */
 #include "store/snapshot.h"
 
 #include <assert.h>
@@ -16,6 +26,8 @@
 #include "store/internal.h"
 
 #define SNAPSHOTS_MAX 4
+/* Read for kept rows before they are told, so that each call does bounded work. */
+#define KEPT_SCAN_BYTES_MAX (8 * MIB)
 
 struct store_snapshot {
     struct store *store;
@@ -26,9 +38,13 @@ struct store_snapshot {
     unsigned table_at;  /* in snapshot_tables */
     uint64_t rows_n;
     bool ended;
-    crypto_generichash_state hash;
+    crypto_generichash_state hash; /* of the full stream, always */
+    uint64_t since;                /* not 0: an increment from that stamp */
+    uint64_t kept[SNAPSHOT_KEPT_MAX];
+    size_t kept_n, kept_bytes;
+    bool held; /* the cursor's row comes behind the kept ones being handed out */
     /* What is being handed out: a small head (with the row's key), then the value in the map. */
-    uint8_t head[SNAPSHOT_ROW_HEAD_BYTES + RECORD_KEY_BYTES_MAX + 64];
+    uint8_t head[SNAPSHOT_ROW_HEAD_BYTES + RECORD_KEY_BYTES_MAX + 8 * SNAPSHOT_KEPT_MAX];
     size_t head_len, head_at;
     struct bytes value;
     size_t value_at;
@@ -45,6 +61,9 @@ static void head_begin(struct store_snapshot *snapshot)
     put_u64(snapshot->head + 16, snapshot->state.term);
     put_u64(snapshot->head + 24, snapshot->state.stamp);
     snapshot->head_len = SNAPSHOT_HEAD_BYTES;
+    crypto_generichash_update(&snapshot->hash, snapshot->head, snapshot->head_len);
+    if (snapshot->since > 0)
+        memcpy(snapshot->head, SNAPSHOT_DELTA_MAGIC, SNAPSHOT_MAGIC_BYTES);
 }
 
 static enum qk_err snapshot_begin(struct store_snapshot *snapshot)
@@ -56,6 +75,8 @@ static enum qk_err snapshot_begin(struct store_snapshot *snapshot)
     err = db_state(&snapshot->store->db, snapshot->txn, &snapshot->state);
     if (err == QK_OK)
         err = db_load_spaces(&snapshot->store->db, snapshot->txn, &snapshot->spaces);
+    if (err == QK_OK && snapshot->since > snapshot->state.stamp)
+        err = QK_ERR_STALE;
     if (err != QK_OK)
         return err;
     crypto_generichash_init(&snapshot->hash, NULL, 0, SNAPSHOT_HASH_BYTES);
@@ -64,6 +85,12 @@ static enum qk_err snapshot_begin(struct store_snapshot *snapshot)
 }
 
 enum qk_err store_snapshot_open(struct store *store, struct store_snapshot **ret_snapshot)
+{
+    return store_snapshot_open_since(store, 0, ret_snapshot);
+}
+
+enum qk_err store_snapshot_open_since(struct store *store, uint64_t since,
+                                      struct store_snapshot **ret_snapshot)
 {
     struct store_snapshot *snapshot;
     enum qk_err err;
@@ -74,6 +101,7 @@ enum qk_err store_snapshot_open(struct store *store, struct store_snapshot **ret
     if (snapshot == NULL)
         return QK_ERR_NOMEM;
     snapshot->store = store;
+    snapshot->since = since;
     store->snapshots_n++;
     err = snapshot_begin(snapshot);
     if (err != QK_OK) {
@@ -108,6 +136,11 @@ uint64_t store_snapshot_term(const struct store_snapshot *snapshot)
     return snapshot->state.term;
 }
 
+uint64_t store_snapshot_stamp(const struct store_snapshot *snapshot)
+{
+    return snapshot->state.stamp;
+}
+
 const char *store_snapshot_error(const struct store_snapshot *snapshot)
 {
     return snapshot->error;
@@ -138,33 +171,11 @@ static enum qk_err snapshot_damaged(struct store_snapshot *snapshot, enum format
     return QK_ERR_CORRUPT;
 }
 
-static uint64_t row_stamp(enum format_table table, struct bytes row)
-{
-    switch (table) {
-    case FORMAT_RECORDS:
-        return get_u64(row.data + 20);
-    case FORMAT_CHANGES:
-        return get_u64(row.data + 4);
-    case FORMAT_STATS:
-    case FORMAT_DROPS:
-    case FORMAT_META:
-    case FORMAT_LOCAL:
-    case FORMAT_TABLES_N:
-        break;
-    }
-    return UINT64_MAX; /* a dropped database has no statistics any more */
-}
-
-static enum qk_err snapshot_row(struct store_snapshot *snapshot, enum format_table table,
-                                struct bytes key, struct bytes row, bool *ret_taken)
+/* The row is the next to be handed out. */
+static void row_set(struct store_snapshot *snapshot, struct bytes key, struct bytes row)
 {
     uint8_t *head = snapshot->head;
 
-    *ret_taken = false;
-    if (format_row_check(table, key, row) != QK_OK)
-        return snapshot_damaged(snapshot, table, key);
-    if (!spaces_visible(&snapshot->spaces, key, row_stamp(table, row)))
-        return QK_OK;
     head[0] = (uint8_t)(snapshot->table_at + 1);
     put_u16(head + 1, (uint16_t)key.len);
     put_u32(head + 3, (uint32_t)row.len);
@@ -173,8 +184,63 @@ static enum qk_err snapshot_row(struct store_snapshot *snapshot, enum format_tab
     snapshot->head_at = 0;
     snapshot->value = row;
     snapshot->value_at = 0;
+}
+
+static void row_hash(struct store_snapshot *snapshot)
+{
+    crypto_generichash_update(&snapshot->hash, snapshot->head, snapshot->head_len);
+    crypto_generichash_update(&snapshot->hash, snapshot->value.data, snapshot->value.len);
     snapshot->rows_n++;
+}
+
+/* The kept rows so far are the next to be handed out. */
+static void kept_set(struct store_snapshot *snapshot)
+{
+    uint8_t *at = snapshot->head;
+
+    *at++ = (uint8_t)(snapshot->table_at + 1 + SNAPSHOT_KEPT);
+    put_u16(at, (uint16_t)snapshot->kept_n);
+    at += 2;
+    for (size_t i = 0; i < snapshot->kept_n; i++, at += 8)
+        put_u64(at, snapshot->kept[i]);
+    snapshot->head_len = (size_t)(at - snapshot->head);
+    snapshot->head_at = 0;
+    snapshot->value = BYTES_NONE;
+    snapshot->value_at = 0;
+    snapshot->kept_n = 0;
+    snapshot->kept_bytes = 0;
+}
+
+/* Takes the cursor's row; `ret_taken`: there is something to be handed out. */
+static enum qk_err snapshot_row(struct store_snapshot *snapshot, enum format_table table,
+                                struct bytes key, struct bytes row, bool *ret_taken)
+{
+    uint64_t stamp = format_row_stamp(table, row);
+
+    *ret_taken = false;
+    if (format_row_check(table, key, row) != QK_OK)
+        return snapshot_damaged(snapshot, table, key);
+    if (!spaces_visible(&snapshot->spaces, key, stamp))
+        return QK_OK;
+    if (stamp > snapshot->since && snapshot->kept_n > 0) {
+        kept_set(snapshot);
+        snapshot->held = true;
+        *ret_taken = true;
+        return QK_OK;
+    }
+    row_set(snapshot, key, row);
+    row_hash(snapshot);
     *ret_taken = true;
+    if (stamp > snapshot->since)
+        return QK_OK;
+    snapshot->head_len = 0;
+    snapshot->value = BYTES_NONE;
+    snapshot->kept[snapshot->kept_n++] = stamp;
+    snapshot->kept_bytes += key.len + row.len;
+    *ret_taken =
+        snapshot->kept_n == SNAPSHOT_KEPT_MAX || snapshot->kept_bytes >= KEPT_SCAN_BYTES_MAX;
+    if (*ret_taken)
+        kept_set(snapshot);
     return QK_OK;
 }
 
@@ -206,11 +272,17 @@ static enum qk_err table_next(struct store_snapshot *snapshot)
     while (rc == 0 && !taken) {
         enum qk_err err = QK_OK;
 
-        rc = mdb_cursor_get(snapshot->cursor, &key, &row, MDB_NEXT);
+        rc = mdb_cursor_get(snapshot->cursor, &key, &row,
+                            snapshot->held ? MDB_GET_CURRENT : MDB_NEXT);
+        snapshot->held = false;
         if (rc == 0)
             err = snapshot_row(snapshot, table, db_bytes(key), db_bytes(row), &taken);
         if (err != QK_OK)
             return err;
+    }
+    if (rc == MDB_NOTFOUND && snapshot->kept_n > 0) {
+        kept_set(snapshot);
+        rc = 0; /* the cursor stays at its end: asked again it says so */
     }
     return db_err(rc);
 }
@@ -231,16 +303,13 @@ static enum qk_err snapshot_next(struct store_snapshot *snapshot)
 }
 
 /* Appends of `from` behind *at what fits. */
-static void hand_out(struct store_snapshot *snapshot, struct bytes from, size_t *at, size_t *left,
-                     struct buf *out)
+static void hand_out(struct bytes from, size_t *at, size_t *left, struct buf *out)
 {
     struct bytes part = bytes_slice(from, *at, *left);
 
     if (part.len == 0)
         return;
     buf_put_bytes(out, part);
-    if (!snapshot->ended)
-        crypto_generichash_update(&snapshot->hash, part.data, part.len);
     *at += part.len;
     *left -= part.len;
 }
@@ -252,9 +321,8 @@ enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len, str
     for (;;) {
         enum qk_err err;
 
-        hand_out(snapshot, bytes_of(snapshot->head, snapshot->head_len), &snapshot->head_at, &left,
-                 out);
-        hand_out(snapshot, snapshot->value, &snapshot->value_at, &left, out);
+        hand_out(bytes_of(snapshot->head, snapshot->head_len), &snapshot->head_at, &left, out);
+        hand_out(snapshot->value, &snapshot->value_at, &left, out);
         if (left == 0 || snapshot->ended)
             return buf_error(out);
         err = snapshot_next(snapshot);

@@ -179,8 +179,14 @@ struct store_staging;
 /* One read transaction over what is in the file (flush first to have all): the only reader that is
  * not renewed, so it pins the file's old pages while it is open. At most 4 are open. */
 MUST_USE enum qk_err store_snapshot_open(struct store *store, struct store_snapshot **ret_snapshot);
+/* The same as an increment for who holds a snapshot of stamp `since` (0: the whole): a stream that
+ * only store/rows.h reads. QK_ERR_STALE: this store has not come so far. */
+MUST_USE enum qk_err store_snapshot_open_since(struct store *store, uint64_t since,
+                                               struct store_snapshot **ret_snapshot);
 uint64_t store_snapshot_index(const struct store_snapshot *snapshot);
 uint64_t store_snapshot_term(const struct store_snapshot *snapshot);
+/* Counts the writes of the store's whole life; the same on every node at the same index. */
+uint64_t store_snapshot_stamp(const struct store_snapshot *snapshot);
 /* About how many bytes the stream will have, for progress. */
 uint64_t store_snapshot_estimate(const struct store_snapshot *snapshot);
 /* Appends up to `len` further bytes to `out`; QK_OK with nothing appended is the end. In constant

@@ -40,6 +40,7 @@ Test(options, stand_anywhere_and_take_values_both_ways)
 
 Test(options, those_of_other_verbs_are_refused)
 {
+    char many_word[] = "a", *many[OPTIONS_ARGS_MAX + 1];
     struct options options;
 
     cr_assert_eq(parse(ARGV("--rev", "1-x"), "ttl", &options), QK_ERR_INVALID);
@@ -48,7 +49,10 @@ Test(options, those_of_other_verbs_are_refused)
     cr_assert_eq(parse(ARGV("-j"), "rev", &options), QK_ERR_INVALID);
     cr_assert_eq(parse(ARGV("--rev"), "rev", &options), QK_ERR_INVALID);
     cr_assert_eq(parse(ARGV("--json=1"), "rev", &options), QK_ERR_INVALID);
-    cr_assert_eq(parse(ARGV("a", "b", "c", "d", "e"), "", &options), QK_ERR_INVALID);
+    for (int i = 0; i <= OPTIONS_ARGS_MAX; i++)
+        many[i] = many_word;
+    cr_assert_eq(parse(many, OPTIONS_ARGS_MAX, "", &options), QK_OK);
+    cr_assert_eq(parse(many, OPTIONS_ARGS_MAX + 1, "", &options), QK_ERR_INVALID);
 }
 
 Test(options, double_dash_ends_them)
