@@ -22,6 +22,8 @@
 #include "service/reencrypt_private.h"
 
 #define TICK_MS 500
+#define COMPACT_RETRY_MS 5000
+#define LOCAL_NAME "compacted"
 #define SAVE_MS 2000
 #define READ_MS 5000
 #define DAMAGED_RETRY_MS 60000 /* records that do not open are tried again so often */
@@ -330,6 +332,55 @@ void reencrypt_pass_ended(struct reencrypt *job)
         verify_ended(job);
 }
 
+/* --- the file --------------------------------------------------------------------------------- */
+
+/* Once nothing is under an old version, each node copies its file without the free pages, in which
+ * the old envelopes still stand: once a round, which a node-local fact remembers. Needs no key. */
+static void remember_compacted(struct reencrypt *job)
+{
+    uint8_t round[8];
+
+    put_u64(round, job->compact_round);
+    if (store_local_put(job->service->store, LOCAL_NAME, bytes_of(round, sizeof(round)), NULL,
+                        NULL) != QK_OK)
+        log_warn("keys", "that the store was compacted could not be noted");
+    log_info("keys", "store.mdb was compacted: no old envelope is in its free pages");
+}
+
+static void compacted(void *arg, enum qk_err err)
+{
+    struct reencrypt *job = arg;
+
+    job->compacting = false;
+    if (err == QK_OK)
+        remember_compacted(job);
+    else if (err != QK_ERR_BUSY && err != QK_ERR_CLOSED)
+        log_warn("keys", "store.mdb was not compacted: %s: to be tried again", qk_err_text(err));
+    job->compact_next_ms = timer_now_ms(job->service->loop) + COMPACT_RETRY_MS;
+}
+
+static bool is_compacted(const struct reencrypt *job, uint64_t round)
+{
+    struct bytes value;
+
+    return store_local_get(job->service->store, LOCAL_NAME, &value) == QK_OK && value.len == 8 &&
+           get_u64(value.data) == round;
+}
+
+static void compact(struct reencrypt *job)
+{
+    struct reencrypt_record record;
+    uint64_t version;
+
+    if (job->service->store == NULL || job->compacting ||
+        timer_now_ms(job->service->loop) < job->compact_next_ms ||
+        reencrypt_record_get(job->service->store, &record, &version) != QK_OK ||
+        record.state != REENCRYPT_DONE || is_compacted(job, record.round))
+        return;
+    job->compact_round = record.round;
+    job->compacting = store_compact(job->service->store, compacted, job) == QK_OK;
+}
+
 /* --- the tick -------------------------------------------------------------------------------- */
 
 /* What to begin with, from the record. */
@@ -353,6 +404,7 @@ static void tick(void *arg)
 
     if (job->stopped || job->busy)
         return;
+    compact(job);
     if (!reencrypt_may_work(job)) {
         job->term = 0;
         forget(job);

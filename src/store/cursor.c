@@ -17,7 +17,7 @@ struct store_cursor {
     bool descending, started, ended;
     struct cursor_key from, to, last;
     MDB_cursor *mdb;
-    uint64_t turn_number, swaps;
+    uint64_t turn_number, swaps, copies;
     uint8_t row_key[RECORD_KEY_BYTES_MAX]; /* of a change: made of its name */
 };
 
@@ -55,6 +55,7 @@ static enum qk_err cursor_new(struct store *store, enum format_table table, bool
     cursor->table = table;
     cursor->descending = descending;
     cursor->swaps = store->swaps;
+    cursor->copies = store->copies;
     *ret_cursor = cursor;
     return QK_OK;
 }
@@ -151,6 +152,11 @@ static int cursor_bind(struct store_cursor *cursor, MDB_txn *txn, bool *ret_seek
     struct store *store = cursor->store;
     int rc = 0;
 
+    if (cursor->copies != store->copies && cursor->mdb != NULL) { /* it was of the old file */
+        mdb_cursor_close(cursor->mdb);
+        cursor->mdb = NULL;
+    }
+    cursor->copies = store->copies;
     *ret_seek = cursor->mdb == NULL || cursor->turn_number != store->turn_number;
     if (cursor->mdb == NULL)
         rc = mdb_cursor_open(txn, store->db.tables[cursor->table], &cursor->mdb);

@@ -32,6 +32,12 @@ struct store_swap_request {
     void *arg;
 };
 
+/* compact.c */
+struct store_compact_request {
+    store_cb cb; /* NULL: none */
+    void *arg;
+};
+
 struct writer;
 
 struct store {
@@ -52,6 +58,7 @@ struct store {
     bool turn_live;
     uint64_t turn_number; /* cursors of an older turn seek again */
     uint64_t swaps;       /* cursors of before a swap are closed */
+    uint64_t copies;      /* those of before a compaction seek again */
     unsigned snapshots_n;
     struct store_watch *watches;
     size_t watches_n, watches_cap;
@@ -59,6 +66,7 @@ struct store {
     unsigned notifying;
     struct store_waiter *waiters, **waiters_tail;
     struct store_swap_request swap;
+    struct store_compact_request compact;
     bool full;
     bool no_room; /* the flying batch met the disk's end */
     bool partial; /* between the commands of one index */
@@ -108,6 +116,14 @@ void writer_turn_begun(struct store *store);
 /* The swap itself, while the writer is idle. What it returns goes to the swap's callback; a failure
  * after the rename calls fatal. */
 MUST_USE enum qk_err store_swap_now(struct store *store, struct store_staging *staging);
+/* --- compact.c --- */
+/* The file that a copy of this store has. */
+void compact_path_of(const char *path, char *ret_path, size_t size);
+/* On the writer's thread: the copy, synced. */
+MUST_USE enum qk_err compact_copy(const struct db *db);
+/* The copy is made, or failed, or there will be none (QK_ERR_CLOSED): puts it in place, while the
+ * writer is idle, and tells who asked. A failure after the rename calls fatal. */
+void compact_end(struct store *store, enum qk_err err);
 /* --- staging.c --- */
 const char *staging_path(const struct store_staging *staging);
 bool staging_finished(const struct store_staging *staging);

@@ -140,6 +140,8 @@ enum qk_err store_open(struct uv_loop_s *loop, const char *path,
     if (err == QK_OK) {
         staging_path_of(path, staging, sizeof staging); /* what a crash left half-received */
         (void)unlink(staging);
+        compact_path_of(path, staging, sizeof staging); /* or half-copied */
+        (void)unlink(staging);
         err = store_load(store);
     }
     if (err == QK_OK)

@@ -3,6 +3,7 @@
  * store. What was pending is older than the snapshot and is let go, but for node-local facts. */
 #include "store/internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* Copies the facts of the old file that no pending write replaces. */
@@ -113,4 +114,13 @@ enum qk_err store_swap_now(struct store *store, struct store_staging *staging)
     }
     store_notify(store, BYTES_NONE);
     return QK_OK;
+}
+
+void store_swap(struct store *store, struct store_staging *staging, store_cb cb, void *arg)
+{
+    assert(cb != NULL);
+    assert(store->swap.cb == NULL);
+    assert(staging_finished(staging));
+    store->swap = (struct store_swap_request){.staging = staging, .cb = cb, .arg = arg};
+    writer_wake(store);
 }

@@ -39,6 +39,7 @@ struct writer {
     uv_timer_t retry;
     uv_prepare_t prepare;
     bool busy;       /* the thread has a job */
+    bool copying;    /* which is a compaction's copy */
     bool stuck;      /* the flying batch waits for room */
     bool map_wanted; /* it waits for a larger map */
     bool hurry;
@@ -65,7 +66,10 @@ static void writer_work(struct writer *writer)
     struct db_outcome outcome;
     uint64_t left;
 
-    db_commit(&writer->store->db, &writer->store->flying, &outcome);
+    if (writer->copying) /* set before the request, read until it is done */
+        outcome = (struct db_outcome){.err = compact_copy(&writer->store->db)};
+    else
+        db_commit(&writer->store->db, &writer->store->flying, &outcome);
     left = disk_free(writer->store->path);
     uv_mutex_lock(&writer->mutex);
     writer->outcome = outcome;
@@ -229,6 +233,11 @@ static void writer_launch(struct writer *writer)
 
     if (writer->busy || writer->stuck || writer->ended || store->failed || store->swap.cb != NULL)
         return;
+    if (store->compact.cb != NULL && !store->closing) {
+        writer->copying = true;
+        writer_request(writer);
+        return;
+    }
     if (!batch && !writer->drops_left)
         return;
     if (batch) {
@@ -323,6 +332,8 @@ static void close_tick(struct writer *writer)
     struct store *store = writer->store;
     bool hopeless = store->failed || writer->stuck || store->partial;
 
+    if (store->closing && !writer->busy && store->compact.cb != NULL)
+        compact_end(store, QK_ERR_CLOSED);
     if (!store->closing || writer->ended || writer->busy || (store->open.dirty && !hopeless))
         return;
     writer->ended = true;
@@ -344,15 +355,23 @@ static void on_async(uv_async_t *async)
 
     if (writer->ended)
         return;
-    if (writer_collect(writer, &outcome, &left))
-        writer_complete(writer, &outcome, left);
+    if (writer_collect(writer, &outcome, &left)) {
+        if (writer->copying) {
+            writer->copying = false;
+            compact_end(store, outcome.err);
+            if (store->open.dirty)
+                writer->hurry = true; /* what waited for it */
+        } else {
+            writer_complete(writer, &outcome, left);
+        }
+    }
     swap_tick(writer);
     store_tell_waiters(store, false);
     if (writer->map_wanted && !writer->busy && store->snapshots_n == 0) {
         writer_grow_map(writer);
         on_retry(&writer->retry);
     }
-    if (writer->hurry || store->closing || writer->drops_left)
+    if (writer->hurry || store->closing || writer->drops_left || store->compact.cb != NULL)
         writer_launch(writer);
     close_tick(writer);
 }
@@ -475,13 +494,4 @@ void store_flush(struct store *store, store_cb cb, void *arg)
 void store_flush_to_read(struct store *store, store_cb cb, void *arg)
 {
     flush(store, true, cb, arg);
-}
-
-void store_swap(struct store *store, struct store_staging *staging, store_cb cb, void *arg)
-{
-    assert(cb != NULL);
-    assert(store->swap.cb == NULL);
-    assert(staging_finished(staging));
-    store->swap = (struct store_swap_request){.staging = staging, .cb = cb, .arg = arg};
-    writer_wake(store);
 }

@@ -165,7 +165,46 @@ static char *text_of(const char *target)
     return text;
 }
 
+/* How often the heads of envelopes under version 1 of the default key stand in the file. */
+static size_t old_heads_n(void)
+{
+    uint8_t head[28] = {'Q', 'K', 'E', '1', 1, 0, 0, ENVELOPE_HEADER_BYTES};
+    struct keyring_info info;
+    struct buf file = BUF_INIT(64 * MIB);
+    FILE *in = fopen(documents.path, "re");
+    size_t n = 0, got;
+    uint8_t *at;
+
+    cr_assert_eq(keyring_info_at(documents.service.keyring, 0, &info), QK_OK);
+    memcpy(head + 8, info.key_id, KEY_ID_BYTES);
+    put_u32(head + 24, 1);
+    cr_assert_not_null(in);
+    while ((at = buf_extend(&file, 64 * KIB)) != NULL && (got = fread(at, 1, 64 * KIB, in)) > 0)
+        file.len -= 64 * KIB - got;
+    (void)fclose(in);
+    for (at = file.data;
+         (at = memmem(at, (size_t)(file.data + file.len - at), head, sizeof head)) != NULL; at++)
+        n++;
+    buf_fini(&file);
+    return n;
+}
+
 /* --- tests --- */
+
+Test(reencrypt, afterwards_the_file_is_compacted_and_no_old_envelope_stands_in_it)
+{
+    struct reencrypt_record record;
+
+    put_docs(300);
+    renew(true);
+    (void)old_n(); /* flushes */
+    cr_assert_geq(old_heads_n(), 300, "the search finds what is there");
+    run_until_done(&record);
+    run_ms(1500);
+    cr_assert_eq(old_heads_n(), 0);
+    cr_assert_eq(old_n(), 0);
+    expect(&documents, METHOD_GET, "/db/doc0299", NULL, 200, NULL);
+}
 
 Test(reencrypt, all_records_come_under_the_active_versions_and_nobody_sees_it)
 {
