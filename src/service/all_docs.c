@@ -207,7 +207,7 @@ static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
                             struct doc_leaf *ret_leaf)
 {
     struct bytes id = record_key_name(row->key);
-    struct doc_place place = {all->service->cluster_id, all->database, id, row->record.version};
+    struct doc_place place = {all->service->origin_id, all->database, id, row->record.version};
     unsigned leaves_n;
     enum qk_err err;
 

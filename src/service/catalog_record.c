@@ -65,7 +65,7 @@ static struct envelope_aad catalog_aad(const struct service *service,
                                .record_version = record_version,
                                .record_kind = ENVELOPE_CATALOG};
 
-    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(aad.cluster, service->origin_id, CLUSTER_ID_BYTES);
     memcpy(aad.database, key, DATABASE_ID_BYTES);
     return aad;
 }

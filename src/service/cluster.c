@@ -129,6 +129,7 @@ static void identity_set(struct cluster *cluster)
     const struct node_sec *sec = cluster->service->node_sec;
 
     memcpy(cluster->service->cluster_id, sec->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(cluster->service->origin_id, sec->cluster_id, CLUSTER_ID_BYTES);
     memcpy(cluster->service->node_id, sec->node_id, NODE_ID_BYTES);
     seal_init(&cluster->seal, sec->node_id, cluster->boot_id, sec->boot_counter, sec->raft_id);
     if (cluster->settings.release_limit > 0)

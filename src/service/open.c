@@ -101,7 +101,7 @@ void hub_open(struct cluster *cluster, uint32_t mk_version)
 
     keyring_close(cluster->opening);
     cluster->opening = NULL;
-    err = keyring_open(cluster->service->cluster_id, cluster->mk, mk_version, &cluster->opening);
+    err = keyring_open(cluster->service->origin_id, cluster->mk, mk_version, &cluster->opening);
     if (err != QK_OK) {
         opening_failed(cluster, err, "the keyring");
         return;

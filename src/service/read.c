@@ -135,7 +135,7 @@ void stored_damaged(struct service *service, const uint8_t database[static DATAB
 static struct doc_place stored_place(const struct service *service, const uint8_t *database,
                                      struct bytes id, uint64_t version)
 {
-    return (struct doc_place){service->cluster_id, database, id, version};
+    return (struct doc_place){service->origin_id, database, id, version};
 }
 
 enum qk_err stored_decode(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
@@ -190,7 +190,7 @@ struct envelope_aad stored_aad(const struct service *service,
 
     revision_encode(&leaf->revision, revision);
     aad.revision = bytes_of(revision, REVISION_BYTES);
-    memcpy(aad.cluster, service->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(aad.cluster, service->origin_id, CLUSTER_ID_BYTES);
     memcpy(aad.database, database, DATABASE_ID_BYTES);
     return aad;
 }

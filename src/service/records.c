@@ -32,6 +32,8 @@ static void read_settings(struct cluster *cluster)
     if (system_cluster_decode(record.value, &cluster->info) == QK_OK) {
         cluster->has_settings = true;
         cluster->settings_version = record.version;
+        memcpy(cluster->service->origin_id, system_cluster_origin(&cluster->info),
+               CLUSTER_ID_BYTES);
         cluster->peers_dirty = true; /* the unseal quorum may be another */
     } else
         log_error("cluster", "the record of the cluster's settings is damaged");

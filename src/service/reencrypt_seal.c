@@ -219,7 +219,7 @@ static enum qk_err seal_leaves(struct service *service, struct bytes key,
                                const struct record *record, struct doc_record *document,
                                struct buf *envelopes, struct wire_command *command)
 {
-    struct doc_place place = {service->cluster_id, key.data, record_key_name(key),
+    struct doc_place place = {service->origin_id, key.data, record_key_name(key),
                               record->version + 1};
     struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     enum qk_err err = QK_OK;

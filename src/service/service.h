@@ -37,6 +37,7 @@ struct service {
     struct cluster *cluster;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint8_t origin_id[CLUSTER_ID_BYTES]; /* what envelopes bind, see struct system_cluster */
     uint8_t node_id[NODE_ID_BYTES];
     char node_name[NODE_NAME_BYTES_MAX + 1];
     char data_dir[512];

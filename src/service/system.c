@@ -101,7 +101,7 @@ const char *system_member_state_text(enum member_state state)
 
 void system_cluster_encode(const struct system_cluster *cluster, struct buf *out)
 {
-    begin(out, 7);
+    begin(out, 8);
     pack_bin(out, bytes_of(cluster->id, CLUSTER_ID_BYTES));
     put_text(out, cluster->name);
     pack_u64(out, cluster->created_s);
@@ -109,6 +109,7 @@ void system_cluster_encode(const struct system_cluster *cluster, struct buf *out
     pack_u64(out, cluster->unseal_quorum);
     pack_u64(out, cluster->threshold);
     pack_u64(out, cluster->release_limit);
+    pack_bin(out, bytes_of(cluster->origin, CLUSTER_ID_BYTES));
 }
 
 enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cluster)
@@ -131,10 +132,21 @@ enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cl
         cluster.release_limit = (uint32_t)unpack_u64_max(&unpack, RELEASE_LIMIT_MAX - 1);
         more--;
     }
+    if (more > 0) {
+        unpack_bin_copy(&unpack, cluster.origin, CLUSTER_ID_BYTES);
+        more--;
+    }
     if (close_fields(&unpack, more) != QK_OK || cluster.unseal_quorum == 1 || cluster.threshold < 2)
         return QK_ERR_CORRUPT;
     *ret_cluster = cluster;
     return QK_OK;
+}
+
+const uint8_t *system_cluster_origin(const struct system_cluster *cluster)
+{
+    static const uint8_t none[CLUSTER_ID_BYTES];
+
+    return memcmp(cluster->origin, none, sizeof(none)) == 0 ? cluster->id : cluster->origin;
 }
 
 void system_next_encode(const struct system_next *next, struct buf *out)

@@ -34,6 +34,9 @@ struct system_cluster {
     uint32_t unseal_quorum; /* live members before any release, 2 or more; 0: a majority */
     uint32_t threshold;     /* of new deals */
     uint32_t release_limit; /* releases to one member in ten minutes; 0: each node's own setting */
+    /* The cluster whose id the envelopes bind, if it is another: that of the backup or disk which
+     * this one was made from. All zero: its own. */
+    uint8_t origin[CLUSTER_ID_BYTES];
 };
 
 /* What operators have ordered of the whole cluster. Absent as long as nothing was ever ordered. */
@@ -71,6 +74,8 @@ void system_member_encode(const struct system_member *member, struct buf *out);
 MUST_USE enum qk_err system_member_decode(struct bytes in, struct system_member *ret_member);
 void system_cluster_encode(const struct system_cluster *cluster, struct buf *out);
 MUST_USE enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cluster);
+/* `origin`, or its own id. */
+const uint8_t *system_cluster_origin(const struct system_cluster *cluster);
 void system_next_encode(const struct system_next *next, struct buf *out);
 MUST_USE enum qk_err system_next_decode(struct bytes in, struct system_next *ret_next);
 void system_token_encode(const struct system_token *token, struct buf *out);

@@ -102,7 +102,7 @@ static enum qk_err write_encode(struct service *service, const struct catalog_da
                                 struct doc_leaf *parent, const struct doc_leaf *leaf,
                                 struct buf *out)
 {
-    struct doc_place place = {service->cluster_id, database->id, write->id, stored->version + 1};
+    struct doc_place place = {service->origin_id, database->id, write->id, stored->version + 1};
     struct doc_record first = {NULL, 1};
     struct doc_leaf only = *leaf;
 

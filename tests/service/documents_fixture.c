@@ -234,7 +234,7 @@ static void store_keyring(struct documents *documents)
     struct wire_command command;
     size_t i;
 
-    cr_assert_eq(keyring_create(documents->service.cluster_id, documents->mk, 1, &records,
+    cr_assert_eq(keyring_create(documents->service.origin_id, documents->mk, 1, &records,
                                 &documents->service.keyring),
                  QK_OK);
     wire_command_begin(&command, WIRE_KEYRING);
@@ -287,6 +287,7 @@ void documents_init(struct documents *documents)
     documents->service.loop = &documents->loop;
     documents->leader = true;
     random_fill(documents->service.cluster_id, CLUSTER_ID_BYTES);
+    random_fill(documents->service.origin_id, CLUSTER_ID_BYTES);
     cr_assert_eq(secret_new_random(KEY_BYTES, &documents->mk), QK_OK);
     cr_assert_eq(submitter_new(&documents->service, &documents->service.submitter), QK_OK);
     cr_assert_eq(login_new(&documents->service, &documents->service.login), QK_OK);

@@ -71,8 +71,7 @@ static void renew(bool wanted)
     struct secret *mk;
 
     cr_assert_eq(secret_new_random(KEY_BYTES, &mk), QK_OK);
-    cr_assert_eq(keyring_open(documents.service.cluster_id, mk, ++mk_version, &renewal.next),
-                 QK_OK);
+    cr_assert_eq(keyring_open(documents.service.origin_id, mk, ++mk_version, &renewal.next), QK_OK);
     wire_command_begin(&renewal.command, WIRE_DEAL);
     wire_command_batch(&renewal.command);
     cr_assert_eq(

@@ -24,8 +24,12 @@ static struct system_member sample_member(void)
 static void encode(unsigned which, struct buf *out)
 {
     struct system_member member = sample_member();
-    struct system_cluster cluster = {
-        .name = "home", .created_s = 5, .operator_pk = {9}, .threshold = 2, .release_limit = 7};
+    struct system_cluster cluster = {.name = "home",
+                                     .created_s = 5,
+                                     .operator_pk = {9},
+                                     .threshold = 2,
+                                     .release_limit = 7,
+                                     .origin = {4}};
     struct system_control control = {.hold = true,
                                      .hold_number = 9,
                                      .hold_since_s = 5,
