@@ -48,6 +48,10 @@ struct consensus_config {
     enum qk_err (*apply)(void *arg, uint64_t index, uint64_t term, bool last, struct bytes command,
                          struct buf *result);
 
+    /* May this command be proposed here and now? QK_OK, or what consensus_submit returns. NULL:
+     * yes. */
+    enum qk_err (*may_submit)(void *arg, struct bytes command);
+
     /* Highest index whose effects are durable in the store; the log is kept past it. */
     uint64_t (*synced)(void *arg);
 

@@ -89,6 +89,9 @@ enum qk_err consensus_submit(struct consensus *c, struct bytes command, consensu
         return QK_ERR_TOO_BIG;
     if (engine_role(c->engine) != CONSENSUS_LEADER || engine_transferring(c->engine))
         return QK_ERR_NOT_LEADER;
+    err = c->config.may_submit != NULL ? c->config.may_submit(c->config.arg, command) : QK_OK;
+    if (err != QK_OK)
+        return err;
     if (c->inflight_bytes + command.len > CONSENSUS_INFLIGHT_BYTES_MAX)
         return QK_ERR_BUSY;
     err = disk_reserve(c->disk, command.len + APPLY_HEAD_BYTES + APPLY_FRAME_BYTES, 1);

@@ -22,6 +22,8 @@
 #include "seal/node_sec.h"
 #include "store/store.h"
 #include "wire/command.h"
+#include "wire/version.h"
+#include "wire/command.h"
 
 /* --- the log --------------------------------------------------------------------------------- */
 
@@ -38,12 +40,44 @@ static void raft_send(void *arg, uint64_t peer, struct bytes message)
         return;
 }
 
+/* The rest of the cluster uses what this program does not know: going on would be another store
+ * than theirs. The log keeps the command for the program that knows it. */
+static void raft_too_new(uint64_t index, struct bytes command)
+{
+    unsigned needed = wire_command_version(command);
+
+    if (needed > wire_version())
+        log_error("node",
+                  "entry %" PRIu64
+                  " of the log needs version %u of the formats, this program knows "
+                  "%u: this node stops; install the Quorumkeep of the other members and start it "
+                  "again",
+                  index, needed, wire_version());
+    else
+        log_error("node", "entry %" PRIu64 " of the log is of no known kind: this node stops",
+                  index);
+    _exit(1);
+}
+
 static enum qk_err raft_apply(void *arg, uint64_t index, uint64_t term, bool last,
                               struct bytes command, struct buf *result)
 {
     struct node *node = arg;
+    enum qk_err err = store_apply(node->service.store, index, term, last, command, result);
 
-    return store_apply(node->service.store, index, term, last, command, result);
+    if (err == QK_ERR_UNSUPPORTED)
+        raft_too_new(index, command);
+    return err;
+}
+
+/* The last place where a command that an older member does not know could get into the log. */
+static enum qk_err raft_may_submit(void *arg, struct bytes command)
+{
+    const struct node *node = arg;
+
+    return wire_command_version(command) <= cluster_version(node->service.cluster)
+               ? QK_OK
+               : QK_ERR_UNSUPPORTED;
 }
 
 static uint64_t raft_synced(void *arg)
@@ -251,6 +285,7 @@ static enum qk_err log_open(struct node *node, bool founder, char *ret_reason)
         .arg = node,
         .send = raft_send,
         .apply = raft_apply,
+        .may_submit = raft_may_submit,
         .synced = raft_synced,
         .state_changed = raft_changed,
         .fatal = raft_fatal,

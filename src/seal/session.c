@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "wire/version.h"
+
 struct seal_peer *session_find(struct seal_machine *m, const uint8_t *node_id)
 {
     for (unsigned i = 0; i < NODES_MAX; i++)
@@ -90,7 +92,7 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->share = m->own_share;
     hello->by_record = !peer->known;
     hello->ask = !peer->answered;
-    hello->version = PEER_VERSION;
+    hello->version = (uint16_t)wire_version();
     hello->stored = m->stored;
     hello->made = m->made;
 }

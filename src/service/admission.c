@@ -86,6 +86,9 @@ static const char *member_objection(const struct cluster *cluster, struct admiss
     a->replaces = false;
     if (cluster->members_n >= NODES_MAX)
         return "the cluster has as many members as it can";
+    if (a->info.version < cluster_version(cluster))
+        return "its program is older than what this cluster already uses: install the members' "
+               "version of Quorumkeep on it and join again";
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
@@ -305,5 +308,6 @@ void hub_join_admit(struct cluster *cluster, unsigned slot, const uint8_t *token
     memcpy(a->info.noise_pk, join->noise_pk, sizeof(a->info.noise_pk));
     a->info.state = MEMBER_JOINING;
     a->info.joined_s = (uint64_t)time(NULL);
+    a->info.version = join->version;
     admission_round(a);
 }

@@ -22,6 +22,7 @@
 #include "seal/dealing.h"
 #include "seal/machine.h"
 #include "service/service.h"
+#include "wire/command.h"
 
 struct attest_result;
 struct secret;
@@ -139,6 +140,10 @@ bool cluster_raft_may_send(const struct cluster *cluster,
                            const uint8_t node_id[static NODE_ID_BYTES], struct bytes message);
 bool cluster_raft_may_receive(const struct cluster *cluster,
                               const uint8_t node_id[static NODE_ID_BYTES], struct bytes message);
+/* The version of the formats that every member knows, also those that are away. */
+unsigned cluster_version(const struct cluster *cluster);
+/* May a command of that kind be proposed? Asked before each kind newer than the first version. */
+bool cluster_knows(const struct cluster *cluster, enum wire_kind kind);
 
 /* --- state ---------------------------------------------------------------------------------- */
 

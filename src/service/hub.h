@@ -161,6 +161,7 @@ struct cluster {
 
     uint64_t introduce_next_ms;
 
+    bool versions_busy; /* a change of a member's version is being written */
     struct hub_attest attest;
     struct hub_counters counters;
 };
@@ -287,6 +288,11 @@ void hub_open(struct cluster *cluster, uint32_t mk_version);
 void hub_keyring_changed(struct cluster *cluster, struct bytes key);
 /* Calls ops.opened or ops.closed when service_is_open has changed. */
 void hub_note_open(struct cluster *cluster);
+
+/* --- versions.c ------------------------------------------------------------------------------ */
+
+/* Records what a member announces, on the leader. */
+void hub_versions_drive(struct cluster *cluster);
 
 /* --- attest.c ------------------------------------------------------------------------------- */
 

@@ -23,6 +23,7 @@
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 #include "store/store.h"
+#include "wire/version.h"
 
 #define INIT_USER "admin"
 #define INIT_PASSWORD_CHARS 24 /* of 32 letters: 120 bits */
@@ -181,6 +182,7 @@ static void put_system(struct cluster *cluster, const struct init *init,
     snprintf(self.client_address, sizeof(self.client_address), "%s",
              cluster->service->client_address);
     self.joined_s = info.created_s;
+    self.version = wire_version();
     system_member_encode(&self, &value);
     put_sys(command, record_member(sec->node_id), &value);
     buf_fini(&value);

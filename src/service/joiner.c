@@ -33,6 +33,7 @@
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 #include "wire/token.h"
+#include "wire/version.h"
 
 #define JOINER_TICK_MS 1000u
 #define JOINER_STANDBY_MS 5000u   /* for a vote, when a member is away */
@@ -321,7 +322,7 @@ static void join_up(void *arg)
         join->name = bytes_str(service->node_name);
         join->peer_address = bytes_str(service->peer_address);
         join->client_address = bytes_str(service->client_address);
-        join->version = PEER_VERSION;
+        join->version = (uint16_t)wire_version();
         err = peer_encode(message, &out);
     }
     if (err == QK_OK) {

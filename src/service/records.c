@@ -126,6 +126,7 @@ void hub_refresh(void *arg)
     hub_deal(cluster, DEALING_EV_FACTS);
     hub_deal_erase(cluster);
     hub_note_open(cluster);
+    hub_versions_drive(cluster);
     hub_init_changed(cluster);
     hub_joiner_changed(cluster);
 }

@@ -17,6 +17,7 @@
 #include "service/hub.h"
 #include "service/reencrypt.h"
 #include "store/store.h"
+#include "wire/version.h"
 
 #ifndef QK_VERSION
 #define QK_VERSION "0"
@@ -243,6 +244,7 @@ static json_t *member_json(const struct cluster *cluster, const struct hub_membe
         hub_is_self(cluster, member->node_id), "live", hub_is_live(cluster, member->node_id),
         "node_id", id, "raft_id", (json_int_t)member->info.raft_id, "x", (json_int_t)member->info.x,
         "client_address", member->info.client_address, "peer_address", member->info.peer_address);
+    (void)json_object_set_new(json, "version", json_integer((json_int_t)member->info.version));
     member_seen(cluster, member->node_id, json);
     member_deal(cluster, member->node_id, json);
     return json;
@@ -409,6 +411,9 @@ void handle_status(struct service *service, struct exchange *exchange)
         set_read_only(json);
     (void)json_object_set_new(json, "reencrypt", reencrypt_json(service));
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
+    (void)json_object_set_new(json, "formats",
+                              json_pack("{s:i, s:i}", "knows", (int)wire_version(), "in_use",
+                                        (int)cluster_version(cluster)));
     (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
     (void)json_object_set_new(json, "backup", backup_json(service));
     (void)json_object_set_new(json, "unsealed_us",

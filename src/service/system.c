@@ -5,6 +5,7 @@
 
 #include "seal/release.h"
 #include "wire/pack.h"
+#include "wire/version.h"
 
 #define SYSTEM_VERSION 1
 #define FIELDS_MAX 32 /* a newer version may append some */
@@ -47,7 +48,7 @@ static void put_text(struct buf *out, const char *text)
 
 void system_member_encode(const struct system_member *member, struct buf *out)
 {
-    begin(out, 8);
+    begin(out, 9);
     put_text(out, member->name);
     pack_u64(out, member->x);
     pack_u64(out, member->raft_id);
@@ -56,6 +57,7 @@ void system_member_encode(const struct system_member *member, struct buf *out)
     put_text(out, member->client_address);
     pack_u64(out, member->state);
     pack_u64(out, member->joined_s);
+    pack_u64(out, member->version);
 }
 
 enum qk_err system_member_decode(struct bytes in, struct system_member *ret_member)
@@ -77,6 +79,11 @@ enum qk_err system_member_decode(struct bytes in, struct system_member *ret_memb
     unpack_str_copy(&unpack, member.client_address, sizeof(member.client_address));
     state = unpack_u64_max(&unpack, MEMBER_LEAVING);
     member.joined_s = unpack_u64(&unpack);
+    member.version = WIRE_VERSION_FIRST;
+    if (more > 0) { /* records of the first version end here */
+        member.version = (unsigned)unpack_u64_max(&unpack, UINT16_MAX);
+        more--;
+    }
     if (close_fields(&unpack, more) != QK_OK || state == 0 || member.x == 0 || member.raft_id == 0)
         return QK_ERR_CORRUPT;
     member.state = (enum member_state)state;

@@ -24,6 +24,7 @@ struct system_member {
     char client_address[ADDRESS_BYTES_MAX + 1];
     enum member_state state;
     uint64_t joined_s; /* Unix time of the leader that admitted it */
+    unsigned version;  /* of the formats that it knows (wire/version.h) */
 };
 
 struct system_cluster {

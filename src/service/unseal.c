@@ -458,6 +458,7 @@ void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
     if (moved) {
         if (memcmp(message->as.hello.node_id, node_id, NODE_ID_BYTES) == 0)
             hub_members_heard(cluster, &message->as.hello);
+        hub_versions_drive(cluster);
         hub_deal(cluster, DEALING_EV_FACTS);
     }
 }

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "wire/version.h"
+
 /* Array heads whose count is known only later are written in the five-byte form and patched. */
 #define ARRAY32_TAG 0xdd
 #define ARRAY32_BYTES 5
@@ -33,7 +35,7 @@ void wire_command_begin(struct wire_command *command, enum wire_kind kind)
 {
     *command = (struct wire_command){.buf = BUF_INIT(COMMAND_BYTES_MAX)};
     pack_array(&command->buf, 3);
-    pack_u64(&command->buf, WIRE_COMMAND_VERSION);
+    pack_u64(&command->buf, wire_kind_version(kind));
     pack_u64(&command->buf, (uint64_t)kind);
     assert(buf_error(&command->buf) != QK_OK || command->buf.len == BATCHES_AT);
     (void)array_begin(&command->buf);
@@ -149,9 +151,15 @@ size_t wire_command_size(const struct wire_command *command)
     return command->buf.len;
 }
 
-static bool kind_known(uint64_t kind)
+unsigned wire_command_version(struct bytes command)
 {
-    return kind >= WIRE_WRITE && kind <= WIRE_DEAL_BEGIN;
+    struct unpack in = unpack_of(command);
+    uint64_t version;
+
+    (void)unpack_array(&in, UINT32_MAX);
+    version = unpack_u64(&in);
+    return unpack_error(&in) == QK_OK && version <= WIRE_COMMAND_VERSION_MAX ? (unsigned)version
+                                                                             : 0;
 }
 
 enum qk_err wire_reader_open(struct bytes command, struct wire_reader *ret_reader)
@@ -167,7 +175,7 @@ enum qk_err wire_reader_open(struct bytes command, struct wire_reader *ret_reade
     kind = unpack_u64(&reader.in);
     if (unpack_error(&reader.in) != QK_OK)
         return unpack_error(&reader.in);
-    if (version != WIRE_COMMAND_VERSION || !kind_known(kind))
+    if (wire_kind_version(kind) == 0 || version != wire_kind_version(kind))
         return QK_ERR_UNSUPPORTED;
     reader.in = unpack_of(command); /* once more: of this version it has three items */
     unpack_array_of(&reader.in, 3);

@@ -3,7 +3,7 @@
  * and not at all otherwise; the batches of one command are independent of each other and are
  * applied in order. Bodies are opaque ciphertext, so nothing here needs a key.
  *
- *     command = [1, kind, [batch...]]           batch = [[cond...], [op...]]
+ *     command = [version, kind, [batch...]]     batch = [[cond...], [op...]]
  *     cond    = [key, version]                  the record has that version; 0: it is absent
  *     op      = [1, key, version, flags, value] PUT: version must be the record's plus one
  *             | [2, key]                        DELETE: the record is gone; absent is no error
@@ -30,13 +30,15 @@
 #include "base/limits.h"
 #include "wire/pack.h"
 
-#define WIRE_COMMAND_VERSION 1
+#define WIRE_COMMAND_VERSION_MAX 127 /* one byte, as is the kind */
 #define WIRE_BATCHES_MAX BATCH_RECORDS_MAX
 /* Conditions and operations of one batch, and operations of one command, each: the whole keyring of
  * 10,000 data keys with five versions each is wrapped anew in one. */
 #define WIRE_BATCH_ITEMS_MAX 65536
 
-/* All kinds carry the same body; the kind says who is to be told after apply. */
+/* All kinds carry the same body; the kind says who is to be told after apply. A new one gets its
+ * line in wire/version.c, and is begun only after cluster_knows (service/cluster.h) has said yes.
+ */
 enum wire_kind {
     WIRE_WRITE = 1,
     WIRE_DEAL = 2,
@@ -122,6 +124,9 @@ bool wire_reader_op(struct wire_reader *reader, struct wire_op *ret_op);
 /* QK_OK only if wire_reader_batch has come to the end, all was well-formed and nothing is left
  * over. */
 MUST_USE enum qk_err wire_reader_end(const struct wire_reader *reader);
+
+/* The version of the formats (wire/version.h) that a command needs; 0: it has no such head. */
+unsigned wire_command_version(struct bytes command);
 
 /* Reads the whole command once. A command that fails here must never be proposed. */
 MUST_USE enum qk_err wire_command_check(struct bytes command, enum wire_kind *ret_kind);

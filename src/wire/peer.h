@@ -63,7 +63,7 @@ struct peer_hello {
     bool share;       /* the speaker's own share of that deal is open */
     bool ask;         /* its nonce has not been echoed yet: answer */
     bool by_record;   /* it does not know the listener: answer on LINK_RECORD */
-    uint16_t version; /* highest PEER_VERSION and command version it knows */
+    uint16_t version; /* of the formats, the highest that it knows: wire/version.h */
     uint64_t stored;  /* its log ends here on its disk, what is not committed included */
     uint64_t made;    /* generations that it has ever made */
 };

@@ -77,6 +77,8 @@ class Node:
                          "peer": {"listen": f"127.0.0.1:{self.peer_port}"}}
         for section, values in (settings or {}).items():
             self.settings.setdefault(section, {}).update(values)
+        self.daemon = DAEMON
+        self.environment = None
         self.process = None
         self.threads = threading.local()
 
@@ -93,8 +95,9 @@ class Node:
         assert self.process is None or self.process.poll() is not None
         self.data.mkdir(mode=0o700, exist_ok=True)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([DAEMON, "--config", self.configure()], stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([self.daemon, "--config", self.configure()], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL,
+                                            env=self.environment)
         if wait:
             self.wait(lambda: self.control("GET", "/_up") is not None, 20, "its control socket")
         return self

@@ -183,3 +183,19 @@ Test(system, ids_of_zero_are_refused)
     cr_assert_eq(system_next_decode(buf_bytes(&out), &next), QK_ERR_CORRUPT);
     buf_fini(&out);
 }
+
+Test(system, a_member_of_the_first_release_names_no_version)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_member member = sample_member(), read;
+
+    member.version = 2;
+    system_member_encode(&member, &out);
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
+    cr_assert_eq(read.version, 2);
+    cr_assert_eq(out.data[0], 0x9a); /* ten items, the last of them one byte */
+    out.data[0] = 0x99;
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 1), &read), QK_OK);
+    cr_assert_eq(read.version, 1);
+    buf_fini(&out);
+}

@@ -1,4 +1,5 @@
 #include "wire/command.h"
+#include "wire/version.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -289,4 +290,31 @@ Test(command, results_are_read_back_and_bad_ones_refused)
     buf.data[0] = 2;
     cr_assert_eq(wire_result_get(buf_bytes(&buf), 0, &out), QK_ERR_INVALID);
     buf_fini(&buf);
+}
+
+Test(command, its_head_says_which_version_it_needs)
+{
+    static const uint8_t newer[] = {0x93, 7, 99, 0x90};
+    struct wire_command command;
+    enum wire_kind kind;
+
+    cr_assert_eq(wire_command_version(sample(&command)), 1);
+    wire_command_fini(&command);
+    cr_assert_eq(wire_command_check(bytes_of(newer, sizeof newer), &kind), QK_ERR_UNSUPPORTED);
+    cr_assert_eq(wire_command_version(bytes_of(newer, sizeof newer)), 7);
+    cr_assert_eq(wire_command_version(bytes_str("hello")), 0);
+    cr_assert_eq(wire_command_version(BYTES_NONE), 0);
+}
+
+Test(command, no_kind_is_newer_than_the_program)
+{
+    unsigned known = 0;
+
+    for (uint64_t number = 0; number < 256; number++) {
+        cr_assert_leq(wire_kind_version(number), wire_version());
+        known += wire_kind_version(number) > 0;
+    }
+    cr_assert_eq(known, WIRE_DEAL_BEGIN);
+    cr_assert_eq(wire_kind_version(0), 0);
+    cr_assert_eq(wire_kind_version(UINT64_MAX), 0);
 }
