@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "service/put.h"
+
 static enum admit refuse_route(struct http_exchange *hx, const char *allow)
 {
     if (allow[0] == '\0') {
@@ -163,6 +165,16 @@ static bool needs_user(const struct admission *admission)
     return access_check(&hx->base.request.who, hx->route->right) == QK_ERR_UNAUTHENTICATED;
 }
 
+/* Orders of an administrator, with a body or without. A page of another site can make a browser
+ * send them, with the login that the browser keeps; but not as JSON, unless it is let. */
+static bool needs_json(const struct http_exchange *hx)
+{
+    enum method method = hx->base.request.method;
+
+    return hx->route->class == ROUTE_CLASS_ADMIN &&
+           (method == METHOD_POST || method == METHOD_PUT || method == METHOD_DELETE);
+}
+
 enum admit admit_begin(struct admission *admission)
 {
     struct http_exchange *hx = admission->hx;
@@ -179,6 +191,8 @@ enum admit admit_begin(struct admission *admission)
                              "a coded request body is not understood");
         return ADMIT_REFUSED;
     }
+    if (needs_json(hx) && request_wants_json(&hx->base) != QK_OK)
+        return ADMIT_REFUSED;
     if (admission->control)
         *who = principal_control();
     who->loopback = admission->loopback;

@@ -268,6 +268,7 @@ static void in_run(struct forward_in *in)
 static void in_begin(struct forward *forward, const uint8_t *peer,
                      const struct forward_message *message)
 {
+    const struct http_hooks *hooks = &forward->http->config.hooks;
     struct forward_in *in = in_new(forward, peer, message->id);
 
     if (in == NULL)
@@ -278,6 +279,11 @@ static void in_begin(struct forward *forward, const uint8_t *peer,
     }
     in->body_len = message->request.body_len;
     in->running = true; /* refusals answer through the exchange like handlers */
+    if (hooks->may_forward != NULL && !hooks->may_forward(hooks->arg, peer)) {
+        exchange_reply_error(&in->hx.base, 403, "suspended",
+                             "the node that took this request is suspended: ask another member");
+        return;
+    }
     if (admit_forwarded(&in->hx) != ADMIT_OK)
         return;
     in->running = false;

@@ -68,6 +68,13 @@ static bool hook_is_member(void *arg, const uint8_t node_id[static NODE_ID_BYTES
     return service->cluster != NULL && cluster_is_member(service->cluster, node_id);
 }
 
+static bool hook_may_forward(void *arg, const uint8_t node_id[static NODE_ID_BYTES])
+{
+    const struct service *service = arg;
+
+    return service->cluster != NULL && !cluster_is_suspended(service->cluster, node_id);
+}
+
 static enum qk_err hook_send(void *arg, const uint8_t node_id[static NODE_ID_BYTES],
                              struct bytes message)
 {
@@ -275,6 +282,7 @@ void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
         .is_leader = hook_is_leader,
         .leader = hook_leader,
         .is_member = hook_is_member,
+        .may_forward = hook_may_forward,
         .send = hook_send,
         .gauges = hook_gauges,
     };

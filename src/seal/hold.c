@@ -16,19 +16,19 @@ bool hold_is_on(const struct seal_machine *m)
 /* What was closed until the hold is in force stays closed by the hold alone: lifting it opens. */
 void hold_take_over(struct seal_machine *m)
 {
-    if (!m->closed_for_hold || m->config.control <= m->hold_control)
+    if (!m->closed_for_hold || m->config.hold_number <= m->hold_number)
         return;
     m->closed_for_hold = false;
     m->closed = false;
 }
 
-/* An order that comes late, after its hold or even after that was lifted, closes nothing. */
-bool hold_close(struct seal_machine *m, bool for_hold, uint64_t control)
+/* An order that comes when its hold is in force already closes nothing more. */
+bool hold_close(struct seal_machine *m, bool for_hold)
 {
-    if (for_hold && m->config.control > control)
+    if (for_hold && m->config.hold == RELEASE_FAIL)
         return false;
     if (for_hold && !m->closed)
-        m->hold_control = control;
+        m->hold_number = m->config.hold_number;
     m->closed_for_hold = for_hold && (m->closed_for_hold || !m->closed);
     m->closed = true;
     return true;

@@ -352,7 +352,7 @@ static void on_seal(struct seal_step_ctx *ctx, const struct seal_event *event)
 
     if (m->state == SEAL_UNINITIALISED || (m->founder_waits && !m->config.recoverable))
         return;
-    if (!hold_close(m, event->for_hold, event->control))
+    if (!hold_close(m, event->for_hold))
         return;
     m->founder_waits = false;
     if (has_secrets(m->state))

@@ -71,8 +71,9 @@ struct seal_config {
     uint64_t control; /* count of hold and suspend changes, one more while another lies in the log
                          and may be committed */
     enum release_answer hold;
-    bool recoverable; /* recovery shares open this cluster, with or without a deal */
-    bool attest;      /* there is a hook: every member must be attested before a release */
+    uint64_t hold_number; /* of the newest hold, in force or lifted; 0: none ever */
+    bool recoverable;     /* recovery shares open this cluster, with or without a deal */
+    bool attest;          /* there is a hook: every member must be attested before a release */
 };
 
 enum seal_event_kind {
@@ -94,7 +95,7 @@ enum seal_event_kind {
     SEAL_EV_COMBINED,    /* ok, x (whose share is bad; 0: none named): outcome of COMBINE */
     SEAL_EV_RECOVERED, /* mk_version: recovery shares opened that MK, the keyring and the catalog */
     SEAL_EV_ATTESTED,  /* node, boot_id, attested, until_ms: outcome of ATTEST */
-    SEAL_EV_SEAL,      /* an operator seals this node; for_hold, control */
+    SEAL_EV_SEAL,      /* an operator seals this node; for_hold */
     SEAL_EV_UNSEAL,    /* an operator lets it open again */
     SEAL_EV_WIPED,     /* outcome of WIPE */
     SEAL_EV_TICK,
@@ -117,8 +118,7 @@ struct seal_event {
     bool ok;
     uint32_t x;
     uint32_t mk_version;
-    bool for_hold;    /* SEAL: a hold is to follow, and then takes over from the closing */
-    uint64_t control; /* SEAL for a hold: the count before it */
+    bool for_hold; /* SEAL: a hold is to follow, and then takes over from the closing */
     uint8_t deal_id[DEAL_ID_BYTES];
     uint8_t boot_id[BOOT_ID_BYTES];
     enum seal_attested attested; /* ALLOW, DENY or DEFER */
@@ -238,8 +238,8 @@ struct seal_peer {
 struct seal_machine {
     enum seal_state state;
     bool closed;          /* by an operator */
-    bool closed_for_hold; /* until config.control has passed hold_control */
-    uint64_t hold_control;
+    bool closed_for_hold; /* until a hold is in force that is newer than hold_number */
+    uint64_t hold_number;
     bool founder_waits; /* unsealed, but there is no deal yet */
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t boot_id[BOOT_ID_BYTES];

@@ -29,7 +29,7 @@ unsigned step_shares_have(const struct seal_machine *m);
 /* hold.c: by a hold of the cluster, or by the suspension of this very node. */
 bool hold_is_on(const struct seal_machine *m);
 void hold_take_over(struct seal_machine *m);
-bool hold_close(struct seal_machine *m, bool for_hold, uint64_t control);
+bool hold_close(struct seal_machine *m, bool for_hold);
 
 /* session.c: links, HELLOs, liveness. */
 struct seal_peer *session_find(struct seal_machine *m, const uint8_t *node_id);

@@ -89,6 +89,8 @@ static enum qk_err timers_new(struct cluster *cluster)
     if (err == QK_OK)
         err = timer_new(loop, hub_join_tick, cluster, &cluster->join_timer);
     if (err == QK_OK)
+        err = timer_new(loop, hub_order_tick, cluster, &cluster->order_timer);
+    if (err == QK_OK)
         err = timer_new(loop, hub_recovery_tick, cluster, &cluster->recovery_timer);
     return err;
 }
@@ -326,6 +328,7 @@ void cluster_stop(struct cluster *cluster)
     hub_init_fail(cluster, QK_ERR_CLOSED, "the node is stopping");
     hub_joiner_stop(cluster);
     hub_joiner_forget(cluster);
+    hub_orders_stop(cluster);
     cluster->stopped = true;
     if (cluster->booted)
         hub_unwatch(cluster);
@@ -333,6 +336,7 @@ void cluster_stop(struct cluster *cluster)
     timer_stop(cluster->deal_timer);
     timer_stop(cluster->refresh_timer);
     timer_stop(cluster->join_timer);
+    timer_stop(cluster->order_timer);
     timer_stop(cluster->recovery_timer);
     hub_wipe(cluster);
 }
@@ -350,7 +354,7 @@ static void timer_gone(void *arg)
 
 void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
 {
-    struct timer *timers[5];
+    struct timer *timers[6];
 
     if (cluster == NULL) {
         if (cb != NULL)
@@ -367,11 +371,11 @@ void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
     cluster->freed = cb;
     cluster->freed_arg = arg;
     memcpy(timers,
-           (struct timer *[5]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
-                               cluster->join_timer, cluster->recovery_timer},
+           (struct timer *[6]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
+                               cluster->join_timer, cluster->recovery_timer, cluster->order_timer},
            sizeof(timers));
     cluster->timers_open = 1; /* for the call below, so that it frees also without any timer */
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 6; i++)
         if (timers[i] != NULL) {
             cluster->timers_open++;
             timer_free(timers[i], timer_gone, cluster);

@@ -18,6 +18,14 @@ void handle_join(struct service *service, struct exchange *exchange);
 void handle_invite(struct service *service, struct exchange *exchange);
 /* POST /v1/sys/seal, /v1/sys/unseal: 200 with the seal status. */
 void handle_seal(struct service *service, struct exchange *exchange);
+/* GET /_quorumkeep/hold: 200 {cluster_id, hold, pending, hold_number, since_s}; POST /_quorumkeep/
+ * unhold {hold_number, signature}: on the leader, without login: 200 {hold: false}, 403, 409. */
+void handle_hold(struct service *service, struct exchange *exchange);
+void handle_unhold(struct service *service, struct exchange *exchange);
+/* POST /_quorumkeep/nodes/{name}/suspend, /resume: on the leader: 200 {name, suspended}; 404, 409.
+ */
+void handle_node_suspend(struct service *service, struct exchange *exchange);
+void handle_node_resume(struct service *service, struct exchange *exchange);
 void handle_unseal(struct service *service, struct exchange *exchange);
 /* GET /_quorumkeep/recovery: 200 with what is public of the live set; 404. */
 void handle_recovery(struct service *service, struct exchange *exchange);

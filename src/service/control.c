@@ -92,6 +92,7 @@ void hub_control_fill(const struct cluster *cluster, struct seal_config *config)
     config->unseal_quorum = hub_unseal_quorum(cluster, config->members_n);
     config->release_limit = release_limit(cluster);
     config->control = cluster->control_version + (pending ? 1 : 0);
+    config->hold_number = cluster->control.hold_number;
     config->hold = cluster->control.hold || pending ? RELEASE_FAIL : RELEASE_PASS;
     for (unsigned i = 0; i < config->members_n; i++)
         config->members[i].suspended =

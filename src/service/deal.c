@@ -38,7 +38,8 @@ static void member_facts(const struct cluster *cluster, const struct hub_member 
                       : member->info.state == MEMBER_LEAVING ? DEALING_LEAVING
                                                              : DEALING_MEMBER;
     ret_facts->self = memcmp(member->node_id, cluster->service->node_id, NODE_ID_BYTES) == 0;
-    ret_facts->online = ret_facts->self || (peer != NULL && seal_peer_counts(peer, now_ms));
+    ret_facts->online = ret_facts->self || (peer != NULL && seal_peer_counts(peer, now_ms) &&
+                                            !hub_is_suspended(cluster, member->node_id));
     for (i = 0; i < raft_n; i++)
         if (raft[i].id == member->info.raft_id) {
             ret_facts->in_raft = true;

@@ -267,7 +267,7 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
 {
     struct dealing_event event = {.kind = DEALING_EV_ACK};
 
-    if (!cluster_is_member(cluster, node_id))
+    if (!cluster_is_member(cluster, node_id) || hub_is_suspended(cluster, node_id))
         return;
     switch (message->kind) {
     case PEER_COLLECT:

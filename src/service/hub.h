@@ -17,6 +17,7 @@ struct json_t;
 struct init;
 struct record;
 struct joiner;
+struct hub_order;
 struct recoveries;
 struct recovery_pending;
 
@@ -26,6 +27,10 @@ struct recovery_pending;
 #define HUB_READ_MS 5000u
 #define HUB_TRANSFER_MS 1000u
 #define HUB_ATTEST_ASKS_MAX NODES_MAX
+#define HUB_ORDERS_MAX 4      /* `seal --all` under way at a time */
+#define HUB_ORDER_MS 2000u    /* for the answers of peers */
+#define HUB_HOLD_MS 6000u     /* for a leader and a majority to commit a hold */
+#define HUB_ORDER_TICK_MS 50u /* while something of that is awaited */
 
 /* One member record, or, on a joiner that has none yet, what the inviter told (`provisional`). */
 struct hub_member {
@@ -83,7 +88,8 @@ struct cluster {
     bool discarding;
     bool restoring; /* restore.c: the records are not yet what the cluster has applied */
     char restore_text[CLUSTER_REASON_BYTES];
-    struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer, *recovery_timer;
+    struct timer *seal_timer, *deal_timer, *refresh_timer, *join_timer, *recovery_timer,
+        *order_timer;
     unsigned timers_open;
     timer_cb freed;
     void *freed_arg;
@@ -97,6 +103,10 @@ struct cluster {
     uint64_t settings_version;
     struct system_control control;
     uint64_t control_version; /* of that record; 0: absent */
+    struct hub_order *orders[HUB_ORDERS_MAX];
+    uint32_t order_requests;
+    bool hold_wanted, hold_proposing; /* seal_order.c */
+    uint64_t hold_wanted_number, hold_until_ms;
     uint64_t control_pending; /* the log's index of a change of it that may be committed; 0: none */
     struct deal_record *record;          /* the newest: own log or adopted */
     uint64_t deal_version;               /* of the record "deal"; 0: none */
@@ -256,6 +266,19 @@ void hub_marks_save(struct cluster *cluster);
 void hub_marks_lost(struct cluster *cluster, const uint8_t *node_id);
 /* Names of the peers that say that this node is below its mark; false if none does. */
 bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names);
+
+/* --- seal_order.c --------------------------------------------------------------------------- */
+
+/* Seals this node, tells all others, wants a hold if `hold`; answers the exchange later. Not QK_OK:
+ * it is the caller's to answer (QK_ERR_CONFLICT, QK_ERR_UNINITIALISED: nothing was sealed; others:
+ * this node is, and nobody was told). */
+MUST_USE enum qk_err hub_order_start(struct cluster *cluster, struct exchange *exchange, bool hold);
+void hub_order_message(struct cluster *cluster, const uint8_t *node_id,
+                       const struct peer_message *message);
+void hub_order_tick(void *arg);
+void hub_orders_stop(struct cluster *cluster);
+/* QK_OK, or why wiping would lose the master key for ever. */
+MUST_USE enum qk_err hub_may_seal(const struct cluster *cluster);
 
 /* --- open_or_why.c -------------------------------------------------------------------------- */
 

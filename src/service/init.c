@@ -23,13 +23,13 @@
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 #include "store/store.h"
+#include "wire/unhold.h"
 #include "wire/version.h"
 
 #define INIT_USER "admin"
 #define INIT_PASSWORD_CHARS 24 /* of 32 letters: 120 bits */
 #define INIT_REPLY_BYTES_MAX (8 * KIB)
 #define INIT_CLUSTER_NAME "quorumkeep"
-#define OPERATOR_SEED_BYTES 32 /* the first half of libsodium's Ed25519 secret key */
 
 struct init {
     struct exchange *exchange;
@@ -76,7 +76,7 @@ static void init_undo(struct cluster *cluster, enum qk_err err, const char *reas
 static enum qk_err operator_text(const struct init *init, struct buf *out)
 {
     const uint8_t *key = secret_borrow(init->operator_key);
-    enum qk_err err = bech32m_encode("qkop", bytes_of(key, OPERATOR_SEED_BYTES), out);
+    enum qk_err err = bech32m_encode(OPERATOR_KEY_PREFIX, bytes_of(key, OPERATOR_SEED_BYTES), out);
 
     secret_return(init->operator_key);
     return err;

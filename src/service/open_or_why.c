@@ -143,6 +143,19 @@ static void add_sealed(const struct cluster *cluster, struct buf *out)
         add(out, "unsealing: exchanging shares");
 }
 
+static void add_held(const struct cluster *cluster, struct buf *out)
+{
+    if (cluster->control.hold)
+        add(out, "the cluster is on hold: 'quorumkeep unhold' with the operator key lifts it");
+    else if (hub_is_suspended(cluster, cluster->service->node_id))
+        add(out,
+            "this node is suspended: 'quorumkeep node resume %s' at another member lets it "
+            "open again",
+            cluster->service->node_name);
+    else
+        add(out, "a hold may be in force: waiting for a majority of the members to settle it");
+}
+
 void service_closed_reason(const struct service *service, char *ret_text, unsigned long len)
 {
     const struct cluster *cluster = service->cluster;
@@ -158,7 +171,7 @@ void service_closed_reason(const struct service *service, char *ret_text, unsign
     else if (cluster->restoring)
         buf_put_str(&out, cluster->restore_text);
     else if (cluster->seal.state == SEAL_HELD)
-        add(&out, "the cluster is on hold until an operator lifts it");
+        add_held(cluster, &out);
     else if (cluster->seal.state == SEAL_SEALING)
         add(&out, "sealing");
     else if (cluster->seal.state != SEAL_UNSEALED)

@@ -128,6 +128,7 @@ void hub_refresh(void *arg)
     hub_note_open(cluster);
     hub_versions_drive(cluster);
     hub_init_changed(cluster);
+    hub_order_tick(cluster);
     hub_joiner_changed(cluster);
 }
 

@@ -72,7 +72,9 @@ void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struc
     else if (decoded->kind <= PEER_ACK) {
         if (!cluster->restoring)
             hub_deal_message(cluster, node_id, decoded);
-    } else
+    } else if (decoded->kind == PEER_SEAL_ALL || decoded->kind == PEER_SEALED)
+        hub_order_message(cluster, node_id, decoded);
+    else
         hub_join_message(cluster, node_id, decoded);
     secret_wipe(decoded, sizeof(*decoded));
     free(decoded);

@@ -7,7 +7,7 @@
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 
-enum qk_err cluster_seal(struct cluster *cluster)
+enum qk_err hub_may_seal(const struct cluster *cluster)
 {
     if (cluster->seal.state == SEAL_UNINITIALISED)
         return QK_ERR_UNINITIALISED;
@@ -16,6 +16,15 @@ enum qk_err cluster_seal(struct cluster *cluster)
     if (cluster->recovery_version == 0 &&
         (cluster->seal.founder_waits || (cluster->founder && !hub_has_final(cluster))))
         return QK_ERR_CONFLICT;
+    return QK_OK;
+}
+
+enum qk_err cluster_seal(struct cluster *cluster)
+{
+    enum qk_err err = hub_may_seal(cluster);
+
+    if (err != QK_OK)
+        return err;
     log_warn("seal", "sealed by an operator: closed until restart or unseal");
     hub_seal_kind(cluster, SEAL_EV_SEAL);
     cluster_consensus_changed(cluster);
@@ -26,6 +35,8 @@ enum qk_err cluster_unseal(struct cluster *cluster)
 {
     if (cluster->seal.state == SEAL_UNINITIALISED)
         return QK_ERR_UNINITIALISED;
+    if (cluster->seal.state == SEAL_HELD)
+        return QK_ERR_DENIED;
     hub_seal_kind(cluster, SEAL_EV_UNSEAL);
     return QK_OK;
 }
@@ -39,33 +50,54 @@ static void reply_status(struct service *service, struct exchange *exchange, enu
     else if (err == QK_ERR_UNINITIALISED)
         exchange_reply_error(exchange, 503, "uninitialised",
                              "this node is in no cluster: 'quorumkeep init' or 'node join'");
-    else if (err != QK_OK)
+    else if (err == QK_ERR_DENIED) {
+        char reason[CLUSTER_REASON_BYTES];
+
+        service_closed_reason(service, reason, sizeof(reason));
+        exchange_reply_error(exchange, 409, "held", "%s", reason);
+    } else if (err != QK_OK)
         exchange_reply_err(exchange, err);
     else
         handle_seal_status(service, exchange);
 }
 
-/* {"scope": "node"}; sealing other nodes is not known to this version. */
-static bool scope_good(struct exchange *exchange)
+/* {"scope": "node" | "all" | "hold"}, "node" where nothing is said. */
+static bool scope_read(struct exchange *exchange, const char **ret_scope)
 {
+    static const char *const scopes[] = {"node", "all", "hold"};
     struct bytes body = exchange->request.body;
     json_t *json = body.len > 0 ? json_loadb((const char *)body.data, body.len, 0, NULL) : NULL;
-    const char *scope = json_string_value(json_object_get(json, "scope"));
-    bool good = scope == NULL || strcmp(scope, "node") == 0;
+    const json_t *scope = json_object_get(json, "scope");
+    const char *text = scope == NULL ? "node" : json_string_value(scope);
 
+    *ret_scope = NULL;
+    for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]) && text != NULL; i++)
+        if (strcmp(text, scopes[i]) == 0)
+            *ret_scope = scopes[i];
+    if (body.len > 0 && !json_is_object(json))
+        *ret_scope = NULL;
     json_decref(json);
-    if (!good)
-        exchange_reply_error(exchange, 501, "not_implemented",
-                             "this version seals one node at a time: ask each");
-    return good;
+    if (*ret_scope == NULL)
+        exchange_reply_error(exchange, 400, "bad_request",
+                             "\"scope\" is \"node\", \"all\" or \"hold\"; nothing was sealed");
+    return *ret_scope != NULL;
 }
 
 void handle_seal(struct service *service, struct exchange *exchange)
 {
-    if (!scope_good(exchange))
+    const char *scope;
+    enum qk_err err;
+
+    if (!scope_read(exchange, &scope))
         return;
-    audit_event(service->audit, "seal", "by", exchange->from, NULL);
-    reply_status(service, exchange, cluster_seal(service->cluster));
+    audit_event(service->audit, "seal", "scope", scope, "by", exchange->from, NULL);
+    if (strcmp(scope, "node") == 0) {
+        reply_status(service, exchange, cluster_seal(service->cluster));
+        return;
+    }
+    err = hub_order_start(service->cluster, exchange, strcmp(scope, "hold") == 0);
+    if (err != QK_OK)
+        reply_status(service, exchange, err);
 }
 
 void handle_unseal(struct service *service, struct exchange *exchange)

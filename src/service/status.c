@@ -245,6 +245,8 @@ static json_t *member_json(const struct cluster *cluster, const struct hub_membe
         "node_id", id, "raft_id", (json_int_t)member->info.raft_id, "x", (json_int_t)member->info.x,
         "client_address", member->info.client_address, "peer_address", member->info.peer_address);
     (void)json_object_set_new(json, "version", json_integer((json_int_t)member->info.version));
+    (void)json_object_set_new(json, "suspended",
+                              json_boolean(hub_is_suspended(cluster, member->node_id)));
     member_seen(cluster, member->node_id, json);
     member_deal(cluster, member->node_id, json);
     return json;

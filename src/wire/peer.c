@@ -12,7 +12,7 @@ static const uint8_t fields_n[] = {
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
     [PEER_CHECK] = 2,       [PEER_ACK] = 2,         [PEER_JOIN_REQUEST] = 6,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
-    [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 3,    [PEER_SEALED] = 2,
+    [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 2,    [PEER_SEALED] = 2,
 };
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
 
@@ -153,7 +153,6 @@ static void put_rest(struct buf *out, const struct peer_message *message)
     case PEER_SEAL_ALL:
         pack_u64(out, message->as.seal_all.request);
         pack_bool(out, message->as.seal_all.hold);
-        pack_u64(out, message->as.seal_all.control);
         break;
     case PEER_SEALED:
         pack_u64(out, message->as.sealed.request);
@@ -342,7 +341,6 @@ static void get_small(struct unpack *in, struct peer_message *message)
     case PEER_SEAL_ALL:
         message->as.seal_all.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
         message->as.seal_all.hold = unpack_bool(in);
-        message->as.seal_all.control = unpack_u64(in);
         break;
     case PEER_SEALED:
         message->as.sealed.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);

@@ -183,8 +183,7 @@ struct peer_members {
 /* An operator's order to seal every node, passed on by the one that got it. */
 struct peer_seal_all {
     uint32_t request;
-    bool hold;        /* and whoever leads commits a hold */
-    uint64_t control; /* the count of hold and suspend changes before it, as the sender knows it */
+    bool hold; /* and whoever leads commits a hold */
 };
 
 struct peer_sealed {

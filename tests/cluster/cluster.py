@@ -121,6 +121,8 @@ class Node:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body)
                 headers = {"Content-Type": "application/json", **headers}
+            elif method != "GET" and path.startswith("/_quorumkeep/"):
+                headers = {"Content-Type": "application/json", **headers}
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             reply = Reply(answer.status, answer.headers, answer.read())

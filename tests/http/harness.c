@@ -128,6 +128,10 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/stream", ACCESS_PUBLIC, 0, READ, 100, handle_stream},
     {METHOD_POST, "/stream", ACCESS_PUBLIC, OPEN_LEADER, READ, 8 * MIB, handle_stream},
     {METHOD_POST, "/echo", ACCESS_PUBLIC, 0, READ, 8 * MIB, handle_echo},
+    {METHOD_POST, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},
+    {METHOD_PUT, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},
+    {METHOD_DELETE, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},
+    {METHOD_GET, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},
     {METHOD_GET, "/private", ACCESS_USER, 0, READ, 100, handle_root},
     {METHOD_POST, "/private", ACCESS_USER, 0, READ, 1000, handle_echo},
     {METHOD_GET, "/status", ACCESS_STATUS, 0, READ, 100, handle_root},
@@ -222,6 +226,12 @@ static bool hook_leader(void *arg, uint8_t ret_node_id[static NODE_ID_BYTES])
     return true;
 }
 
+static bool hook_may_forward(void *arg, const uint8_t node_id[static NODE_ID_BYTES])
+{
+    (void)node_id;
+    return !((struct node_state *)arg)->peer_suspended;
+}
+
 static bool hook_is_member(void *arg, const uint8_t node_id[static NODE_ID_BYTES])
 {
     struct node_state *state = arg;
@@ -305,6 +315,7 @@ struct http_config node_config(unsigned i)
                   .is_leader = hook_is_leader,
                   .leader = hook_leader,
                   .is_member = hook_is_member,
+                  .may_forward = hook_may_forward,
                   .send = hook_send},
         .routes = ROUTES,
         .routes_n = sizeof ROUTES / sizeof ROUTES[0],

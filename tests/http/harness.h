@@ -17,6 +17,7 @@ struct node_state {
     bool open, can_login, leader;
     struct node_state *peer; /* where `send` delivers; also the leader, unless this node is */
     bool peer_known;         /* is_member */
+    bool peer_suspended;     /* may_forward says no */
     bool link_up;
     bool hold_messages; /* sent messages wait */
     unsigned busy_n;    /* so many sends are refused with QK_ERR_BUSY */

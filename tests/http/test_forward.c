@@ -40,6 +40,19 @@ Test(forward, a_write_on_a_follower_runs_on_the_leader)
     cr_assert(nodes[1].who.loopback);
 }
 
+Test(forward, what_a_suspended_node_forwards_is_refused)
+{
+    const char *reply;
+
+    nodes[1].peer_suspended = true;
+    reply = ask(0, POST("/write", "3") "abc");
+    cr_assert_eq(status_of_reply(reply), 403);
+    cr_assert(contains(reply, "suspended"));
+    cr_assert_eq(nodes[1].handled_n, 0);
+    nodes[1].peer_suspended = false;
+    cr_assert_eq(status_of_reply(ask(0, POST("/write", "3") "abc")), 200);
+}
+
 Test(forward, who_asks_goes_along_and_not_the_password)
 {
     const char *reply;

@@ -133,7 +133,7 @@ static struct peer_message sample(enum peer_kind kind)
         sample_members(&m.as.members);
         break;
     case PEER_SEAL_ALL:
-        m.as.seal_all = (struct peer_seal_all){3, true, 70000};
+        m.as.seal_all = (struct peer_seal_all){3, true};
         break;
     case PEER_SEALED:
         m.as.sealed = (struct peer_sealed){3, true};
