@@ -94,10 +94,11 @@ static enum qk_err find_user(struct cli *cli, struct buf *message)
 
     if (user == NULL)
         return QK_OK;
-    if (!client_target_is_private(&cli->target) && !cli->options.insecure_http) {
+    if (!cli->target.tls && !client_target_is_private(&cli->target) &&
+        !cli->options.insecure_http) {
         buf_printf(message,
                    "%s is not this machine, and the password would cross the network in "
-                   "clear: --insecure-http accepts that",
+                   "clear: use https://, or --insecure-http to accept that",
                    cli->target.text);
         return QK_ERR_DENIED;
     }
@@ -113,6 +114,9 @@ enum cli_exit cli_connect(struct cli *cli)
     struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
     enum qk_err err = find_target(cli, &message);
 
+    cli->target.ca = setting(cli->options.ca, "QUORUMKEEP_CA");
+    cli->target.cert = setting(cli->options.cert, "QUORUMKEEP_CERT");
+    cli->target.cert_key = setting(cli->options.cert_key, "QUORUMKEEP_CERT_KEY");
     if (err == QK_OK)
         err = find_user(cli, &message);
     if (err != QK_OK)

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cli/client_tls.h"
+
 #define CONNECT_TIMEOUT_MS 5000
 #define READ_BYTES 65536
 
@@ -61,8 +63,8 @@ enum qk_err client_target_parse(const char *text, struct client_target *ret_targ
         }
         memcpy(target.path, path, strlen(path) + 1);
     } else if (strncmp(text, "https://", 8) == 0) {
-        buf_printf(message, "%s: this version has no TLS", text);
-        return QK_ERR_INVALID;
+        target.tls = true;
+        err = parse_host_port(text + 8, &target);
     } else {
         err = parse_host_port(strncmp(text, "http://", 7) == 0 ? text + 7 : text, &target);
     }
@@ -119,6 +121,7 @@ struct call {
     const struct client_request *request;
     struct client_reply *reply;
     int fd;
+    struct client_tls *tls; /* NULL: none */
     bool complete;
     enum qk_err err;
 };
@@ -155,8 +158,7 @@ static int on_headers(http_parser *parser)
     return strcmp(call->request->method, "HEAD") == 0 ? 1 : 0;
 }
 
-/* Waits for `fd`; false after `timeout_ms` or on an error. */
-static bool wait_for(int fd, short events, unsigned timeout_ms)
+bool client_wait(int fd, short events, unsigned timeout_ms)
 {
     struct pollfd poll_fd = {.fd = fd, .events = events};
     int rc;
@@ -179,7 +181,7 @@ static int connect_to(const struct sockaddr *address, socklen_t len, int family)
         return fd;
     if (errno != EINPROGRESS)
         problem = errno;
-    else if (!wait_for(fd, POLLOUT, CONNECT_TIMEOUT_MS))
+    else if (!client_wait(fd, POLLOUT, CONNECT_TIMEOUT_MS))
         problem = ETIMEDOUT;
     else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &problem_len) != 0)
         problem = errno;
@@ -233,20 +235,43 @@ static enum qk_err open_connection(const struct client_target *target, int *ret_
     return QK_ERR_CLOSED;
 }
 
-static enum qk_err send_all(int fd, struct bytes bytes, unsigned timeout_ms)
+static ssize_t send_some(struct call *call, struct bytes bytes, short *ret_events)
+{
+    ssize_t put;
+
+    if (call->tls != NULL)
+        return client_tls_send(call->tls, bytes.data, bytes.len, ret_events);
+    do {
+        put = send(call->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+    } while (put < 0 && errno == EINTR);
+    *ret_events = put < 0 && errno == EAGAIN ? POLLOUT : 0;
+    return put;
+}
+
+static ssize_t recv_some(struct call *call, void *room, size_t len, short *ret_events)
+{
+    ssize_t got;
+
+    if (call->tls != NULL)
+        return client_tls_recv(call->tls, room, len, ret_events);
+    do {
+        got = recv(call->fd, room, len, 0);
+    } while (got < 0 && errno == EINTR);
+    *ret_events = got < 0 && errno == EAGAIN ? POLLIN : 0;
+    return got;
+}
+
+static enum qk_err send_all(struct call *call, struct bytes bytes, unsigned timeout_ms)
 {
     while (bytes.len > 0) {
-        ssize_t put = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        short events = 0;
+        ssize_t put = send_some(call, bytes, &events);
 
-        if (put >= 0) {
+        if (put >= 0)
             bytes = bytes_slice(bytes, (size_t)put, SIZE_MAX);
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
-        if (errno != EAGAIN)
+        else if (events == 0)
             return QK_ERR_CLOSED; /* the node may have replied already: reading comes next */
-        if (!wait_for(fd, POLLOUT, timeout_ms))
+        else if (!client_wait(call->fd, events, timeout_ms))
             return QK_ERR_TIMEOUT;
     }
     return QK_OK;
@@ -290,12 +315,11 @@ static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
     http_parser_init(&parser, HTTP_RESPONSE);
     parser.data = call;
     while (err == QK_OK && !call->complete) {
-        ssize_t got = recv(call->fd, room, READ_BYTES, 0);
+        short events = 0;
+        ssize_t got = recv_some(call, room, READ_BYTES, &events);
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 && errno == EAGAIN) {
-            err = wait_for(call->fd, POLLIN, timeout_ms) ? QK_OK : QK_ERR_TIMEOUT;
+        if (got < 0 && events != 0) {
+            err = client_wait(call->fd, events, timeout_ms) ? QK_OK : QK_ERR_TIMEOUT;
             continue;
         }
         if (got < 0) {
@@ -354,9 +378,13 @@ enum qk_err client_call(const struct client_target *target, const struct client_
     err = open_connection(target, &call.fd, message);
     if (err != QK_OK)
         goto out;
-    err = send_all(call.fd, buf_bytes(&head), timeout_ms);
+    if (target->tls)
+        err = client_tls_open(target, call.fd, timeout_ms, &call.tls, message);
+    if (err != QK_OK)
+        goto out;
+    err = send_all(&call, buf_bytes(&head), timeout_ms);
     if (err == QK_OK)
-        err = send_all(call.fd, request->body, timeout_ms);
+        err = send_all(&call, request->body, timeout_ms);
     /* A node refuses a body that is too big before it has read it all: its reply is what counts. */
     if (err == QK_OK || err == QK_ERR_CLOSED)
         err = read_reply(&call, timeout_ms);
@@ -364,6 +392,7 @@ enum qk_err client_call(const struct client_target *target, const struct client_
         say_failure(target, err, timeout_ms, message);
 
 out:
+    client_tls_free(call.tls);
     if (call.fd >= 0)
         close(call.fd);
     buf_fini(&head);

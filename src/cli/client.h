@@ -14,15 +14,19 @@
 
 /* Where a node is reached. */
 struct client_target {
-    bool local;                       /* the control socket at `path` */
+    bool local; /* the control socket at `path` */
+    bool tls;
     char path[108];                   /* sockaddr_un's size */
     char host[ADDRESS_BYTES_MAX + 1]; /* without brackets */
     char port[6];
     char text[CLIENT_TARGET_BYTES]; /* as it was given, for messages */
+    /* With `tls`, borrowed: PEM files of trusted issuers (NULL: the system's), of an own
+     * certificate (NULL: none) and its key (NULL: in the same file). */
+    const char *ca, *cert, *cert_key;
 };
 
-/* "unix:PATH", "/PATH", "HOST:PORT", "http://HOST:PORT[/]", "[V6]:PORT". A sentence is appended to
- * `message` on QK_ERR_INVALID. */
+/* "unix:PATH", "/PATH", "HOST:PORT", "http://HOST:PORT[/]", "https://HOST:PORT[/]", "[V6]:PORT". A
+ * sentence is appended to `message` on QK_ERR_INVALID. */
 MUST_USE enum qk_err client_target_parse(const char *text, struct client_target *ret_target,
                                          struct buf *message);
 /* What is sent to it stays on this machine: a socket file or a loopback address. */

@@ -6,11 +6,15 @@
 #define AT(field) offsetof(struct options, field)
 
 const struct option_spec option_specs[] = {
-    {"--addr", "ADDR", AT(addr), true, "the node: HOST:PORT or unix:PATH (QUORUMKEEP_ADDR)"},
+    {"--addr", "ADDR", AT(addr), true,
+     "the node: HOST:PORT, https://HOST:PORT or unix:PATH (QUORUMKEEP_ADDR)"},
     {"--data", "DIR", AT(data), true, "its data directory: DIR/control.sock (QUORUMKEEP_DATA)"},
     {"--user", "NAME", AT(user), true, "user (QUORUMKEEP_USER)"},
     {"--password-file", "FILE", AT(password_file), true,
      "password in a file, - for standard input (or QUORUMKEEP_PASSWORD, or a prompt)"},
+    {"--ca", "FILE", AT(ca), true, "issuers of the node's certificate (QUORUMKEEP_CA)"},
+    {"--cert", "FILE", AT(cert), true, "certificate to show to the node (QUORUMKEEP_CERT)"},
+    {"--cert-key", "FILE", AT(cert_key), true, "its key, if not in the same file"},
     {"--json", NULL, AT(json), true, "print JSON"},
     {"--insecure-http", NULL, AT(insecure_http), true,
      "permit passwords without TLS to an address that is not loopback"},

@@ -10,7 +10,7 @@
 
 struct options {
     /* for every verb */
-    const char *addr, *data, *user, *password_file;
+    const char *addr, *data, *user, *password_file, *ca, *cert, *cert_key;
     bool json, help, insecure_http;
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end, *base;
@@ -30,7 +30,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 28
+#define OPTION_SPECS_N 31
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -100,6 +100,7 @@ static void begin(struct connection *c)
     c->state = ADMITTING;
     exchange->admission.control = c->control;
     exchange->admission.loopback = c->loopback;
+    exchange->hx.base.request.tls = c->tls != NULL;
     exchange->admission.cache = &c->cache;
     exchange->admission.admitted = on_admitted;
     exchange->waiting_login = true;
@@ -182,15 +183,21 @@ static void check_end(struct connection *c)
 
 void connection_pump(struct connection *c)
 {
+    bool more;
+
     if (c->pumping || c->state == CLOSED)
         return;
     c->pumping = true;
-    while (may_step(c))
-        step(c);
+    do {
+        more = connection_fill(c);
+        while (may_step(c))
+            step(c);
+        if (c->state != CLOSED)
+            compact(c);
+    } while (more && c->state == READING);
     c->pumping = false;
     if (c->state == CLOSED)
         return;
-    compact(c);
     check_end(c);
     if (c->state == CLOSED)
         return;

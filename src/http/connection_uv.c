@@ -30,6 +30,8 @@ static void on_closed(uv_handle_t *handle)
     buf_fini(&c->pending);
     buf_fini(&c->out);
     buf_fini(&c->sending);
+    buf_fini(&c->cipher_in);
+    tls_free(c->tls);
     auth_cache_drop(&c->cache);
     free(c);
     assert(http->connections_n > 0);
@@ -150,13 +152,24 @@ static void on_timer(uv_timer_t *timer)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
     struct connection *c = handle->data;
-    size_t len = c->state == LINGERING ? 4 * KIB : CONNECTION_READ_BYTES - c->pending.len;
+    struct buf *into = c->tls == NULL ? &c->pending : &c->cipher_in;
+    size_t len = c->state == LINGERING ? 4 * KIB
+                 : c->tls != NULL      ? CONNECTION_CIPHER_BYTES
+                                       : CONNECTION_READ_BYTES - c->pending.len;
 
     (void)suggested;
     *ret_buf = uv_buf_init(NULL, 0);
     /* Read straight into `pending`, whose unused end is wiped with it. NULL: ENOBUFS in on_read. */
-    if (buf_reserve(&c->pending, len) == QK_OK)
-        *ret_buf = uv_buf_init((char *)c->pending.data + c->pending.len, (unsigned)len);
+    if (buf_reserve(into, len) == QK_OK)
+        *ret_buf = uv_buf_init((char *)into->data + into->len, (unsigned)len);
+}
+
+static void on_end(struct connection *c)
+{
+    c->eof = true;
+    c->reading = false;
+    (void)uv_read_stop(&c->stream);
+    connection_pump(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -172,21 +185,17 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     if (n == UV_EOF) {
-        c->eof = true;
-        c->reading = false;
-        (void)uv_read_stop(stream);
-        connection_pump(c);
+        on_end(c);
         return;
     }
-    if (n < 0) {
+    if (n < 0 || connection_received(c, (size_t)n) != QK_OK) {
         connection_abort(c);
         return;
     }
-    if (c->state == LINGERING) {
+    if (c->state == LINGERING && c->tls == NULL) {
         buf_fini(&c->pending);
         return;
     }
-    c->pending.len += (size_t)n;
     if (c->timing == TIME_BODY)
         connection_arm(c, true);
     connection_pump(c);
@@ -230,6 +239,10 @@ static void refuse(struct connection *c)
                                "Retry-After: 1\r\nConnection: close\r\n\r\n";
 
     c->http->metrics.refused_n++;
+    if (c->tls != NULL) { /* a handshake would cost more than it is worth */
+        connection_abort(c);
+        return;
+    }
     buf_put_str(&c->out, TEXT);
     c->state = LINGERING;
     connection_pump(c);
@@ -268,7 +281,8 @@ static struct connection *connection_new(struct http *http, bool control)
     c->handles_open = 2;
     c->pending = BUF_SECRET_INIT(CONNECTION_READ_BYTES);
     c->out = BUF_SECRET_INIT(CONNECTION_OUT_BYTES_MAX);
-    c->sending = BUF_SECRET_INIT(0);
+    c->sending = BUF_SECRET_INIT(CONNECTION_OUT_BYTES_MAX);
+    c->cipher_in = BUF_INIT(CONNECTION_CIPHER_BYTES);
     c->pump_later.run = connection_pump_later;
     c->flush_later.run = connection_flush_later;
     parse_init(&c->parse);
@@ -282,7 +296,9 @@ void connection_accept(struct http *http, struct uv_stream_s *listener, bool con
     if (c == NULL)
         return; /* the client waits in the backlog */
     link_connection(c);
-    if (uv_accept(listener, &c->stream) != 0) {
+    if (!control && http->tls != NULL)
+        c->tls = tls_new(http->tls);
+    if (uv_accept(listener, &c->stream) != 0 || (!control && http->tls != NULL && c->tls == NULL)) {
         connection_abort(c);
         return;
     }

@@ -6,8 +6,10 @@
 
 #include "http/connection.h"
 #include "http/parse.h"
+#include "http/tls.h"
 
 #define CONNECTION_READ_BYTES (64 * KIB)
+#define CONNECTION_CIPHER_BYTES (16 * KIB) /* read at a time under TLS */
 #define CONNECTION_OUT_BYTES_MAX (256 * MIB)
 /* No request is begun while more of earlier replies waits for the client. */
 #define CONNECTION_PIPELINE_BYTES (1 * MIB)
@@ -42,6 +44,10 @@ struct connection {
     struct buf pending;
     size_t pending_at;
     struct buf out, sending;
+    size_t out_at;        /* what of `out` has been encrypted; 0 without TLS */
+    struct tls *tls;      /* NULL: none */
+    bool tls_ended;       /* its end was said */
+    struct buf cipher_in; /* being read */
     struct parse parse;
     struct socket_exchange *exchange;
     struct auth_cache cache;
@@ -55,6 +61,13 @@ void connection_arm(struct connection *connection, bool again);
 void connection_pump(struct connection *connection);
 /* Hands `out` to the socket: at once what it takes, the rest as one write. May close it. */
 void connection_send(struct connection *connection);
+/* connection_tls_uv.c: `n` bytes have come from the socket, into what on_alloc gave. QK_ERR_NOMEM.
+ */
+MUST_USE enum qk_err connection_received(struct connection *connection, size_t n);
+/* Decrypts what there is room for; whether there was any. May close it. */
+bool connection_fill(struct connection *connection);
+bool connection_next_piece(struct connection *connection);
+bool connection_say_end(struct connection *connection);
 /* Reads, or not, as the state wants it. */
 void connection_update_reading(struct connection *connection);
 /* Answers what could not be parsed (parse.failure) and lets the connection end. */

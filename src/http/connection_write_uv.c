@@ -13,11 +13,15 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 /* All is sent: what comes next. */
 static void on_sent(struct connection *c)
 {
-    if (c->state == LINGERING && !c->shut) {
-        c->shut = true;
-        if (uv_shutdown(&c->shutdown, &c->stream, on_shutdown) != 0)
-            connection_abort(c);
+    if (c->state != LINGERING || c->shut)
+        return;
+    if (connection_say_end(c)) {
+        connection_send(c); /* comes here again */
+        return;
     }
+    c->shut = true;
+    if (uv_shutdown(&c->shutdown, &c->stream, on_shutdown) != 0)
+        connection_abort(c);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -40,39 +44,40 @@ static void on_written(uv_write_t *req, int status)
     connection_arm(c, true);
 }
 
-/* Hands `out` to the socket: at once what it takes, the rest as one write. */
+/* `sending`: at once what the socket takes, the rest as one write. */
+static void send_piece(struct connection *c)
+{
+    uv_buf_t piece = uv_buf_init((char *)c->sending.data, (unsigned)c->sending.len);
+    int sent = uv_try_write(&c->stream, &piece, 1);
+
+    if (sent < 0 && sent != UV_EAGAIN) {
+        connection_abort(c);
+        return;
+    }
+    if (sent == (int)c->sending.len) {
+        buf_fini(&c->sending);
+        return;
+    }
+    piece.base += sent > 0 ? sent : 0;
+    piece.len -= sent > 0 ? (size_t)sent : 0;
+    c->writing = uv_write(&c->write, &c->stream, &piece, 1, on_written) == 0;
+    if (!c->writing)
+        connection_abort(c);
+}
+
+/* Hands `out` to the socket. */
 void connection_send(struct connection *c)
 {
-    uv_buf_t piece;
-    int sent;
-
     if (c->state == CLOSED || c->writing)
         return;
     if (buf_error(&c->out) != QK_OK) {
         connection_abort(c);
         return;
     }
-    if (c->out.len > 0) {
-        piece = uv_buf_init((char *)c->out.data, (unsigned)c->out.len);
-        sent = uv_try_write(&c->stream, &piece, 1);
-        if (sent < 0 && sent != UV_EAGAIN) {
-            connection_abort(c);
-            return;
-        }
-        if (sent == (int)c->out.len) {
-            buf_fini(&c->out);
-        } else {
-            c->sending = c->out;
-            c->out = BUF_SECRET_INIT(CONNECTION_OUT_BYTES_MAX);
-            piece.base += sent > 0 ? sent : 0;
-            piece.len -= sent > 0 ? (size_t)sent : 0;
-            c->writing = uv_write(&c->write, &c->stream, &piece, 1, on_written) == 0;
-            if (!c->writing) {
-                connection_abort(c);
-                return;
-            }
-        }
-    }
+    while (c->state != CLOSED && !c->writing && connection_next_piece(c))
+        send_piece(c);
+    if (c->state == CLOSED)
+        return;
     if (c->exchange != NULL && connection_queued(c) < HTTP_DRAINED_BYTES)
         http_exchange_wake(&c->exchange->hx);
     if (!c->writing)
@@ -99,7 +104,7 @@ struct buf *connection_out(struct connection *c)
 
 size_t connection_queued(const struct connection *c)
 {
-    return c->out.len + c->stream.write_queue_size;
+    return c->out.len - c->out_at + c->stream.write_queue_size;
 }
 
 void connection_flush(struct connection *c)

@@ -36,6 +36,7 @@ static void encode_request(const struct forward_request *request, struct buf *ou
 {
     buf_put_u8(out, (uint8_t)request->method);
     buf_put_u64(out, request->body_len);
+    buf_put_u8(out, request->tls ? 1 : 0);
     encode_principal(&request->who, out);
     buf_put_blob(out, request->target);
     buf_put_blob(out, request->if_match);
@@ -122,6 +123,7 @@ static void decode_request(struct reader *reader, struct forward_request *ret_re
         reader->failed = QK_ERR_INVALID;
     ret_request->method = (enum method)method;
     ret_request->body_len = reader_u64(reader);
+    ret_request->tls = decode_bool(reader);
     if (ret_request->body_len > HTTP_BODY_BYTES_MAX)
         reader->failed = QK_ERR_INVALID;
     decode_principal(reader, &ret_request->who);

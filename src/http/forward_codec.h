@@ -34,6 +34,7 @@ enum forward_kind {
 struct forward_request {
     enum method method;
     uint64_t body_len;
+    bool tls;
     struct principal who;
     struct bytes target, if_match, if_none_match, content_type, accept, host, from;
 };

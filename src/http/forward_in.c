@@ -230,6 +230,7 @@ static enum qk_err take_head(struct http_exchange *hx, const struct forward_requ
     request->content_type = keep(hx, from->content_type);
     request->accept = keep(hx, from->accept);
     request->host = keep(hx, from->host);
+    request->tls = from->tls;
     (void)snprintf(hx->base.from, sizeof hx->base.from, "%.*s", (int)from->from.len,
                    from->from.len == 0 ? "" : (const char *)from->from.data);
     return QK_OK;

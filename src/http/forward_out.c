@@ -82,6 +82,7 @@ static enum qk_err send_head(struct forward_out *out)
                                       .id = out->id,
                                       .request = {.method = request->method,
                                                   .body_len = out->hx->body.len,
+                                                  .tls = request->tls,
                                                   .who = request->who,
                                                   .target = request->target,
                                                   .if_match = request->if_match,

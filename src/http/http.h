@@ -70,6 +70,9 @@ struct http_config {
     const char *listen;       /* "127.0.0.1:7601", "[::1]:0"; NULL: no TCP address */
     const char *control_path; /* <data>/control.sock; NULL: none */
     bool insecure_http;       /* clients without TLS on an address that is not loopback */
+    /* PEM files: certificate, its key, and whose certificates clients must show; NULL: no TLS, and
+     * no demand of clients. */
+    const char *tls_cert, *tls_key, *tls_client_ca;
     struct http_hooks hooks;
     const struct route *routes; /* http_product_routes, or a test's; borrowed */
     unsigned routes_n;
@@ -84,6 +87,9 @@ struct http_config {
  * QK_ERR_INVALID: no address; QK_ERR_DENIED: it needs TLS; QK_ERR_EXISTS: in use; QK_ERR_IO. */
 MUST_USE enum qk_err http_new(const struct http_config *config, char *ret_reason,
                               struct http **ret_http);
+/* Reads the TLS files again, for connections to come. On an error the old ones stay in use. QK_OK
+ * without TLS. */
+MUST_USE enum qk_err http_reload_tls(struct http *http, char *ret_reason);
 /* Fills the hooks that a node uses, with `service` as their argument. */
 void http_product_hooks(struct service *service, struct http_hooks *ret_hooks);
 const struct route *http_product_routes(unsigned *ret_n);

@@ -154,8 +154,8 @@ enum qk_err listener_open_tcp(struct http *http, const char *address, bool insec
         return fail(
             QK_ERR_DENIED, ret_reason, WHAT, address,
             "is not a loopback address, and passwords and documents would cross the network "
-            "in clear: this version has no TLS yet; use a loopback address, or accept the "
-            "risk with --insecure-http");
+            "in clear: give a certificate and its key with --tls-cert and --tls-key, use a "
+            "loopback address, or accept the risk with --insecure-http");
     listener = listener_new(http, false);
     if (listener == NULL)
         return fail(QK_ERR_NOMEM, ret_reason, WHAT, address, "out of memory");

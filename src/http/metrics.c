@@ -91,6 +91,8 @@ void metrics_write(const struct metrics *metrics, struct buf *out)
         {"quorumkeep_http_connections_total", "Connections accepted.", metrics->connections_n},
         {"quorumkeep_http_connections_refused_total", "Connections over the limit.",
          metrics->refused_n},
+        {"quorumkeep_http_tls_failed_total", "TLS handshakes and sessions that went wrong.",
+         metrics->tls_failed_n},
         {"quorumkeep_http_malformed_total", "Requests that could not be parsed.",
          metrics->malformed_n},
         {"quorumkeep_http_logins_total", "Passwords checked.", metrics->logins_n},

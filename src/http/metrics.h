@@ -17,6 +17,7 @@ struct metrics {
     struct metrics_histogram latency[ROUTE_CLASSES_N];
     uint64_t connections_n; /* since the start */
     uint64_t refused_n;     /* over the limit of connections */
+    uint64_t tls_failed_n;  /* handshakes or sessions that went wrong */
     uint64_t malformed_n;   /* requests that could not be parsed */
     uint64_t logins_n, login_failures_n;
     uint64_t forwarded_n, received_n, unknown_outcomes_n;

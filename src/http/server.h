@@ -13,6 +13,7 @@ struct listener;
 struct connection;
 struct forward;
 struct runner;
+struct tls_server;
 
 #define HTTP_LISTENERS_N 2
 
@@ -31,6 +32,7 @@ struct http {
     unsigned connections_n;
     struct runner *runner;
     struct forward *forward;
+    struct tls_server *tls; /* NULL: the TCP address speaks in clear */
     struct auth auth;
     struct metrics metrics;
     size_t bodies_bytes;  /* of all requests in progress */

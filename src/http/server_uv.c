@@ -15,6 +15,7 @@
 #include "http/connection.h"
 #include "http/forward.h"
 #include "http/listener.h"
+#include "http/tls.h"
 
 /* Forwarded requests are looked at this often; a drain's grace is as exact as this. */
 #define TICK_MS 100
@@ -85,6 +86,7 @@ static void on_runner_closed(uv_handle_t *handle)
 
     if (--runner->handles_open == 0) {
         auth_fini(&runner->http->auth);
+        tls_server_free(runner->http->tls);
         free(runner->http);
         free(runner);
     }
@@ -242,13 +244,31 @@ static void raise_descriptors(unsigned connections_max)
                  connections_max, (unsigned long long)limit.rlim_cur);
 }
 
+static enum qk_err open_tls(struct http *http, const struct http_config *config, char *ret_reason)
+{
+    const struct tls_files files = {config->tls_cert, config->tls_key, config->tls_client_ca};
+
+    http->config.tls_cert = NULL; /* borrowed for the call */
+    http->config.tls_key = NULL;
+    http->config.tls_client_ca = NULL;
+    if (files.cert == NULL)
+        return QK_OK;
+    return tls_server_new(&files, ret_reason, HTTP_REASON_BYTES, &http->tls);
+}
+
+enum qk_err http_reload_tls(struct http *http, char *ret_reason)
+{
+    return http->tls == NULL ? QK_OK : tls_server_reload(http->tls, ret_reason, HTTP_REASON_BYTES);
+}
+
 static enum qk_err open_listeners(struct http *http, const struct http_config *config,
                                   char *ret_reason)
 {
     enum qk_err err = QK_OK;
 
     if (config->listen != NULL)
-        err = listener_open_tcp(http, config->listen, config->insecure_http, ret_reason);
+        err = listener_open_tcp(http, config->listen, config->insecure_http || http->tls != NULL,
+                                ret_reason);
     if (err == QK_OK && config->control_path != NULL)
         err = listener_open_control(http, config->control_path, ret_reason);
     return err;
@@ -265,6 +285,8 @@ enum qk_err http_new(const struct http_config *config, char *ret_reason, struct 
         return QK_ERR_NOMEM;
     fill_config(http, config);
     err = auth_init(&http->auth);
+    if (err == QK_OK)
+        err = open_tls(http, config, ret_reason);
     if (err != QK_OK) {
         free(http);
         return err;

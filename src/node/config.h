@@ -25,6 +25,9 @@ struct config {
     char http_listen[ADDRESS_BYTES_MAX + 1];    /* host:port, default 127.0.0.1:7600 */
     char http_advertise[ADDRESS_BYTES_MAX + 1]; /* told to clients; default: http_listen */
     bool insecure_http;                         /* permits an address that is not loopback */
+    char tls_cert[CONFIG_PATH_BYTES_MAX + 1];   /* PEM files; empty: no TLS */
+    char tls_key[CONFIG_PATH_BYTES_MAX + 1];
+    char tls_client_ca[CONFIG_PATH_BYTES_MAX + 1]; /* empty: clients need no certificate */
     /* [peer] */
     char peer_listen[ADDRESS_BYTES_MAX + 1];    /* default 127.0.0.1:7700 */
     char peer_advertise[ADDRESS_BYTES_MAX + 1]; /* told to members; default: peer_listen */

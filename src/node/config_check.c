@@ -142,12 +142,19 @@ static enum qk_err check_name(const char *name, struct buf *message)
 
 static enum qk_err check_http(const struct config *config, struct buf *message)
 {
-    if (config->insecure_http || config_is_loopback(config->http_listen))
+    bool tls = config->tls_cert[0] != '\0';
+
+    if (tls != (config->tls_key[0] != '\0') || (!tls && config->tls_client_ca[0] != '\0')) {
+        buf_put_str(message, "http: tls_cert and tls_key belong together, and tls_client_ca needs "
+                             "both: give both or none");
+        return QK_ERR_INVALID;
+    }
+    if (tls || config->insecure_http || config_is_loopback(config->http_listen))
         return QK_OK;
     buf_printf(message,
                "http listen: %s is not a loopback address, and passwords and documents would cross "
-               "the network in clear: listen on 127.0.0.1 behind a TLS proxy, or accept it with "
-               "--insecure-http",
+               "the network in clear: give a certificate with --tls-cert and --tls-key, or accept "
+               "it with --insecure-http",
                config->http_listen);
     return QK_ERR_INVALID;
 }

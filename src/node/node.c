@@ -117,6 +117,11 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
     return err;
 }
 
+static const char *given(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
 static enum qk_err clients_start(struct node *node, char *ret_reason)
 {
     char control[sizeof node->service.data_dir + 16];
@@ -126,6 +131,9 @@ static enum qk_err clients_start(struct node *node, char *ret_reason)
         .listen = node->config.http_listen,
         .control_path = control,
         .insecure_http = node->config.insecure_http,
+        .tls_cert = given(node->config.tls_cert),
+        .tls_key = given(node->config.tls_key),
+        .tls_client_ca = given(node->config.tls_client_ca),
     };
 
     snprintf(control, sizeof control, "%s/control.sock", node->service.data_dir);
@@ -142,6 +150,19 @@ static void seal_by_signal(struct node *node)
         log_warn("node", "SIGUSR1: not sealed: %s", qk_err_text(err));
 }
 
+/* What SIGHUP reads again: the certificates. */
+static void reload(struct node *node)
+{
+    char reason[HTTP_REASON_BYTES] = "";
+
+    if (node->http == NULL || node->config.tls_cert[0] == '\0')
+        log_info("node", "SIGHUP: there is no certificate to read again");
+    else if (http_reload_tls(node->http, reason) != QK_OK)
+        log_error("node", "SIGHUP: %s; the old certificate stays in use", reason);
+    else
+        log_info("node", "SIGHUP: certificate and key read again");
+}
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct node *node = handle->data;
@@ -151,7 +172,7 @@ static void on_signal(uv_signal_t *handle, int signum)
     else if (signum == SIGUSR1)
         seal_by_signal(node);
     else
-        log_info("node", "SIGHUP: nothing to read again in this version");
+        reload(node);
 }
 
 static enum qk_err signals_start(struct node *node)

@@ -226,7 +226,8 @@ static void db_create_done(void *arg, enum qk_err err)
                              "The database could not be created, the file already exists.");
     } else {
         if (host.len > 0)
-            exchange_field(exchange, "Location", "http://%.*s/%s", (int)host.len,
+            exchange_field(exchange, "Location", "%s://%.*s/%s",
+                           exchange->request.tls ? "https" : "http", (int)host.len,
                            (const char *)host.data, write->database.name);
         exchange_reply_json(exchange, 201, json_pack("{s:b}", "ok", 1));
     }

@@ -48,6 +48,7 @@ struct request {
     struct bytes body; /* plaintext in a secret buffer owned by the exchange */
     struct principal who;
     bool forwarded; /* came from a peer: never forwarded again */
+    bool tls;       /* the client speaks TLS with the node that it asked */
 };
 
 struct reply_field {

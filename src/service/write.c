@@ -239,7 +239,8 @@ static void reply_location(struct exchange *exchange, const struct write *write)
     buf_put_u8(&path, '/');
     put_percent(write->id, &path);
     if (buf_error(&path) == QK_OK)
-        exchange_field(exchange, "Location", "http://%.*s/%.*s", (int)host.len,
+        exchange_field(exchange, "Location", "%s://%.*s/%.*s",
+                       exchange->request.tls ? "https" : "http", (int)host.len,
                        (const char *)host.data, (int)path.len, (const char *)path.data);
     buf_fini(&path);
 }

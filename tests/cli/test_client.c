@@ -263,8 +263,8 @@ Test(target, every_spelling_is_understood)
 Test(target, what_is_none_is_refused)
 {
     static const char *const bad[] = {
-        "",         ":",           "host",        "host:",        ":80",
-        "host:80a", "host:123456", "https://h:1", "http://h:1/x", "http://"};
+        "",         ":",           "host",      "host:",        ":80",
+        "host:80a", "host:123456", "https://h", "http://h:1/x", "http://"};
     struct client_target target;
     char text[1024];
 

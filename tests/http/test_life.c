@@ -19,7 +19,7 @@ Test(life, an_address_that_others_reach_needs_tls)
 
     config.listen = "0.0.0.0:0";
     cr_assert_eq(http_new(&config, reason, &nodes[0].http), QK_ERR_DENIED);
-    cr_assert(contains(reason, "TLS") && contains(reason, "--insecure-http"));
+    cr_assert(contains(reason, "--tls-cert") && contains(reason, "--insecure-http"));
     config.listen = "[::]:0";
     cr_assert_eq(http_new(&config, reason, &nodes[0].http), QK_ERR_DENIED);
     config.insecure_http = true;
