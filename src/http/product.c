@@ -90,6 +90,10 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/keys/{name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key},
     {METHOD_POST, "/_quorumkeep/keys/reencrypt", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys_reencrypt},
     {METHOD_GET, "/_quorumkeep/backup", ACCESS_CLUSTER, ROUTE_OPEN, ADMIN, BODY_SMALL, handle_backup},
+    {METHOD_POST, "/_quorumkeep/nodes/{name}/remove", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_node_remove},
+    {METHOD_POST, "/_quorumkeep/master/refresh", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_master_refresh},
+    {METHOD_POST, "/_quorumkeep/master/rotate", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_master_rotate},
+    {METHOD_GET, "/_quorumkeep/deal", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_deal},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
 
     {METHOD_GET, "/_all_dbs", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},

@@ -13,6 +13,12 @@ static const struct seal_config_member *config_member(const struct seal_config *
     return NULL;
 }
 
+/* From the moment at which its removal is ordered, a member has no say any more. */
+static bool counts(const struct seal_config_member *member)
+{
+    return member != NULL && !member->leaving;
+}
+
 /* Live members of the configuration, self included and those below their mark not, and whether one
  * of them knows more. What a suspended one says counts for nothing: it may be in the hands of a
  * thief. */
@@ -25,7 +31,7 @@ static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *r
         const struct seal_peer *peer = &m->peers[i];
         const struct seal_config_member *member = config_member(&m->config, peer->node_id);
 
-        if (!peer->used || !peer->known || !seal_peer_counts(peer, now_ms) || member == NULL)
+        if (!peer->used || !peer->known || !seal_peer_counts(peer, now_ms) || !counts(member))
             continue;
         if (member->suspended == RELEASE_FAIL)
             continue;
@@ -51,7 +57,7 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
     /* Held without a hold: this node itself is suspended. */
     facts.closed = !may_answer(m) && (m->state != SEAL_HELD || m->config.hold != RELEASE_FAIL);
     facts.hold = m->config.hold;
-    facts.member = peer->known && member != NULL;
+    facts.member = peer->known && counts(member);
     if (member != NULL)
         facts.suspended = member->suspended;
     facts.watermark = peer->below == WATERMARK_GOOD ? RELEASE_PASS : RELEASE_FAIL;

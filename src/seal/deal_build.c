@@ -21,10 +21,14 @@ struct build {
     struct buf out;
 };
 
+static bool is_stale(const struct build *build, size_t i)
+{
+    return build->parties[i]->absent && (build->input->fresh_mk || build->parties[i]->stale);
+}
+
 static bool build_has_slot(const struct build *build, size_t i, size_t j)
 {
-    return i != j &&
-           !(build->input->fresh_mk && build->parties[i]->absent && build->parties[j]->absent);
+    return i != j && !(is_stale(build, i) && is_stale(build, j));
 }
 
 /* Insertion sort: at most 64. */

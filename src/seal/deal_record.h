@@ -107,8 +107,11 @@ struct deal_party {
     struct deal_member member;
     const struct secret *d, *p; /* of the generation member.gen, KEY_BYTES each */
     bool absent;                /* its D and P come from the keyring, it is not reachable now */
+    bool stale;                 /* and have been sealed under an earlier MK there */
 };
 
+/* Slots between two stale members are left out (order rule 3): who kept an earlier MK knows the D
+ * and P of both, could open them, and so had the new MK. */
 struct deal_input {
     uint8_t cluster[CLUSTER_ID_BYTES];
     uint8_t deal[DEAL_ID_BYTES];      /* random, new */
@@ -119,8 +122,8 @@ struct deal_input {
     uint32_t dealer_x;
     const struct deal_party *parties; /* in any order, 2..NODES_MAX */
     size_t parties_n;
-    const struct secret *mk; /* DEAL_MK_BYTES */
-    bool fresh_mk;           /* then slots between two absent members are left out (order rule 3) */
+    const struct secret *mk;             /* DEAL_MK_BYTES */
+    bool fresh_mk;                       /* then all who are absent are stale */
     const struct deal_keyslot *keyslots; /* others than the cluster's, carried as they are */
     size_t keyslots_n;
 };

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "seal/dealing_step.h"
+
 static const char *const state_texts[DEALING_STATES_N] = {
     [DEALING_IDLE] = "idle",
     [DEALING_ADD] = "adding a standby",
@@ -13,7 +15,11 @@ static const char *const state_texts[DEALING_STATES_N] = {
     [DEALING_FINAL] = "finishing the deal",
     [DEALING_PROMOTE] = "waiting for the new member to catch up",
     [DEALING_MARK] = "recording the new member",
-    [DEALING_REMOVE] = "removing a standby that never became a member",
+    [DEALING_REMOVE] = "removing a member from the log's configuration",
+    [DEALING_TRANSFER] = "handing leadership over, to be removed",
+    [DEALING_FORGET] = "deleting the record of a removed member",
+    [DEALING_ERASE] = "waiting for the members to erase older generations",
+    [DEALING_DONE] = "recording that the removal is done",
 };
 
 const char *dealing_state_text(enum dealing_state state)
@@ -25,15 +31,10 @@ void dealing_init(struct dealing *dealing)
 {
     memset(dealing, 0, sizeof(*dealing));
     dealing->wait_ms = DEALING_RETRY_MS_MIN;
+    dealing->again_wait_ms = DEALING_AGAIN_MS_MIN;
 }
 
-struct ctx {
-    struct dealing *d;
-    uint64_t now_ms;
-    struct dealing_effects *out;
-};
-
-static struct dealing_effect *emit(struct ctx *ctx, enum dealing_effect_kind kind)
+struct dealing_effect *dealing_emit(struct dealing_ctx *ctx, enum dealing_effect_kind kind)
 {
     struct dealing_effect *effect;
 
@@ -46,18 +47,17 @@ static struct dealing_effect *emit(struct ctx *ctx, enum dealing_effect_kind kin
     return effect;
 }
 
-/* An operation that ends with DONE of this ticket; one of an earlier ticket is ignored. */
-static struct dealing_effect *start(struct ctx *ctx, enum dealing_state state,
-                                    enum dealing_effect_kind kind)
+struct dealing_effect *dealing_start(struct dealing_ctx *ctx, enum dealing_state state,
+                                     enum dealing_effect_kind kind)
 {
-    struct dealing_effect *effect = emit(ctx, kind);
+    struct dealing_effect *effect = dealing_emit(ctx, kind);
 
     ctx->d->state = state;
     effect->ticket = ++ctx->d->ticket;
     return effect;
 }
 
-static bool listed(const uint8_t (*list)[NODE_ID_BYTES], unsigned n, const uint8_t *node_id)
+bool dealing_listed(const uint8_t (*list)[NODE_ID_BYTES], unsigned n, const uint8_t *node_id)
 {
     for (unsigned i = 0; i < n; i++)
         if (memcmp(list[i], node_id, NODE_ID_BYTES) == 0)
@@ -65,23 +65,23 @@ static bool listed(const uint8_t (*list)[NODE_ID_BYTES], unsigned n, const uint8
     return false;
 }
 
-static void list_add(uint8_t (*list)[NODE_ID_BYTES], unsigned *n, const uint8_t *node_id)
+void dealing_list_add(uint8_t (*list)[NODE_ID_BYTES], unsigned *n, const uint8_t *node_id)
 {
-    if (*n < NODES_MAX && !listed((const uint8_t(*)[NODE_ID_BYTES])list, *n, node_id))
+    if (*n < NODES_MAX && !dealing_listed((const uint8_t(*)[NODE_ID_BYTES])list, *n, node_id))
         memcpy(list[(*n)++], node_id, NODE_ID_BYTES);
 }
 
 static bool has_part(const struct dealing *d, const struct dealing_member *member)
 {
-    return listed((const uint8_t(*)[NODE_ID_BYTES])d->parts, d->parts_n, member->node_id);
+    return dealing_listed((const uint8_t(*)[NODE_ID_BYTES])d->parts, d->parts_n, member->node_id);
 }
 
 static bool has_acked(const struct dealing *d, const struct dealing_member *member)
 {
-    return listed((const uint8_t(*)[NODE_ID_BYTES])d->acks, d->acks_n, member->node_id);
+    return dealing_listed((const uint8_t(*)[NODE_ID_BYTES])d->acks, d->acks_n, member->node_id);
 }
 
-static void back_off(struct ctx *ctx)
+void dealing_back_off(struct dealing_ctx *ctx)
 {
     ctx->d->next_ms = ctx->now_ms + ctx->d->wait_ms;
     ctx->d->wait_ms *= 2;
@@ -89,30 +89,54 @@ static void back_off(struct ctx *ctx)
         ctx->d->wait_ms = DEALING_RETRY_MS_MAX;
 }
 
+/* The machine has to look again at whatever else there is meanwhile. */
+void dealing_again_later(struct dealing_ctx *ctx)
+{
+    struct dealing *d = ctx->d;
+
+    d->again_ms = ctx->now_ms + d->again_wait_ms;
+    d->again_wait_ms *= 2;
+    if (d->again_wait_ms > DEALING_AGAIN_MS_MAX)
+        d->again_wait_ms = DEALING_AGAIN_MS_MAX;
+}
+
+bool dealing_may_again(const struct dealing_ctx *ctx)
+{
+    return ctx->now_ms >= ctx->d->again_ms;
+}
+
 /* --- collecting ------------------------------------------------------------------------------ */
 
-static void parts_drop(struct ctx *ctx)
+static void parts_drop(struct dealing_ctx *ctx)
 {
     ctx->d->parts_n = 0;
-    emit(ctx, DEALING_DO_DROP);
+    dealing_emit(ctx, DEALING_DO_DROP);
 }
 
-static bool may_be_party(const struct dealing_member *member)
+static bool joins_by(const struct dealing_member *member)
 {
-    return member->role != DEALING_LEAVING && (member->role == DEALING_MEMBER || member->in_raft);
+    return member->role == DEALING_JOINING && !member->in_deal;
 }
 
-static void collect_ask(struct ctx *ctx)
+/* Nobody joins by the deal that leaves somebody out: its FINAL waits for all. */
+static bool may_be_party(const struct dealing *d, const struct dealing_member *member)
+{
+    if (member->role == DEALING_LEAVING || (joins_by(member) && leaving_in_deal(&d->facts)))
+        return false;
+    return member->role == DEALING_MEMBER || member->in_raft;
+}
+
+static void collect_ask(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
     for (unsigned i = 0; i < d->facts.members_n; i++) {
         const struct dealing_member *member = &d->facts.members[i];
 
-        if (may_be_party(member) && (member->online || member->self) && !has_part(d, member))
-            memcpy(emit(ctx, DEALING_DO_COLLECT)->node_id, member->node_id, NODE_ID_BYTES);
+        if (may_be_party(d, member) && (member->online || member->self) && !has_part(d, member))
+            memcpy(dealing_emit(ctx, DEALING_DO_COLLECT)->node_id, member->node_id, NODE_ID_BYTES);
     }
-    back_off(ctx);
+    dealing_back_off(ctx);
 }
 
 static bool collect_complete(const struct dealing *d)
@@ -120,29 +144,44 @@ static bool collect_complete(const struct dealing *d)
     for (unsigned i = 0; i < d->facts.members_n; i++) {
         const struct dealing_member *member = &d->facts.members[i];
 
-        if (may_be_party(member) && (member->online || member->self) && !has_part(d, member))
+        if (may_be_party(d, member) && (member->online || member->self) && !has_part(d, member))
             return false;
     }
     return true;
 }
 
-/* Enough has come to be worth a deal: this node's part, somebody else's, and a reason. */
+/* A rotation waits while somebody joins. */
+static bool is_fresh(const struct dealing *d)
+{
+    if (leaving_in_deal(&d->facts))
+        return true;
+    for (unsigned i = 0; i < d->facts.members_n; i++)
+        if (joins_by(&d->facts.members[i]) && has_part(d, &d->facts.members[i]))
+            return false;
+    return d->facts.rotate;
+}
+
+/* Enough has come to be worth a deal: this node's part, somebody else's, and a reason. With a new
+ * MK, so many that they can open it among themselves: nobody may be left with the old MK alone,
+ * and nobody who is away is needed. */
 static bool collect_useful(const struct dealing *d)
 {
-    bool self = false, reason = d->facts.wanted;
+    bool fresh = is_fresh(d), self = false, reason = d->facts.wanted || fresh;
+    unsigned n = 0;
 
     for (unsigned i = 0; i < d->facts.members_n; i++) {
         const struct dealing_member *member = &d->facts.members[i];
 
-        if (!has_part(d, member))
+        if (!has_part(d, member) || !may_be_party(d, member))
             continue;
+        n++;
         self = self || member->self;
-        reason = reason || (member->role == DEALING_JOINING && !member->in_deal);
+        reason = reason || joins_by(member) || member->stale;
     }
-    return self && reason && d->parts_n >= 2;
+    return self && reason && n >= 2 && (!fresh || n >= d->facts.fresh_min);
 }
 
-static void collect_begin(struct ctx *ctx)
+static void collect_begin(struct dealing_ctx *ctx)
 {
     ctx->d->state = DEALING_COLLECT;
     ctx->d->attempt = ctx->d->facts.begin_attempt;
@@ -151,20 +190,22 @@ static void collect_begin(struct ctx *ctx)
     collect_ask(ctx);
 }
 
-static void collect_go_on(struct ctx *ctx)
+static void collect_go_on(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
     bool late = ctx->now_ms - d->began_ms >= DEALING_COLLECT_MS;
 
-    if (d->facts.begin_attempt != d->attempt || (late && !collect_useful(d))) {
+    if (d->facts.begin_attempt != d->attempt || leaving_self(&d->facts) ||
+        (late && !collect_useful(d))) {
         parts_drop(ctx);
         d->state = DEALING_IDLE;
         d->first++; /* one that is connected and never gives must not keep others waiting */
-        back_off(ctx);
+        dealing_back_off(ctx);
+        dealing_again_later(ctx);
         return;
     }
     if ((late || collect_complete(d)) && collect_useful(d)) {
-        start(ctx, DEALING_PROPOSE, DEALING_DO_PROPOSE);
+        dealing_start(ctx, DEALING_PROPOSE, DEALING_DO_PROPOSE)->fresh = is_fresh(d);
         return;
     }
     if (ctx->now_ms >= d->next_ms)
@@ -173,7 +214,7 @@ static void collect_go_on(struct ctx *ctx)
 
 /* --- acks ------------------------------------------------------------------------------------ */
 
-static void acks_ask(struct ctx *ctx)
+static void acks_ask(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
@@ -181,14 +222,14 @@ static void acks_ask(struct ctx *ctx)
         const struct dealing_member *member = &d->facts.members[i];
 
         if (member->in_deal && (member->online || member->self) && !has_acked(d, member))
-            memcpy(emit(ctx, DEALING_DO_CHECK)->node_id, member->node_id, NODE_ID_BYTES);
+            memcpy(dealing_emit(ctx, DEALING_DO_CHECK)->node_id, member->node_id, NODE_ID_BYTES);
     }
-    back_off(ctx);
+    dealing_back_off(ctx);
 }
 
 /* All who gave a new generation have said that their slots open; those who went away since then
  * are waived after a time. A threshold of acks is always required: fewer could not open it. */
-static bool acks_complete(const struct ctx *ctx)
+static bool acks_complete(const struct dealing_ctx *ctx)
 {
     const struct dealing *d = ctx->d;
     bool waive = ctx->now_ms - d->began_ms >= DEALING_WAIVE_MS && !d->facts.deal_new_mk;
@@ -213,7 +254,7 @@ static bool acks_complete(const struct ctx *ctx)
 /* A deal whose participants are gone before enough of them have checked it, for instance the only
  * joiner of the first one, must not keep others out: it is dealt anew with whoever joins next.
  * Nothing was erased for it, since that waits for FINAL. A deal with a new MK is awaited. */
-static bool redeal(struct ctx *ctx)
+static bool redeal(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
@@ -224,9 +265,9 @@ static bool redeal(struct ctx *ctx)
         if (member->role != DEALING_JOINING || member->in_deal)
             continue;
         if (!member->in_raft && !d->facts.changing)
-            effect = start(ctx, DEALING_ADD, DEALING_DO_ADD);
+            effect = dealing_start(ctx, DEALING_ADD, DEALING_DO_ADD);
         else if (member->in_raft && member->online)
-            effect = start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+            effect = dealing_start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
         else
             continue;
         memcpy(effect->node_id, member->node_id, NODE_ID_BYTES);
@@ -236,7 +277,7 @@ static bool redeal(struct ctx *ctx)
     return false;
 }
 
-static void acks_begin(struct ctx *ctx)
+static void acks_begin(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
@@ -251,7 +292,7 @@ static void acks_begin(struct ctx *ctx)
     acks_ask(ctx);
 }
 
-static void acks_go_on(struct ctx *ctx)
+static void acks_go_on(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
@@ -261,8 +302,10 @@ static void acks_go_on(struct ctx *ctx)
         d->wait_ms = DEALING_RETRY_MS_MIN;
         return;
     }
+    if (leaving_work(ctx)) /* also of those whose acks are awaited: they are left out, too */
+        return;
     if (acks_complete(ctx)) {
-        start(ctx, DEALING_FINAL, DEALING_DO_FINAL);
+        dealing_start(ctx, DEALING_FINAL, DEALING_DO_FINAL);
         return;
     }
     d->acks_late = d->acks_late || ctx->now_ms - d->began_ms >= DEALING_WAIVE_MS;
@@ -280,7 +323,7 @@ static bool full_of_voters(const struct dealing_facts *facts)
 }
 
 /* The one thing to do for this joining member now, if any. */
-static bool work_for(struct ctx *ctx, const struct dealing_member *member)
+static bool work_for(struct dealing_ctx *ctx, const struct dealing_member *member)
 {
     const struct dealing_facts *facts = &ctx->d->facts;
     struct dealing_effect *effect;
@@ -288,17 +331,17 @@ static bool work_for(struct ctx *ctx, const struct dealing_member *member)
     if (member->role != DEALING_JOINING)
         return false;
     if (!member->in_raft && !facts->changing)
-        effect = start(ctx, DEALING_ADD, DEALING_DO_ADD);
+        effect = dealing_start(ctx, DEALING_ADD, DEALING_DO_ADD);
     else if (!member->in_raft)
         return false;
     else if (!member->in_deal) {
         if (!member->online)
             return false;
-        effect = start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+        effect = dealing_start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
     } else if (member->voter || full_of_voters(facts))
-        effect = start(ctx, DEALING_MARK, DEALING_DO_MARK);
+        effect = dealing_start(ctx, DEALING_MARK, DEALING_DO_MARK);
     else if (member->online && !facts->changing)
-        effect = start(ctx, DEALING_PROMOTE, DEALING_DO_PROMOTE);
+        effect = dealing_start(ctx, DEALING_PROMOTE, DEALING_DO_PROMOTE);
     else
         return false;
     memcpy(effect->node_id, member->node_id, NODE_ID_BYTES);
@@ -306,11 +349,13 @@ static bool work_for(struct ctx *ctx, const struct dealing_member *member)
     return true;
 }
 
-static bool look_for_work(struct ctx *ctx)
+static bool look_for_work(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
     const struct dealing_facts *facts = &d->facts;
 
+    if (leaving_work(ctx))
+        return true;
     if (facts->dealt && !facts->final) {
         acks_begin(ctx);
         return true;
@@ -318,33 +363,35 @@ static bool look_for_work(struct ctx *ctx)
     for (unsigned i = 0; i < facts->members_n; i++)
         if (work_for(ctx, &facts->members[(d->first + i) % facts->members_n]))
             return true;
-    if (facts->wanted) {
-        start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
+    if (leaving_deals(ctx))
         return true;
-    }
     if (facts->stray != 0 && !facts->changing) {
-        start(ctx, DEALING_REMOVE, DEALING_DO_REMOVE)->raft_id = facts->stray;
+        dealing_start(ctx, DEALING_REMOVE, DEALING_DO_REMOVE)->raft_id = facts->stray;
         return true;
     }
-    return false;
+    return d->state == DEALING_IDLE && leaving_erase_begin(ctx);
 }
 
 /* --- the step -------------------------------------------------------------------------------- */
 
-static void on_done(struct ctx *ctx, const struct dealing_event *event)
+static void on_done(struct dealing_ctx *ctx, const struct dealing_event *event)
 {
     struct dealing *d = ctx->d;
     enum dealing_state was = d->state;
 
     if (event->ticket != d->ticket || was == DEALING_IDLE || was == DEALING_COLLECT ||
-        was == DEALING_ACKS)
+        was == DEALING_ACKS || was == DEALING_ERASE)
         return;
     d->state = DEALING_IDLE;
     if (was == DEALING_PROPOSE)
         parts_drop(ctx);
+    if (was == DEALING_PROPOSE && event->err == QK_OK)
+        d->again_wait_ms = DEALING_AGAIN_MS_MIN;
     if (event->err != QK_OK) {
+        if (was == DEALING_PROPOSE)
+            dealing_again_later(ctx);
         d->first++;
-        back_off(ctx);
+        dealing_back_off(ctx);
         return;
     }
     d->next_ms = ctx->now_ms;
@@ -353,18 +400,22 @@ static void on_done(struct ctx *ctx, const struct dealing_event *event)
         collect_begin(ctx);
 }
 
-static void on_event(struct ctx *ctx, const struct dealing_event *event)
+static void on_event(struct dealing_ctx *ctx, const struct dealing_event *event)
 {
     struct dealing *d = ctx->d;
 
     switch (event->kind) {
     case DEALING_EV_PART:
         if (d->state == DEALING_COLLECT && event->attempt == d->attempt)
-            list_add(d->parts, &d->parts_n, event->node_id);
+            dealing_list_add(d->parts, &d->parts_n, event->node_id);
         break;
     case DEALING_EV_ACK:
         if (d->state == DEALING_ACKS && memcmp(event->deal_id, d->deal_id, DEAL_ID_BYTES) == 0)
-            list_add(d->acks, &d->acks_n, event->node_id);
+            dealing_list_add(d->acks, &d->acks_n, event->node_id);
+        break;
+    case DEALING_EV_ERASED:
+        if (d->state == DEALING_ERASE && memcmp(event->deal_id, d->erased_deal, DEAL_ID_BYTES) == 0)
+            dealing_list_add(d->erased, &d->erased_n, event->node_id);
         break;
     case DEALING_EV_DONE:
         on_done(ctx, event);
@@ -376,7 +427,7 @@ static void on_event(struct ctx *ctx, const struct dealing_event *event)
     }
 }
 
-static void go_on(struct ctx *ctx)
+static void go_on(struct dealing_ctx *ctx)
 {
     struct dealing *d = ctx->d;
 
@@ -384,6 +435,8 @@ static void go_on(struct ctx *ctx)
         collect_go_on(ctx);
     else if (d->state == DEALING_ACKS)
         acks_go_on(ctx);
+    else if (d->state == DEALING_ERASE && !look_for_work(ctx))
+        leaving_erase_go_on(ctx);
     if (d->state == DEALING_IDLE && ctx->now_ms >= d->next_ms && !look_for_work(ctx))
         d->wait_ms = DEALING_RETRY_MS_MIN;
 }
@@ -391,7 +444,7 @@ static void go_on(struct ctx *ctx)
 void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing_event *event,
                   struct dealing_effects *effects)
 {
-    struct ctx ctx = {dealing, now_ms, effects};
+    struct dealing_ctx ctx = {dealing, now_ms, effects};
 
     assert(dealing != NULL && effects != NULL);
     assert(event != NULL && event->facts != NULL && event->facts->members_n <= NODES_MAX);
@@ -415,9 +468,12 @@ uint64_t dealing_deadline(const struct dealing *dealing, uint64_t now_ms)
 {
     if (!dealing->facts.leader || !dealing->facts.unsealed)
         return UINT64_MAX;
-    if (dealing->state == DEALING_COLLECT || dealing->state == DEALING_ACKS)
+    if (dealing->state == DEALING_COLLECT || dealing->state == DEALING_ACKS ||
+        dealing->state == DEALING_ERASE)
         return dealing->next_ms;
-    if (dealing->state == DEALING_IDLE && dealing->next_ms > now_ms)
+    if (dealing->state != DEALING_IDLE)
+        return UINT64_MAX;
+    if (dealing->next_ms > now_ms)
         return dealing->next_ms;
-    return UINT64_MAX;
+    return dealing->again_ms > now_ms ? dealing->again_ms : UINT64_MAX;
 }

@@ -8,8 +8,19 @@
  *   a joining member in the deal    -> promote, then mark it as a member
  *   a standby that no record names  -> remove it from Raft
  *
+ * and of a removal (src/seal/leaving.c), which a member record marked LEAVING begins:
+ *
+ *   this leader is leaving          -> hand leadership to one that stays and is unsealed
+ *   a leaving member in the deal    -> DEAL_BEGIN, collect from those who stay, DEAL without it:
+ *                                      fresh S, fresh MK; also over a deal that awaits its ack
+ *   left out, FINAL, still in Raft  -> remove it from Raft
+ *   left out, and out of Raft       -> delete its member record
+ *   one that stays has a generation from before the newest MK, and is back
+ *                                   -> a further deal, same MK
+ *   all have new ones               -> ask all whether the older ones are erased, then DONE
+ *
  * One step at a time, each asked again until its record shows it done; whatever fails starts over
- * from the records. Removal, refresh and rotation are further reasons to deal (`wanted`). */
+ * from the records. Refresh and rotation are further reasons to deal (`wanted`, `rotate`). */
 #ifndef SEAL_DEALING_H
 #define SEAL_DEALING_H
 
@@ -26,6 +37,10 @@
 /* A participant that went away is not waited for longer than this before FINAL, unless the deal
  * has a new MK: then FINAL means that all have erased, and all must say so. */
 #define DEALING_WAIVE_MS 10000u
+/* A deal that nobody joins by, and that failed, is tried again after this, doubling up to the
+ * maximum: each attempt writes a generation into every node.sec. */
+#define DEALING_AGAIN_MS_MIN 200u
+#define DEALING_AGAIN_MS_MAX 30000u
 #define DEALING_EFFECTS_MAX (NODES_MAX + 4)
 
 enum dealing_role { DEALING_JOINING, DEALING_MEMBER, DEALING_LEAVING };
@@ -42,6 +57,8 @@ struct dealing_member {
     bool voter;   /* and with a vote */
     bool in_deal; /* in the current deal record */
     bool part;    /* and gave a new generation for it, so that its ack is awaited */
+    bool stale;   /* and stands in it with a generation from before the newest MK */
+    bool open;    /* online and unsealed: may lead */
 };
 
 struct dealing_facts {
@@ -51,10 +68,13 @@ struct dealing_facts {
     uint64_t begin_attempt; /* version of the deal_begin record; 0: none */
     bool dealt;             /* there is a deal record */
     uint8_t deal_id[DEAL_ID_BYTES];
-    bool deal_new_mk; /* FINAL waits for all */
-    bool final;       /* deal_final names it */
-    bool wanted;      /* a deal is wanted for another reason than a join */
-    uint64_t stray;   /* Raft id of a standby that no member record names; 0: none */
+    bool deal_new_mk;   /* FINAL waits for all */
+    bool final;         /* deal_final names it */
+    bool wanted;        /* a deal is wanted for another reason than a join: refresh, threshold */
+    bool rotate;        /* one with a new MK is, though nobody leaves */
+    bool removal;       /* there is a record of a removal that is not done */
+    unsigned fresh_min; /* fewer new generations make no deal with a new MK */
+    uint64_t stray;     /* Raft id of a standby that no member record names; 0: none */
     unsigned threshold;
     unsigned voters_n;
     unsigned members_n;
@@ -63,24 +83,29 @@ struct dealing_facts {
 
 enum dealing_state {
     DEALING_IDLE,
-    DEALING_ADD,     /* consensus_add is out */
-    DEALING_BEGIN,   /* DEAL_BEGIN is out */
-    DEALING_COLLECT, /* waiting for generations */
-    DEALING_PROPOSE, /* the record is being built and proposed */
-    DEALING_ACKS,    /* waiting for acks */
-    DEALING_FINAL,   /* DEAL_FINAL is out */
-    DEALING_PROMOTE, /* consensus_promote is out */
-    DEALING_MARK,    /* the member record is out */
-    DEALING_REMOVE,  /* consensus_remove of a stray standby is out */
+    DEALING_ADD,      /* consensus_add is out */
+    DEALING_BEGIN,    /* DEAL_BEGIN is out */
+    DEALING_COLLECT,  /* waiting for generations */
+    DEALING_PROPOSE,  /* the record is being built and proposed */
+    DEALING_ACKS,     /* waiting for acks */
+    DEALING_FINAL,    /* DEAL_FINAL is out */
+    DEALING_PROMOTE,  /* consensus_promote is out */
+    DEALING_MARK,     /* the member record is out */
+    DEALING_REMOVE,   /* consensus_remove of a stray standby or a member that left is out */
+    DEALING_TRANSFER, /* consensus_transfer is out: this leader is leaving */
+    DEALING_FORGET,   /* the deletion of a member record is out */
+    DEALING_ERASE,    /* asking whether older generations are erased */
+    DEALING_DONE,     /* the end of the removal is out */
     DEALING_STATES_N
 };
 
 enum dealing_event_kind {
     DEALING_EV_FACTS, /* something replicated or connected changed */
     DEALING_EV_TICK,
-    DEALING_EV_PART, /* node, attempt: its D and P are kept by the hub */
-    DEALING_EV_ACK,  /* node, deal_id */
-    DEALING_EV_DONE, /* ticket, err: outcome of ADD, BEGIN, PROPOSE, FINAL, PROMOTE, MARK, REMOVE */
+    DEALING_EV_PART,   /* node, attempt: its D and P are kept by the hub */
+    DEALING_EV_ACK,    /* node, deal_id */
+    DEALING_EV_ERASED, /* node, deal_id: it holds no generation older than that deal's */
+    DEALING_EV_DONE,   /* ticket, err: outcome of whatever is not COLLECT, CHECK or DROP */
     DEALING_EVENTS_N
 };
 
@@ -96,16 +121,21 @@ struct dealing_event {
 };
 
 enum dealing_effect_kind {
-    DEALING_DO_ADD,     /* node, raft_id: add it as a standby */
-    DEALING_DO_BEGIN,   /* propose DEAL_BEGIN */
-    DEALING_DO_COLLECT, /* ask node for its generation of `attempt` (self too) */
-    DEALING_DO_PROPOSE, /* build from the parts kept for `attempt`; others from the keyring */
-    DEALING_DO_CHECK,   /* ask node for its ack of the deal (self too) */
-    DEALING_DO_FINAL,   /* propose DEAL_FINAL for the deal */
-    DEALING_DO_PROMOTE, /* node, raft_id */
-    DEALING_DO_MARK,    /* node: its record says member */
-    DEALING_DO_REMOVE,  /* raft_id */
-    DEALING_DO_DROP,    /* forget the parts kept */
+    DEALING_DO_ADD,      /* node, raft_id: add it as a standby */
+    DEALING_DO_BEGIN,    /* propose DEAL_BEGIN */
+    DEALING_DO_COLLECT,  /* ask node for its generation of `attempt` (self too) */
+    DEALING_DO_PROPOSE,  /* build from the parts kept for `attempt`; others from the keyring.
+                            `fresh`: with a new MK, and without joining members that are not yet in
+                            the deal */
+    DEALING_DO_CHECK,    /* ask node for its ack of the deal, and what is erased (self too) */
+    DEALING_DO_FINAL,    /* propose DEAL_FINAL for the deal */
+    DEALING_DO_PROMOTE,  /* node, raft_id */
+    DEALING_DO_MARK,     /* node: its record says member */
+    DEALING_DO_REMOVE,   /* raft_id */
+    DEALING_DO_TRANSFER, /* leadership to raft_id */
+    DEALING_DO_FORGET,   /* node: its record goes */
+    DEALING_DO_END,      /* the record of the removal goes */
+    DEALING_DO_DROP,     /* forget the parts kept */
 };
 
 struct dealing_effect {
@@ -115,6 +145,7 @@ struct dealing_effect {
     uint64_t raft_id;
     uint64_t attempt;
     uint8_t deal_id[DEAL_ID_BYTES];
+    bool fresh;
 };
 
 struct dealing_effects {
@@ -132,7 +163,12 @@ struct dealing {
     uint8_t deal_id[DEAL_ID_BYTES];          /* of ACKS */
     unsigned acks_n;
     uint8_t acks[NODES_MAX][NODE_ID_BYTES]; /* who has acked `deal_id` */
-    bool acks_late;    /* too few have, for too long: `deal_id` may be dealt anew */
+    bool acks_late; /* too few have, for too long: `deal_id` may be dealt anew */
+    uint8_t erased_deal[DEAL_ID_BYTES]; /* of ERASE */
+    unsigned erased_n;
+    uint8_t erased[NODES_MAX][NODE_ID_BYTES]; /* who holds no older generation than its */
+    uint64_t again_ms;                        /* not before: a deal that nobody joins by */
+    uint32_t again_wait_ms;
     unsigned first;    /* where the search for work begins: moves on after a failure */
     uint64_t began_ms; /* of COLLECT and ACKS */
     uint64_t next_ms;  /* when to ask again, or to look for work again */
@@ -146,6 +182,11 @@ void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing
 /* When TICK is next due; UINT64_MAX: not before another event. */
 uint64_t dealing_deadline(const struct dealing *dealing, uint64_t now_ms);
 const char *dealing_state_text(enum dealing_state state);
+/* On the leader: what a member that stays is still to do before the pending deal with a new MK is
+ * final, or the removal done; NULL: nothing. For people. */
+const char *dealing_awaits(const struct dealing *dealing, const uint8_t node_id[NODE_ID_BYTES]);
+/* On the leader: is the ack of this member what the pending deal with a new MK waits for? */
+bool dealing_awaits_ack(const struct dealing *dealing, const uint8_t node_id[NODE_ID_BYTES]);
 
 /* --- The member's side: decisions on the generations in node.sec ------------------------------ */
 

@@ -219,17 +219,23 @@ static void on_config(struct seal_step_ctx *ctx, const struct seal_event *event)
         session_announce(ctx);
 }
 
-/* A record of the own committed log. Epochs only rise. */
+/* A record of the own committed log. Epochs only rise. One that leaves this node out, which the one
+ * before named, is its removal: it keeps nothing. */
 static void on_deal(struct seal_step_ctx *ctx, const struct seal_event *event)
 {
     const struct seal_deal *deal = event->deal;
     struct seal_machine *m = ctx->m;
+    bool left_out;
 
     assert(deal != NULL && deal->members_n <= NODES_MAX);
     if (deal->epoch <= m->deal.epoch)
         return;
+    left_out = step_deal_member(&m->deal, m->node_id) != NULL &&
+               step_deal_member(deal, m->node_id) == NULL;
     deal_set(ctx, deal);
-    if (m->state == SEAL_UNSEALING)
+    if (left_out && has_secrets(m->state))
+        wipe(ctx);
+    else if (m->state == SEAL_UNSEALING)
         move(ctx, SEAL_SEALED);
     hold_obey(ctx);
     session_announce(ctx);

@@ -60,6 +60,7 @@ struct seal_deal {
 struct seal_config_member {
     uint8_t node_id[NODE_ID_BYTES];
     enum release_answer suspended;
+    bool leaving; /* it is being removed: nothing is released to it, and it counts for no quorum */
 };
 
 /* The newest configuration that this node has applied. */

@@ -11,6 +11,7 @@
 #include "secret/secret.h"
 #include "service/catalog_record.h"
 #include "service/catalog_table.h"
+#include "service/keys_current.h"
 #include "store/store.h"
 
 #define CHANGED_BYTES_MAX (8 * MIB)
@@ -186,12 +187,24 @@ static void catalog_changed(void *arg, struct bytes key)
             catalog_damaged(catalog->service, catalog->err);
     } else if (everything) {
         catalog->again = true;
-    } else if (catalog->load != NULL) {
-        buf_put_bytes(&catalog->changed, key);
+    } else if (catalog->load != NULL || !keys_are_current(catalog->service)) {
+        buf_put_bytes(&catalog->changed, key); /* until it can be opened */
     } else if (catalog_refresh(catalog, key) != QK_OK) {
         /* Already logged; the entry is gone, so that its use is denied. */
         return;
     }
+}
+
+void catalog_keys_changed(struct service *service)
+{
+    struct catalog *catalog = service->catalog;
+
+    if (catalog == NULL || catalog->load != NULL || !keys_are_current(service))
+        return;
+    if (catalog->err != QK_OK)
+        catalog_changed(catalog, BYTES_NONE);
+    else if (catalog_catch_up(catalog) != QK_OK)
+        catalog_changed(catalog, BYTES_NONE); /* more than were remembered */
 }
 
 /* --- open and close --- */

@@ -33,6 +33,8 @@ MUST_USE enum qk_err catalog_open(struct service *service, catalog_open_cb cb, v
 /* Wipes and frees; sets service->catalog to NULL. Fine when nothing is open. To be called when the
  * node seals, before the keyring closes. */
 void catalog_close(struct service *service);
+/* The keyring is current again (keys_current.h): what changed meanwhile is read now. */
+void catalog_keys_changed(struct service *service);
 
 /* QK_OK if it holds what the store holds at the index applied: not QK_OK while it is read anew
  * after a snapshot (QK_ERR_BUSY) or when that failed; then a name that is not found may exist. */

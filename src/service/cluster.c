@@ -12,6 +12,7 @@
 #include "link/link.h"
 #include "service/audit.h"
 #include "service/hub.h"
+#include "service/keys_current.h"
 #include "store/store.h"
 
 uint64_t hub_now_ms(const struct cluster *cluster)
@@ -92,6 +93,8 @@ static enum qk_err timers_new(struct cluster *cluster)
         err = timer_new(loop, hub_order_tick, cluster, &cluster->order_timer);
     if (err == QK_OK)
         err = timer_new(loop, hub_recovery_tick, cluster, &cluster->recovery_timer);
+    if (err == QK_OK)
+        err = timer_new(loop, keys_tick, cluster->service, &cluster->service->keys.timer);
     return err;
 }
 
@@ -227,6 +230,9 @@ static void forget(struct cluster *cluster)
     cluster->discard_checked = false;
     cluster->restoring = false;
     memset(&cluster->deal_info, 0, sizeof(cluster->deal_info));
+    memset(&cluster->removal, 0, sizeof(cluster->removal));
+    memset(&cluster->wanted, 0, sizeof(cluster->wanted));
+    cluster->removal_version = cluster->wanted_version = 0;
     dealing_init(&cluster->dealing);
 }
 
@@ -338,6 +344,7 @@ void cluster_stop(struct cluster *cluster)
     timer_stop(cluster->join_timer);
     timer_stop(cluster->order_timer);
     timer_stop(cluster->recovery_timer);
+    timer_stop(cluster->service->keys.timer);
     hub_wipe(cluster);
 }
 
@@ -354,14 +361,14 @@ static void timer_gone(void *arg)
 
 void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
 {
-    struct timer *timers[6];
+    struct timer *timers[7];
 
     if (cluster == NULL) {
         if (cb != NULL)
             cb(arg);
         return;
     }
-    if (cluster->seal_timer != NULL && cluster->recovery_timer != NULL)
+    if (cluster->seal_timer != NULL && cluster->service->keys.timer != NULL)
         cluster_stop(cluster);
     hub_recovery_free(cluster);
     forget(cluster);
@@ -371,11 +378,12 @@ void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
     cluster->freed = cb;
     cluster->freed_arg = arg;
     memcpy(timers,
-           (struct timer *[6]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
-                               cluster->join_timer, cluster->recovery_timer, cluster->order_timer},
+           (struct timer *[7]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
+                               cluster->join_timer, cluster->recovery_timer, cluster->order_timer,
+                               cluster->service->keys.timer},
            sizeof(timers));
     cluster->timers_open = 1; /* for the call below, so that it frees also without any timer */
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < 7; i++)
         if (timers[i] != NULL) {
             cluster->timers_open++;
             timer_free(timers[i], timer_gone, cluster);

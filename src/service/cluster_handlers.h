@@ -40,6 +40,12 @@ void handle_recovery_cancel(struct service *service, struct exchange *exchange);
  * on the leader; and .../confirm {"nonce"}, which makes them the live ones. */
 void handle_recovery_rotate(struct service *service, struct exchange *exchange);
 void handle_recovery_confirm(struct service *service, struct exchange *exchange);
+/* POST /_quorumkeep/nodes/{name}/remove {"reencrypt"?}, /_quorumkeep/master/refresh and /rotate:
+ * 200 with what GET /_quorumkeep/deal says (deal_view.h), 409 with what stands against it. */
+void handle_node_remove(struct service *service, struct exchange *exchange);
+void handle_master_refresh(struct service *service, struct exchange *exchange);
+void handle_master_rotate(struct service *service, struct exchange *exchange);
+void handle_deal(struct service *service, struct exchange *exchange);
 /* GET /v1/sys/members: {"members":[{name, node_id, role, state, ...}]}. */
 void handle_members(struct service *service, struct exchange *exchange);
 /* GET /_up, /v1/sys/health, /v1/sys/seal-status, /v1/sys/leader, /_quorumkeep/status. */

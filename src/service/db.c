@@ -6,8 +6,10 @@
 
 #include "doc/id.h"
 #include "doc/json.h"
+#include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/handlers.h"
+#include "service/keys_current.h"
 #include "service/params.h"
 #include "service/read.h"
 #include "service/seq.h"
@@ -177,6 +179,7 @@ static enum qk_err db_create_put(struct service *service, const struct catalog_d
         err = catalog_name_seal(service, database, 1, &name_value);
     if (err == QK_OK) {
         wire_command_batch(command);
+        keys_cond(service, command, keyring_catalog_id);
         wire_command_put(command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
         wire_command_put(command, bytes_of(name_key, sizeof(name_key)), 1, 0,
                          buf_bytes(&name_value));

@@ -40,6 +40,7 @@ static void member_facts(const struct cluster *cluster, const struct hub_member 
     ret_facts->self = memcmp(member->node_id, cluster->service->node_id, NODE_ID_BYTES) == 0;
     ret_facts->online = ret_facts->self || (peer != NULL && seal_peer_counts(peer, now_ms) &&
                                             !hub_is_suspended(cluster, member->node_id));
+    ret_facts->open = !ret_facts->self && ret_facts->online && peer->hello.state == SEAL_UNSEALED;
     for (i = 0; i < raft_n; i++)
         if (raft[i].id == member->info.raft_id) {
             ret_facts->in_raft = true;
@@ -77,7 +78,9 @@ static void facts_fill(const struct cluster *cluster, struct dealing_facts *fact
     facts->leader = consensus_role(consensus) == CONSENSUS_LEADER &&
                     cluster->leader_term == consensus_term(consensus) && cluster->has_settings;
     facts->unsealed = cluster->seal.state == SEAL_UNSEALED && cluster->mk != NULL &&
-                      cluster->service->keyring != NULL;
+                      cluster->service->keyring != NULL && !cluster->service->keys.behind &&
+                      (cluster->record == NULL || keyring_mk_version(cluster->service->keyring) ==
+                                                      cluster->record->mk_version);
     facts->changing = cluster->changing;
     facts->begin_attempt = cluster->begin_version;
     facts->dealt = cluster->deal_version > 0 && cluster->record != NULL;
@@ -96,6 +99,7 @@ static void facts_fill(const struct cluster *cluster, struct dealing_facts *fact
     for (size_t i = 0; i < raft_n; i++)
         facts->voters_n += raft[i].voter;
     facts->stray = stray_standby(cluster, raft, raft_n);
+    hub_leave_facts(cluster, facts);
 }
 
 /* --- parts ----------------------------------------------------------------------------------- */
@@ -285,8 +289,10 @@ static void do_check(struct cluster *cluster, const struct dealing_effect *effec
     struct peer_message message = {.kind = PEER_CHECK};
 
     if (memcmp(effect->node_id, cluster->service->node_id, NODE_ID_BYTES) == 0) {
-        if (hub_deal_is_checked(cluster, effect->deal_id))
-            hub_deal_checked(cluster);
+        if (!hub_deal_is_checked(cluster, effect->deal_id))
+            return;
+        hub_deal_erase(cluster);
+        hub_deal_checked(cluster);
         return;
     }
     memcpy(message.as.check.deal_id, effect->deal_id, DEAL_ID_BYTES);
@@ -352,6 +358,8 @@ static void do_change(struct cluster *cluster, const struct dealing_effect *effe
                             operation);
     else if (effect->kind == DEALING_DO_PROMOTE)
         err = consensus_promote(cluster->service->consensus, effect->raft_id, changed, operation);
+    else if (effect->kind == DEALING_DO_TRANSFER)
+        err = consensus_transfer(cluster->service->consensus, effect->raft_id, changed, operation);
     else
         err = consensus_remove(cluster->service->consensus, effect->raft_id, changed, operation);
     if (err != QK_OK)
@@ -364,7 +372,14 @@ static void perform(struct cluster *cluster, const struct dealing_effect *effect
     case DEALING_DO_ADD:
     case DEALING_DO_PROMOTE:
     case DEALING_DO_REMOVE:
+    case DEALING_DO_TRANSFER:
         do_change(cluster, effect);
+        break;
+    case DEALING_DO_FORGET:
+        hub_leave_forget(cluster, effect);
+        break;
+    case DEALING_DO_END:
+        hub_leave_end(cluster, effect);
         break;
     case DEALING_DO_BEGIN:
         do_begin(cluster, effect);

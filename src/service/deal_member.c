@@ -170,22 +170,49 @@ bool hub_deal_is_checked(const struct cluster *cluster, const uint8_t *deal_id)
            memcmp(cluster->seal.deal.id, deal_id, DEAL_ID_BYTES) == 0;
 }
 
+/* Generations rise, and are kept in the order in which they were made. */
+static uint64_t oldest_gen(const struct node_sec *sec)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    for (unsigned i = 0; i < sec->gens_n; i++)
+        if (sec->gens[i].gen < oldest)
+            oldest = sec->gens[i].gen;
+    return oldest;
+}
+
+/* On the leader. Whether it has erased what the deal makes useless is told beside the ack. */
+static void ack_arrived(struct cluster *cluster, const uint8_t *node_id, const uint8_t *deal_id,
+                        uint64_t oldest)
+{
+    struct dealing_event event = {.kind = DEALING_EV_ACK};
+    size_t i;
+
+    memcpy(event.node_id, node_id, NODE_ID_BYTES);
+    memcpy(event.deal_id, deal_id, DEAL_ID_BYTES);
+    hub_deal_event(cluster, &event);
+    if (!hub_is_final(cluster) || memcmp(cluster->record->deal, deal_id, DEAL_ID_BYTES) != 0 ||
+        deal_record_find(cluster->record, node_id, &i) != QK_OK ||
+        oldest < cluster->record->members[i].gen)
+        return;
+    event.kind = DEALING_EV_ERASED;
+    hub_deal_event(cluster, &event);
+}
+
 static void send_ack(struct cluster *cluster, const uint8_t *leader)
 {
     struct peer_message message = {.kind = PEER_ACK};
 
     memcpy(message.as.ack.deal_id, cluster->seal.deal.id, DEAL_ID_BYTES);
     message.as.ack.epoch = cluster->seal.deal.epoch;
+    message.as.ack.oldest = oldest_gen(cluster->service->node_sec);
     hub_send(cluster, leader, false, &message);
 }
 
 void hub_deal_ack_self(struct cluster *cluster)
 {
-    struct dealing_event event = {.kind = DEALING_EV_ACK};
-
-    memcpy(event.node_id, cluster->service->node_id, NODE_ID_BYTES);
-    memcpy(event.deal_id, cluster->seal.deal.id, DEAL_ID_BYTES);
-    hub_deal_event(cluster, &event);
+    ack_arrived(cluster, cluster->service->node_id, cluster->seal.deal.id,
+                oldest_gen(cluster->service->node_sec));
 }
 
 static void ack(struct cluster *cluster)
@@ -265,8 +292,6 @@ static void on_part(struct cluster *cluster, const uint8_t *node_id, const struc
 void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message)
 {
-    struct dealing_event event = {.kind = DEALING_EV_ACK};
-
     if (!cluster_is_member(cluster, node_id) || hub_is_suspended(cluster, node_id))
         return;
     switch (message->kind) {
@@ -278,14 +303,14 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
         on_part(cluster, node_id, &message->as.part);
         break;
     case PEER_CHECK:
-        if (from_leader(cluster, node_id) &&
-            hub_deal_is_checked(cluster, message->as.check.deal_id))
-            hub_deal_checked(cluster);
+        if (!from_leader(cluster, node_id) ||
+            !hub_deal_is_checked(cluster, message->as.check.deal_id))
+            break;
+        hub_deal_erase(cluster);
+        hub_deal_checked(cluster);
         break;
     case PEER_ACK:
-        memcpy(event.node_id, node_id, NODE_ID_BYTES);
-        memcpy(event.deal_id, message->as.ack.deal_id, DEAL_ID_BYTES);
-        hub_deal_event(cluster, &event);
+        ack_arrived(cluster, node_id, message->as.ack.deal_id, message->as.ack.oldest);
         break;
     case PEER_HELLO:
     case PEER_WANT:

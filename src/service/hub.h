@@ -113,6 +113,11 @@ struct cluster {
     uint8_t log_deal[DEAL_ID_BYTES];     /* which deal that record is */
     uint8_t durable_deal[DEAL_ID_BYTES]; /* and which one the store has synced */
     struct system_deal_info deal_info;
+    struct system_removal removal;
+    uint64_t removal_version; /* of its record; 0: none is under way */
+    struct system_wanted wanted;
+    uint64_t wanted_version;
+    uint64_t refreshed_ms; /* when this process last began a refresh by itself; 0: never */
     uint64_t begin_version;
     uint64_t final_version;
     uint8_t final_deal[DEAL_ID_BYTES];
@@ -129,9 +134,12 @@ struct cluster {
     uint32_t shares_x[NODES_MAX];
     unsigned shares_n;
     struct secret *mk;
-    struct keyring *opening; /* being filled */
+    struct secret *mk_opening; /* of `opening` */
+    struct keyring *opening;   /* being filled */
+    bool opening_again;        /* a record of it changed meanwhile */
     uint64_t combine_began_us;
-    bool opened; /* ops.opened was called */
+    bool opened;  /* ops.opened was called */
+    bool removed; /* it was logged that this node is no member any more */
 
     /* recovery shares */
     uint64_t recovery_version; /* of the record; 0: there is no set */
@@ -285,6 +293,8 @@ MUST_USE enum qk_err hub_may_seal(const struct cluster *cluster);
 bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id);
 /* Self, or a peer that answered a fresh nonce. */
 bool hub_is_live(const struct cluster *cluster, const uint8_t *node_id);
+/* By its own log or, if it was away, by what its peers say: for people, nothing rests on it. */
+bool hub_is_removed(const struct cluster *cluster);
 /* Since its last sign of life; UINT64_MAX: never in this process. */
 uint64_t hub_seen_ms(const struct cluster *cluster, const uint8_t *node_id);
 
@@ -306,7 +316,7 @@ void hub_share_drop(struct cluster *cluster, uint32_t x);
 /* Wipes every key that the hub holds; the machine is not asked. */
 void hub_wipe(struct cluster *cluster);
 /* Fills a keyring from the store and opens the catalog, then SEAL_EV_COMBINED, or, if `recovering`,
- * SEAL_EV_RECOVERED. `cluster->mk` is of that version. */
+ * SEAL_EV_RECOVERED. `cluster->mk_opening` is of that version. */
 void hub_open(struct cluster *cluster, uint32_t mk_version);
 void hub_keyring_changed(struct cluster *cluster, struct bytes key);
 /* Calls ops.opened or ops.closed when service_is_open has changed. */
@@ -346,6 +356,18 @@ uint64_t hub_version_of(struct cluster *cluster, const struct record_key *key);
 void hub_deal_propose(struct cluster *cluster, uint32_t ticket, struct wire_command *command);
 /* That step could not even be proposed. */
 void hub_deal_failed(struct cluster *cluster, uint32_t ticket, enum qk_err err);
+
+/* --- deal_leave.c --------------------------------------------------------------------------- */
+
+/* What the machine must know of removals, rotation and refresh. */
+void hub_leave_facts(const struct cluster *cluster, struct dealing_facts *facts);
+/* FORGET and END. */
+void hub_leave_forget(struct cluster *cluster, const struct dealing_effect *effect);
+void hub_leave_end(struct cluster *cluster, const struct dealing_effect *effect);
+/* The record of the removal has changed: logs and audits it. */
+void hub_leave_changed(struct cluster *cluster, const struct system_removal *before);
+/* Says once that this node was removed, when that has become known. */
+void hub_leave_note(struct cluster *cluster);
 
 /* --- deal_member.c -------------------------------------------------------------------------- */
 

@@ -342,6 +342,7 @@ static void publish_seal(struct cluster *cluster)
 
         if (member->version == 0 && !member->by_record)
             continue;
+        config.members[config.members_n].leaving = member->info.state == MEMBER_LEAVING;
         memcpy(config.members[config.members_n++].node_id, member->node_id, NODE_ID_BYTES);
     }
     hub_control_fill(cluster, &config);

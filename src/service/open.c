@@ -4,34 +4,58 @@
 #include "service/backup.h"
 #include "service/catalog.h"
 #include "service/hub.h"
+#include "service/keys_current.h"
 #include "store/store.h"
 
 /* --- keyring and catalog --------------------------------------------------------------------- */
 
+static void opening_drop(struct cluster *cluster)
+{
+    keyring_close(cluster->opening);
+    cluster->opening = NULL;
+    secret_free(cluster->mk_opening);
+    cluster->mk_opening = NULL;
+}
+
+/* An open node stays open with what it has, and tries again. */
 static void opening_failed(struct cluster *cluster, enum qk_err err, const char *what)
 {
     struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
     bool recovering = cluster->recovering;
 
     log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
-    catalog_close(cluster->service);
-    keyring_close(cluster->opening);
-    cluster->opening = NULL;
-    keyring_close(cluster->service->keyring);
-    cluster->service->keyring = NULL;
-    secret_free(cluster->mk);
-    cluster->mk = NULL;
+    opening_drop(cluster);
+    if (cluster->service->catalog == NULL) {
+        catalog_close(cluster->service);
+        keyring_close(cluster->service->keyring);
+        cluster->service->keyring = NULL;
+        secret_free(cluster->mk);
+        cluster->mk = NULL;
+    }
     if (recovering)
         hub_recovery_opened(cluster, err);
     else
         hub_seal(cluster, &event);
 }
 
+static void opened(struct cluster *cluster)
+{
+    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
+    bool recovering = cluster->recovering;
+
+    if (recovering) {
+        event.kind = SEAL_EV_RECOVERED;
+        event.mk_version = keyring_mk_version(cluster->service->keyring);
+    }
+    hub_seal(cluster, &event);
+    if (recovering)
+        hub_recovery_opened(cluster, QK_OK);
+    keys_opened(cluster->service);
+}
+
 static void catalog_opened(void *arg, enum qk_err err)
 {
     struct cluster *cluster = arg;
-    struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = true};
-    bool recovering = cluster->recovering;
 
     if (cluster->stopped || err == QK_ERR_CLOSED || cluster->service->keyring == NULL)
         return;
@@ -42,13 +66,7 @@ static void catalog_opened(void *arg, enum qk_err err)
     cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
     log_info("seal", "unsealed %.1f ms after the last share arrived",
              (double)cluster->counters.unsealed_us / 1000.0);
-    if (recovering) {
-        event.kind = SEAL_EV_RECOVERED;
-        event.mk_version = keyring_mk_version(cluster->service->keyring);
-    }
-    hub_seal(cluster, &event);
-    if (recovering)
-        hub_recovery_opened(cluster, QK_OK);
+    opened(cluster);
 }
 
 static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring)
@@ -75,12 +93,28 @@ static enum qk_err keyring_fill(struct cluster *cluster, struct keyring *keyring
     return err == QK_ERR_NOT_FOUND ? keyring_complete(keyring) : err;
 }
 
+/* An open node has a new MK: its catalog stays as it is, since names and bodies are the same. */
+static void opened_again(struct cluster *cluster)
+{
+    cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
+    log_info("seal", "the master key's version %u is open %.1f ms after the last share arrived",
+             keyring_mk_version(cluster->service->keyring),
+             (double)cluster->counters.unsealed_us / 1000.0);
+    opened(cluster);
+    catalog_keys_changed(cluster->service);
+}
+
 static void keyring_flushed(void *arg, enum qk_err err)
 {
     struct cluster *cluster = arg;
 
     if (cluster->stopped || err == QK_ERR_CLOSED || cluster->opening == NULL)
         return;
+    if (err == QK_OK && cluster->opening_again) { /* the file may lack what changed */
+        cluster->opening_again = false;
+        store_flush(cluster->service->store, keyring_flushed, cluster);
+        return;
+    }
     if (err == QK_OK)
         err = keyring_fill(cluster, cluster->opening);
     if (err != QK_OK) {
@@ -90,6 +124,16 @@ static void keyring_flushed(void *arg, enum qk_err err)
     keyring_close(cluster->service->keyring);
     cluster->service->keyring = cluster->opening;
     cluster->opening = NULL;
+    secret_free(cluster->mk);
+    cluster->mk = cluster->mk_opening;
+    cluster->mk_opening = NULL;
+    cluster->service->keys.behind = false;
+    if (cluster->service->catalog != NULL) {
+        opened_again(cluster);
+        return;
+    }
+    if (cluster->service->catalog_opening != NULL) /* with the keys of an earlier deal */
+        catalog_close(cluster->service);
     err = catalog_open(cluster->service, catalog_opened, cluster);
     if (err != QK_OK)
         opening_failed(cluster, err, "the catalog");
@@ -101,7 +145,9 @@ void hub_open(struct cluster *cluster, uint32_t mk_version)
 
     keyring_close(cluster->opening);
     cluster->opening = NULL;
-    err = keyring_open(cluster->service->origin_id, cluster->mk, mk_version, &cluster->opening);
+    cluster->opening_again = false;
+    err = keyring_open(cluster->service->origin_id, cluster->mk_opening, mk_version,
+                       &cluster->opening);
     if (err != QK_OK) {
         opening_failed(cluster, err, "the keyring");
         return;
@@ -109,11 +155,14 @@ void hub_open(struct cluster *cluster, uint32_t mk_version)
     store_flush(cluster->service->store, keyring_flushed, cluster);
 }
 
+/* A record wrapped for another MK than the keyring's is of a deal that was applied just now: the
+ * seal machine hears of it in the loop's next turn. */
 void hub_keyring_changed(struct cluster *cluster, struct bytes key)
 {
     struct record record;
     enum qk_err err;
 
+    cluster->opening_again = cluster->opening != NULL;
     if (cluster->service->keyring == NULL)
         return;
     if (key.len == 0)
@@ -122,7 +171,9 @@ void hub_keyring_changed(struct cluster *cluster, struct bytes key)
         err = keyring_add(cluster->service->keyring, record_key_name(key), record.value);
     else
         return;
-    if (err != QK_OK && err != QK_ERR_STALE)
+    if (err == QK_ERR_STALE)
+        cluster->service->keys.behind = true;
+    else if (err != QK_OK)
         log_error("seal", "a keyring record is damaged: %s", qk_err_text(err));
 }
 
@@ -133,12 +184,13 @@ void hub_wipe(struct cluster *cluster)
     backups_seal(cluster->service->backups);
     hub_recovery_wipe(cluster, "the node was sealed");
     catalog_close(cluster->service);
-    keyring_close(cluster->opening);
-    cluster->opening = NULL;
+    opening_drop(cluster);
     keyring_close(cluster->service->keyring);
     cluster->service->keyring = NULL;
     secret_free(cluster->mk);
     cluster->mk = NULL;
+    cluster->service->keys.behind = false;
+    keys_wake(cluster->service, cluster->stopped ? QK_ERR_CLOSED : QK_ERR_SEALED);
     secret_free(cluster->own_share);
     cluster->own_share = NULL;
     while (cluster->shares_n > 0)

@@ -122,12 +122,64 @@ static bool add_rolled_back(const struct cluster *cluster, struct buf *out)
     return some;
 }
 
+static bool names_self(const struct cluster *cluster)
+{
+    size_t i;
+
+    return cluster->record != NULL &&
+           deal_record_find(cluster->record, cluster->service->node_id, &i) == QK_OK;
+}
+
+/* A peer that knows a newer deal, and this node not at all: one that were merely behind would know
+ * an older one. */
+static bool disowns(const struct cluster *cluster, const struct seal_peer *peer)
+{
+    return peer->used && peer->connected && peer->greeted && peer->hello.by_record &&
+           peer->hello.epoch > cluster->seal.deal.epoch;
+}
+
+bool hub_is_removed(const struct cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (hub_is_self(cluster, cluster->members[i].node_id) &&
+            cluster->members[i].info.state == MEMBER_LEAVING && cluster->record != NULL &&
+            !names_self(cluster))
+            return true;
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (disowns(cluster, &cluster->seal.peers[i]))
+            return true;
+    return false;
+}
+
+static void add_removed(const struct cluster *cluster, struct buf *out)
+{
+    bool first = true;
+
+    add(out, "removed from the cluster");
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &cluster->seal.peers[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+
+        if (!disowns(cluster, peer))
+            continue;
+        hub_node_text(cluster, peer->node_id, name, sizeof(name));
+        add(out, "%s%s", first ? " (so say " : ", ", name);
+        first = false;
+    }
+    add(out,
+        "%s: stop this node and empty its data directory; 'quorumkeep node join' makes it a "
+        "new member",
+        first ? "" : ")");
+}
+
 static void add_sealed(const struct cluster *cluster, struct buf *out)
 {
     if (add_rolled_back(cluster, out))
         return;
-    if (cluster->seal.deal.epoch == 0 && cluster->recovery_version > 0 &&
-        cluster->service->node_sec->x == 1)
+    if (hub_is_removed(cluster))
+        add_removed(cluster, out);
+    else if (cluster->seal.deal.epoch == 0 && cluster->recovery_version > 0 &&
+             cluster->service->node_sec->x == 1)
         add(out,
             "sealed, and no second node has joined yet: 'quorumkeep unseal --recovery' opens it "
             "with "

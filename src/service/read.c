@@ -10,6 +10,7 @@
 #include "consensus/consensus.h"
 #include "keys/envelope.h"
 #include "keys/keyring.h"
+#include "service/keys_current.h"
 #include "service/submit.h"
 #include "store/store.h"
 
@@ -21,6 +22,24 @@ struct read_wait {
     void (*ready)(struct service *service, struct exchange *exchange);
 };
 
+static void read_keys(void *arg, enum qk_err err);
+
+/* What is applied here may be sealed under keys that are not open yet. */
+static enum qk_err read_wait_keys(struct service *service, struct exchange *exchange,
+                                  void (*ready)(struct service *service, struct exchange *exchange))
+{
+    struct read_wait *wait = malloc(sizeof(*wait));
+    enum qk_err err = QK_ERR_NOMEM;
+
+    if (wait == NULL)
+        return err;
+    *wait = (struct read_wait){service, exchange, ready};
+    err = keys_wait(service, read_keys, wait);
+    if (err != QK_OK)
+        free(wait);
+    return err;
+}
+
 /* The node may have been sealed while the read waited. */
 static void read_go(struct service *service, struct exchange *exchange, enum qk_err err,
                     void (*ready)(struct service *service, struct exchange *exchange))
@@ -29,10 +48,23 @@ static void read_go(struct service *service, struct exchange *exchange, enum qk_
         err = QK_ERR_SEALED;
     if (err == QK_OK)
         err = catalog_check(service->catalog);
+    if (err == QK_OK && !keys_are_current(service)) {
+        err = read_wait_keys(service, exchange, ready);
+        if (err == QK_OK)
+            return;
+    }
     if (err != QK_OK)
         submit_reply_err(service, exchange, err);
     else
         ready(service, exchange);
+}
+
+static void read_keys(void *arg, enum qk_err err)
+{
+    struct read_wait wait = *(struct read_wait *)arg;
+
+    free(arg);
+    read_go(wait.service, wait.exchange, err, wait.ready);
 }
 
 static void read_point(void *arg, enum qk_err err, uint64_t index)

@@ -2,6 +2,7 @@
  * of it: the seal machine, the dealing machine, links, init and join. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -89,10 +90,50 @@ static void read_deal(struct cluster *cluster)
     hub_seal_deal(cluster);
 }
 
+static void read_removal(struct cluster *cluster)
+{
+    struct system_removal *before = NULL;
+    struct system_removal now = {0};
+    struct record record;
+    uint64_t version = 0;
+
+    if (hub_sys_get(cluster, SYSTEM_REMOVAL, &record)) {
+        version = record.version;
+        if (version != cluster->removal_version &&
+            system_removal_decode(record.value, &now) != QK_OK)
+            log_error("cluster", "store.mdb: the record of the removal is damaged");
+    }
+    if (version == cluster->removal_version)
+        return;
+    before = malloc(sizeof(*before));
+    if (before == NULL)
+        return; /* the next refresh does it */
+    *before = cluster->removal;
+    cluster->removal = now;
+    cluster->removal_version = version;
+    hub_leave_changed(cluster, before);
+    free(before);
+}
+
+static void read_wanted(struct cluster *cluster)
+{
+    struct record record;
+
+    cluster->wanted_version = 0;
+    memset(&cluster->wanted, 0, sizeof(cluster->wanted));
+    if (!hub_sys_get(cluster, SYSTEM_WANTED, &record))
+        return;
+    cluster->wanted_version = record.version;
+    if (system_wanted_decode(record.value, &cluster->wanted) != QK_OK)
+        log_error("cluster", "store.mdb: the record of what is wanted of the deal is damaged");
+}
+
 static void read_rest(struct cluster *cluster)
 {
     struct record record;
 
+    read_removal(cluster);
+    read_wanted(cluster);
     if (hub_sys_get(cluster, SYSTEM_DEAL_INFO, &record) &&
         system_deal_info_decode(record.value, &cluster->deal_info) != QK_OK)
         log_error("cluster", "store.mdb: the record deal_info is damaged");
@@ -126,6 +167,7 @@ void hub_refresh(void *arg)
     hub_deal(cluster, DEALING_EV_FACTS);
     hub_deal_erase(cluster);
     hub_note_open(cluster);
+    hub_leave_note(cluster);
     hub_versions_drive(cluster);
     hub_init_changed(cluster);
     hub_order_tick(cluster);

@@ -205,8 +205,8 @@ static void unseal(struct cluster *cluster, struct attempt *attempt, struct exch
                              "store: it is damaged; another node's may be whole");
         return;
     }
-    secret_free(cluster->mk);
-    cluster->mk = mk;
+    secret_free(cluster->mk_opening);
+    cluster->mk_opening = mk;
     cluster->recovering = true;
     cluster->combine_began_us = timer_now_us();
     attempt->waiting = exchange;

@@ -19,7 +19,16 @@ struct login;     /* checks passwords: service/login.h */
 struct submitter; /* writes in progress: service/submit.h */
 struct reencrypt; /* service/reencrypt.h */
 struct backups;   /* service/backup.h */
-struct cluster;   /* seal machine, dealing, members: service/cluster.h */
+struct timer;
+struct keys_waiter;
+struct cluster; /* seal machine, dealing, members: service/cluster.h */
+
+/* Those who wait for the keys of a new MK: service/keys_current.h. */
+struct keys_gate {
+    bool behind;
+    struct timer *timer; /* the cluster's: its callback is keys_tick */
+    struct keys_waiter *first, *last;
+};
 
 struct service {
     struct uv_loop_s *loop;
@@ -35,6 +44,7 @@ struct service {
     struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
     struct backups *backups;         /* from backups_new, for the process's life */
     struct cluster *cluster;
+    struct keys_gate keys;
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     uint8_t origin_id[CLUSTER_ID_BYTES]; /* what envelopes bind, see struct system_cluster */

@@ -14,6 +14,7 @@
 #include "service/backup.h"
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
+#include "service/deal_view.h"
 #include "service/hub.h"
 #include "service/reencrypt.h"
 #include "store/store.h"
@@ -272,7 +273,8 @@ void handle_members(struct service *service, struct exchange *exchange)
         return;
     }
     exchange_reply_json(exchange, 200,
-                        json_pack("{s:o}", "members", members_json(service->cluster)));
+                        json_pack("{s:o, s:o}", "members", members_json(service->cluster),
+                                  "removal", deal_view_removal(service->cluster)));
 }
 
 /* --- everything at once ---------------------------------------------------------------------- */
@@ -412,6 +414,7 @@ void handle_status(struct service *service, struct exchange *exchange)
     if (service_is_read_only(service))
         set_read_only(json);
     (void)json_object_set_new(json, "reencrypt", reencrypt_json(service));
+    (void)json_object_set_new(json, "removal", deal_view_removal(cluster));
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
     (void)json_object_set_new(json, "formats",
                               json_pack("{s:i, s:i}", "knows", (int)wire_version(), "in_use",

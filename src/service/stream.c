@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "doc/json.h"
+#include "service/keys_current.h"
 #include "service/submit.h"
 
 /* One row is a document at most, and its head. */
@@ -92,12 +93,33 @@ static enum qk_err stream_step(struct stream *stream, bool *ret_end)
     return err;
 }
 
+static void stream_run(void *arg);
+
+static void stream_keys(void *arg, enum qk_err err)
+{
+    struct stream *stream = arg;
+
+    if (err == QK_OK || stream->exchange->closed)
+        stream_run(stream);
+    else
+        stream_fail(stream, err);
+}
+
+/* The rows to come may be sealed under keys that are not open yet. True if it waits. */
+static bool stream_waits(struct stream *stream)
+{
+    return !keys_are_current(stream->service) && !stream->exchange->closed &&
+           keys_wait(stream->service, stream_keys, stream) == QK_OK;
+}
+
 static void stream_run(void *arg)
 {
     struct stream *stream = arg;
     enum qk_err err = QK_OK;
     bool end = false;
 
+    if (stream_waits(stream))
+        return;
     stream->turn_bytes = 0;
     stream->turn_steps = 0;
     while (!end && !stream->exchange->closed && err == QK_OK) {

@@ -7,6 +7,7 @@
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
+#include "service/keys_current.h"
 #include "store/store.h"
 
 #define LATCH_BUCKETS 4096
@@ -245,6 +246,18 @@ static enum qk_err submit_settle(struct submit *submit, bool *ret_ended)
     return err;
 }
 
+static void submit_keys(void *arg, enum qk_err err)
+{
+    struct submit *submit = arg;
+    struct submitter *submitter = submit->submitter;
+
+    if (err == QK_OK)
+        submit_ready(submit);
+    else
+        submit_finish(submit, err);
+    submitter_run(submitter);
+}
+
 /* QK_OK with `ret_ended` false when a command is on its way. */
 static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
 {
@@ -260,6 +273,11 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
     submit->term = consensus_term(service->consensus);
     if (submit->term != submit->submitter->settled_term)
         return submit_settle(submit, ret_ended);
+    if (!keys_are_current(service)) {
+        err = keys_wait(service, submit_keys, submit);
+        *ret_ended = err != QK_OK;
+        return err;
+    }
     wire_command_begin(&command, WIRE_WRITE);
     err = submit->ops->evaluate(submit->arg, &command);
     if (err != QK_OK || command.batches_n == 0)

@@ -215,14 +215,31 @@ enum qk_err system_token_decode(struct bytes in, struct system_token *ret_token)
 
 /* --- deals ----------------------------------------------------------------------------------- */
 
+static void put_nodes(struct buf *out, const uint8_t (*nodes)[NODE_ID_BYTES], unsigned n)
+{
+    pack_array(out, n);
+    for (unsigned i = 0; i < n; i++)
+        pack_bin(out, bytes_of(nodes[i], NODE_ID_BYTES));
+}
+
+static unsigned get_nodes(struct unpack *in, uint8_t (*ret_nodes)[NODE_ID_BYTES])
+{
+    unsigned n = unpack_array(in, NODES_MAX);
+
+    for (unsigned i = 0; i < n; i++)
+        unpack_bin_copy(in, ret_nodes[i], NODE_ID_BYTES);
+    return n;
+}
+
 void system_deal_info_encode(const struct system_deal_info *info, struct buf *out)
 {
-    begin(out, 3);
+    begin(out, 6);
     pack_u64(out, info->attempt);
     pack_bool(out, info->new_mk);
-    pack_array(out, info->parts_n);
-    for (unsigned i = 0; i < info->parts_n; i++)
-        pack_bin(out, bytes_of(info->parts[i], NODE_ID_BYTES));
+    put_nodes(out, info->parts, info->parts_n);
+    pack_u64(out, info->created_s);
+    pack_bool(out, info->new_keys);
+    put_nodes(out, info->stale, info->stale_n);
 }
 
 enum qk_err system_deal_info_decode(struct bytes in, struct system_deal_info *ret_info)
@@ -236,9 +253,13 @@ enum qk_err system_deal_info_decode(struct bytes in, struct system_deal_info *re
     open_fields(&unpack, 3, &more);
     ret_info->attempt = unpack_u64(&unpack);
     ret_info->new_mk = unpack_bool(&unpack);
-    ret_info->parts_n = unpack_array(&unpack, NODES_MAX);
-    for (unsigned i = 0; i < ret_info->parts_n; i++)
-        unpack_bin_copy(&unpack, ret_info->parts[i], NODE_ID_BYTES);
+    ret_info->parts_n = get_nodes(&unpack, ret_info->parts);
+    if (more >= 3) { /* else of a version that knew no removal */
+        ret_info->created_s = unpack_u64(&unpack);
+        ret_info->new_keys = unpack_bool(&unpack);
+        ret_info->stale_n = get_nodes(&unpack, ret_info->stale);
+        more -= 3;
+    }
     if (close_fields(&unpack, more) == QK_OK)
         return QK_OK;
     memset(ret_info, 0, sizeof(*ret_info));
@@ -287,4 +308,71 @@ bool system_is_suspended(const struct system_control *control,
         if (memcmp(control->suspended[i], node_id, NODE_ID_BYTES) == 0)
             return true;
     return false;
+}
+
+/* --- removals and wishes --------------------------------------------------------------------- */
+
+void system_removal_encode(const struct system_removal *removal, struct buf *out)
+{
+    begin(out, 2);
+    pack_bool(out, removal->reencrypt);
+    pack_array(out, removal->n);
+    for (unsigned i = 0; i < removal->n; i++) {
+        const struct system_removed *removed = &removal->list[i];
+
+        pack_array(out, 3);
+        pack_bin(out, bytes_of(removed->node_id, NODE_ID_BYTES));
+        put_text(out, removed->name);
+        pack_u64(out, removed->begun_s);
+    }
+}
+
+enum qk_err system_removal_decode(struct bytes in, struct system_removal *ret_removal)
+{
+    struct unpack unpack = unpack_of(in);
+    uint32_t more;
+
+    assert(ret_removal != NULL);
+
+    memset(ret_removal, 0, sizeof(*ret_removal));
+    open_fields(&unpack, 2, &more);
+    ret_removal->reencrypt = unpack_bool(&unpack);
+    ret_removal->n = unpack_array(&unpack, NODES_MAX);
+    for (unsigned i = 0; i < ret_removal->n; i++) {
+        struct system_removed *removed = &ret_removal->list[i];
+
+        if (unpack_array(&unpack, 3) != 3 && unpack.failed == QK_OK)
+            unpack.failed = QK_ERR_INVALID;
+        unpack_bin_copy(&unpack, removed->node_id, NODE_ID_BYTES);
+        unpack_str_copy(&unpack, removed->name, sizeof(removed->name));
+        removed->begun_s = unpack_u64(&unpack);
+    }
+    if (close_fields(&unpack, more) == QK_OK)
+        return QK_OK;
+    memset(ret_removal, 0, sizeof(*ret_removal));
+    return QK_ERR_CORRUPT;
+}
+
+void system_wanted_encode(const struct system_wanted *wanted, struct buf *out)
+{
+    begin(out, 2);
+    pack_u64(out, wanted->refresh_epoch);
+    pack_u64(out, wanted->rotate_mk);
+}
+
+enum qk_err system_wanted_decode(struct bytes in, struct system_wanted *ret_wanted)
+{
+    struct unpack unpack = unpack_of(in);
+    struct system_wanted wanted;
+    uint32_t more;
+
+    assert(ret_wanted != NULL);
+
+    open_fields(&unpack, 2, &more);
+    wanted.refresh_epoch = unpack_u64(&unpack);
+    wanted.rotate_mk = (uint32_t)unpack_u64_max(&unpack, UINT32_MAX);
+    if (close_fields(&unpack, more) != QK_OK)
+        return QK_ERR_CORRUPT;
+    *ret_wanted = wanted;
+    return QK_OK;
 }

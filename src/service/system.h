@@ -12,6 +12,11 @@
 #define SYSTEM_VALUE_BYTES_MAX (16 * KIB)
 /* A SYS record beside "deal", written by the same command: how that deal came to be. */
 #define SYSTEM_DEAL_INFO "deal_info"
+/* SYS records that are there while a removal is not done, while a refresh or rotation is wanted,
+ * and one that each command puts which adds a record of the KEYRING space: see keys_current.h. */
+#define SYSTEM_REMOVAL "removal"
+#define SYSTEM_WANTED "wanted"
+#define SYSTEM_KEYRING "keyring"
 
 enum member_state { MEMBER_JOINING = 1, MEMBER_ACTIVE = 2, MEMBER_LEAVING = 3 };
 
@@ -69,6 +74,30 @@ struct system_deal_info {
     bool new_mk;
     unsigned parts_n; /* who gave a new generation */
     uint8_t parts[NODES_MAX][NODE_ID_BYTES];
+    uint64_t created_s; /* Unix time of the leader that made it */
+    bool new_keys;      /* and every data key got a new version */
+    unsigned stale_n;   /* who stands in it with a generation from before the newest MK */
+    uint8_t stale[NODES_MAX][NODE_ID_BYTES];
+};
+
+/* One whose removal is not done. Its member record may be gone already. */
+struct system_removed {
+    uint8_t node_id[NODE_ID_BYTES];
+    char name[NODE_NAME_BYTES_MAX + 1];
+    uint64_t begun_s; /* Unix time of the leader that took the order */
+};
+
+struct system_removal {
+    bool reencrypt;
+    unsigned n;
+    struct system_removed list[NODES_MAX];
+};
+
+/* What an operator asked for, in terms of the deal that was in force then: done as soon as a later
+ * one is. 0: nothing. */
+struct system_wanted {
+    uint64_t refresh_epoch; /* a deal of a higher epoch */
+    uint32_t rotate_mk;     /* a deal of a higher MK version */
 };
 
 void system_member_encode(const struct system_member *member, struct buf *out);
@@ -87,6 +116,10 @@ void system_control_encode(const struct system_control *control, struct buf *out
 MUST_USE enum qk_err system_control_decode(struct bytes in, struct system_control *ret_control);
 bool system_is_suspended(const struct system_control *control,
                          const uint8_t node_id[static NODE_ID_BYTES]);
+void system_removal_encode(const struct system_removal *removal, struct buf *out);
+MUST_USE enum qk_err system_removal_decode(struct bytes in, struct system_removal *ret_removal);
+void system_wanted_encode(const struct system_wanted *wanted, struct buf *out);
+MUST_USE enum qk_err system_wanted_decode(struct bytes in, struct system_wanted *ret_wanted);
 const char *system_member_state_text(enum member_state state);
 
 #endif

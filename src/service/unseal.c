@@ -178,8 +178,8 @@ static void do_combine(struct cluster *cluster)
         hub_combine_failed(cluster, err, bad.n > 0 ? bad.x[0] : 0);
         return;
     }
-    secret_free(cluster->mk);
-    cluster->mk = mk;
+    secret_free(cluster->mk_opening);
+    cluster->mk_opening = mk;
     hub_open(cluster, cluster->record->mk_version);
 }
 
@@ -460,5 +460,6 @@ void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
             hub_members_heard(cluster, &message->as.hello);
         hub_versions_drive(cluster);
         hub_deal(cluster, DEALING_EV_FACTS);
+        hub_leave_note(cluster);
     }
 }

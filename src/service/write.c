@@ -6,6 +6,7 @@
 
 #include "keys/envelope.h"
 #include "keys/keyring.h"
+#include "service/keys_current.h"
 #include "service/read.h"
 #include "service/submit.h"
 
@@ -155,6 +156,7 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
     wire_command_batch(command);
     wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
                       database->record_version);
+    keys_cond(service, command, leaf.key_id);
     wire_command_put(command, record_key_bytes(&key), stored->version + 1, flags,
                      buf_bytes(&value));
 

@@ -10,7 +10,7 @@ static const uint8_t fields_n[] = {
     [PEER_HELLO] = 16,      [PEER_WANT] = 6,        [PEER_RELEASE] = 5,
     [PEER_SHARE] = 4,       [PEER_DENY] = 3,        [PEER_RECORD_WANT] = 1,
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
-    [PEER_CHECK] = 2,       [PEER_ACK] = 2,         [PEER_JOIN_REQUEST] = 6,
+    [PEER_CHECK] = 2,       [PEER_ACK] = 3,         [PEER_JOIN_REQUEST] = 6,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
     [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 2,    [PEER_SEALED] = 2,
 };
@@ -135,6 +135,7 @@ static void put_rest(struct buf *out, const struct peer_message *message)
     case PEER_ACK:
         put_fixed(out, message->as.ack.deal_id, DEAL_ID_BYTES);
         pack_u64(out, message->as.ack.epoch);
+        pack_u64(out, message->as.ack.oldest);
         break;
     case PEER_JOIN_REFUSE:
         pack_u64(out, message->as.join_refuse.request);
@@ -323,6 +324,7 @@ static void get_small(struct unpack *in, struct peer_message *message)
     case PEER_ACK:
         unpack_bin_copy(in, message->as.ack.deal_id, DEAL_ID_BYTES);
         message->as.ack.epoch = unpack_u64(in);
+        message->as.ack.oldest = unpack_u64(in);
         break;
     case PEER_JOIN_REFUSE:
         message->as.join_refuse.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);

@@ -130,6 +130,7 @@ struct peer_check {
 struct peer_ack {
     uint8_t deal_id[DEAL_ID_BYTES];
     uint64_t epoch;
+    uint64_t oldest; /* the oldest generation that its node.sec still holds */
 };
 
 /* What a joiner says of itself. */

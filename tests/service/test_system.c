@@ -6,6 +6,8 @@
 
 #include "wire/pack.h"
 
+#define RECORDS_N 8
+
 static struct system_member sample_member(void)
 {
     struct system_member member = {.name = "n2",
@@ -37,7 +39,10 @@ static void encode(unsigned which, struct buf *out)
                                      .suspended = {{1}, {2}}};
     struct system_next next = {3, 4};
     struct system_token token = {.expiry_s = 77, .used = true, .sealed_psk = bytes_str("sealed")};
-    struct system_deal_info info = {.attempt = 3, .new_mk = true, .parts_n = 2};
+    struct system_deal_info info = {
+        .attempt = 3, .new_mk = true, .parts_n = 2, .created_s = 8, .stale_n = 1};
+    struct system_removal removal = {.reencrypt = true, .n = 2, .list = {{.name = "n3"}}};
+    struct system_wanted wanted = {9, 2};
 
     if (which == 0)
         system_member_encode(&member, out);
@@ -49,8 +54,12 @@ static void encode(unsigned which, struct buf *out)
         system_token_encode(&token, out);
     else if (which == 4)
         system_deal_info_encode(&info, out);
-    else
+    else if (which == 5)
         system_control_encode(&control, out);
+    else if (which == 6)
+        system_removal_encode(&removal, out);
+    else
+        system_wanted_encode(&wanted, out);
     cr_assert_eq(buf_error(out), QK_OK);
 }
 
@@ -62,6 +71,8 @@ static enum qk_err decode(unsigned which, struct bytes in, struct buf *again)
     struct system_token token;
     struct system_deal_info info;
     struct system_control control;
+    struct system_removal removal;
+    struct system_wanted wanted;
     enum qk_err err = QK_ERR_INVALID;
 
     if (which == 0 && (err = system_member_decode(in, &member)) == QK_OK)
@@ -76,12 +87,16 @@ static enum qk_err decode(unsigned which, struct bytes in, struct buf *again)
         system_deal_info_encode(&info, again);
     else if (which == 5 && (err = system_control_decode(in, &control)) == QK_OK)
         system_control_encode(&control, again);
+    else if (which == 6 && (err = system_removal_decode(in, &removal)) == QK_OK)
+        system_removal_encode(&removal, again);
+    else if (which == 7 && (err = system_wanted_decode(in, &wanted)) == QK_OK)
+        system_wanted_encode(&wanted, again);
     return err;
 }
 
 Test(system, every_record_survives_a_round_trip)
 {
-    for (unsigned which = 0; which < 6; which++) {
+    for (unsigned which = 0; which < RECORDS_N; which++) {
         struct buf first = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
         struct buf second = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
@@ -109,7 +124,7 @@ Test(system, a_member_keeps_its_fields)
 
 Test(system, truncated_at_every_byte_is_refused)
 {
-    for (unsigned which = 0; which < 6; which++) {
+    for (unsigned which = 0; which < RECORDS_N; which++) {
         struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
         struct buf again = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
@@ -129,7 +144,7 @@ Test(system, truncated_at_every_byte_is_refused)
 
 Test(system, flipped_bytes_never_read_as_the_same_record)
 {
-    for (unsigned which = 0; which < 6; which++) {
+    for (unsigned which = 0; which < RECORDS_N; which++) {
         struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
 
         encode(which, &out);
@@ -166,6 +181,24 @@ Test(system, fields_of_a_newer_version_are_passed_over)
     cr_assert_eq(system_next_decode(buf_bytes(&out), &next), QK_OK);
     cr_assert_eq(next.x, 3);
     cr_assert_eq(next.raft_id, 4);
+    buf_fini(&out);
+}
+
+Test(system, a_deal_s_info_of_the_first_version_has_nobody_stale)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_deal_info info;
+
+    pack_array(&out, 4);
+    pack_u64(&out, 1);
+    pack_u64(&out, 5);
+    pack_bool(&out, true);
+    pack_array(&out, 0);
+    cr_assert_eq(system_deal_info_decode(buf_bytes(&out), &info), QK_OK);
+    cr_assert_eq(info.attempt, 5);
+    cr_assert(info.new_mk);
+    cr_assert_eq(info.stale_n, 0);
+    cr_assert_eq(info.created_s, 0);
     buf_fini(&out);
 }
 

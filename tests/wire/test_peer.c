@@ -114,6 +114,7 @@ static struct peer_message sample(enum peer_kind kind)
         break;
     case PEER_ACK:
         m.as.ack.epoch = 3;
+        m.as.ack.oldest = 2;
         break;
     case PEER_JOIN_REQUEST:
         sample_request(&m.as.join_request);
