@@ -10,6 +10,7 @@
 #include "service/deal_build.h"
 #include "service/keys_current.h"
 #include "service/recovery.h"
+#include "service/reencrypt_record.h"
 #include "store/store.h"
 
 /* --- keyslots -------------------------------------------------------------------------------- */
@@ -100,6 +101,10 @@ enum qk_err deal_fresh_put(struct build *build, struct wire_command *command)
         log_error("deal", "the record of the recovery shares is damaged: %s", qk_err_text(err));
         return err;
     }
+    if (build->info.new_keys)
+        err = reencrypt_want(cluster->service->store, cluster->removal.reencrypt, command);
+    if (err != QK_OK)
+        return err;
     return keyring_rewrap(cluster->service->keyring, build->mk, build->mk_version,
                           build->info.new_keys, rewrap_put, &rewrap);
 }
