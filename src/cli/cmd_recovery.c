@@ -19,7 +19,7 @@
 /* One attempt, as the node tells it. */
 struct entering {
     struct cli *cli;
-    int fd;
+    struct credential_source source;
     char nonce[NONCE_CHARS + 1];
     int t, progress;
     bool done, quorum;
@@ -93,7 +93,7 @@ static enum cli_exit enter_one(struct entering *entering, bool *ret_end)
     enum qk_err err;
 
     snprintf(what, sizeof(what), "recovery share (%d of %d)", entering->progress + 1, entering->t);
-    err = credential_line(entering->fd, what, &text);
+    err = credential_line(&entering->source, what, &text);
     *ret_end = err == QK_ERR_NOT_FOUND;
     if (err == QK_ERR_IO)
         code = cli_fail(CLI_ERROR, "recovery share: %s", strerror(errno));
@@ -157,33 +157,40 @@ static void cancel(struct entering *entering)
     json_decref(reply);
 }
 
-static enum cli_exit source_open(struct entering *entering)
+/* Until it is done, or there are no more shares. */
+static enum cli_exit enter_from(struct entering *entering, int fd, const char *purpose)
 {
-    const char *file = entering->cli->options.share_file;
-    bool named = file != NULL && strcmp(file, "-") != 0;
-
-    entering->fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    return entering->fd >= 0 ? CLI_OK : cli_fail(CLI_ERROR, "%s: %s", file, strerror(errno));
-}
-
-/* Until it is done, or there are no more shares; `last` is the caller's. */
-static enum cli_exit enter_all(struct entering *entering, const char *purpose)
-{
-    enum cli_exit code = source_open(entering);
+    enum cli_exit code = begin(entering, purpose);
     bool end = false;
 
     if (code != CLI_OK)
         return code;
-    code = begin(entering, purpose);
+    if (credential_open(fd, &entering->source) != QK_OK)
+        return cli_fail(CLI_ERROR, "recovery share: %s", strerror(errno));
     for (unsigned i = 0; code == CLI_OK && !end && !entering->done && i < 2 * SHARES_MAX; i++)
         code = enter_one(entering, &end);
-    if (code == CLI_OK && !entering->done && isatty(entering->fd) && !entering->quorum)
+    credential_close(&entering->source);
+    if (code == CLI_OK && !entering->done && entering->source.terminal && !entering->quorum)
         fprintf(stderr, "Others may go on for a quarter of an hour, on this node: add --nonce %s\n",
                 entering->nonce);
     else if (code == CLI_OK && !entering->done)
         cancel(entering);
-    if (entering->fd != STDIN_FILENO)
-        close(entering->fd);
+    return code;
+}
+
+/* `last` is the caller's. */
+static enum cli_exit enter_all(struct entering *entering, const char *purpose)
+{
+    const char *file = entering->cli->options.share_file;
+    bool named = file != NULL && strcmp(file, "-") != 0;
+    int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    enum cli_exit code;
+
+    if (fd < 0)
+        return cli_fail(CLI_ERROR, "%s: %s", file, strerror(errno));
+    code = enter_from(entering, fd, purpose);
+    if (named)
+        close(fd);
     return code;
 }
 

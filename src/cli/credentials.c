@@ -34,35 +34,45 @@ static enum qk_err read_line(int fd, struct buf *out)
     return QK_OK;
 }
 
-static enum qk_err read_terminal(int fd, const char *what, struct buf *out)
+/* The echo goes before anybody is asked: what is typed or pasted at once must not show. What was
+ * typed before is dropped, and at the end what was pasted too much, so that no shell runs it. */
+enum qk_err credential_open(int fd, struct credential_source *ret_source)
 {
-    struct termios before, silent;
-    enum qk_err err;
+    struct credential_source source = {.fd = fd, .terminal = isatty(fd) != 0};
+    struct termios silent;
 
-    if (tcgetattr(fd, &before) != 0)
-        return QK_ERR_IO;
-    silent = before;
-    silent.c_lflag &= (tcflag_t)~ECHO;
-    fprintf(stderr, "%s: ", what);
-    if (tcsetattr(fd, TCSAFLUSH, &silent) != 0)
-        return QK_ERR_IO;
-    err = read_line(fd, out);
-    (void)tcsetattr(fd, TCSAFLUSH, &before);
-    fprintf(stderr, "\n");
-    return err;
+    if (source.terminal) {
+        if (tcgetattr(fd, &source.before) != 0)
+            return QK_ERR_IO;
+        silent = source.before;
+        silent.c_lflag &= (tcflag_t)~ECHO;
+        if (tcsetattr(fd, TCSAFLUSH, &silent) != 0)
+            return QK_ERR_IO;
+    }
+    *ret_source = source;
+    return QK_OK;
 }
 
-enum qk_err credential_line(int fd, const char *what, struct buf *out)
+void credential_close(struct credential_source *source)
 {
-    bool terminal = isatty(fd);
+    if (source->terminal)
+        (void)tcsetattr(source->fd, TCSAFLUSH, &source->before);
+}
+
+enum qk_err credential_line(struct credential_source *source, const char *what, struct buf *out)
+{
     enum qk_err err;
 
     assert(out->secret);
 
     do {
         buf_reset(out);
-        err = terminal ? read_terminal(fd, what, out) : read_line(fd, out);
-    } while (err == QK_OK && out->len == 0 && !terminal);
+        if (source->terminal)
+            fprintf(stderr, "%s: ", what);
+        err = read_line(source->fd, out);
+        if (source->terminal)
+            fprintf(stderr, "\n");
+    } while (err == QK_OK && out->len == 0 && !source->terminal);
     return err == QK_OK && out->len == 0 ? QK_ERR_NOT_FOUND : err;
 }
 
@@ -71,12 +81,13 @@ enum qk_err credential_read(const char *what, const char *file, struct buf *out,
 {
     bool named = file != NULL && strcmp(file, "-") != 0;
     int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    enum qk_err err = QK_ERR_IO;
+    struct credential_source source;
+    enum qk_err err = fd >= 0 ? credential_open(fd, &source) : QK_ERR_IO;
 
-    assert(out->secret);
-
-    if (fd >= 0)
-        err = isatty(fd) ? read_terminal(fd, what, out) : read_line(fd, out);
+    if (err == QK_OK) {
+        err = credential_line(&source, what, out);
+        credential_close(&source);
+    }
     if (err == QK_ERR_NOT_FOUND)
         err = QK_OK; /* empty: said below */
     if (err == QK_ERR_IO)

@@ -3,6 +3,9 @@
 #ifndef CLI_CREDENTIALS_H
 #define CLI_CREDENTIALS_H
 
+#include <stdbool.h>
+#include <termios.h>
+
 #include "base/bytes.h"
 
 #define CREDENTIAL_BYTES_MAX 4096
@@ -14,10 +17,21 @@
 MUST_USE enum qk_err credential_read(const char *what, const char *file, struct buf *out,
                                      struct buf *message);
 
-/* The next line of `fd` into `out` (secret), empty ones passed over; on a terminal with a prompt
- * and no echo, and an empty line is the end. QK_ERR_NOT_FOUND: there are no more; QK_ERR_IO;
+/* Where several lines come from, one after the other. */
+struct credential_source {
+    int fd;
+    bool terminal;
+    struct termios before;
+};
+
+/* A terminal stops to echo until credential_close. QK_ERR_IO. */
+MUST_USE enum qk_err credential_open(int fd, struct credential_source *ret_source);
+void credential_close(struct credential_source *source);
+/* The next line into `out` (secret), without its end; empty ones are passed over, but on a
+ * terminal, where `what` is asked for, are the end. QK_ERR_NOT_FOUND: there are no more; QK_ERR_IO;
  * QK_ERR_TOO_BIG. */
-MUST_USE enum qk_err credential_line(int fd, const char *what, struct buf *out);
+MUST_USE enum qk_err credential_line(struct credential_source *source, const char *what,
+                                     struct buf *out);
 
 /* Appends the value of an Authorization header, "Basic ...". */
 MUST_USE enum qk_err credential_basic(const char *user, struct bytes password, struct buf *out);

@@ -24,7 +24,6 @@ static void seed_all(unsigned number, struct buf *out)
     else
         recovery_set_encode(&set, out);
     buf_fini(&texts);
-    secret_free(mk);
 }
 
 bool fuzz_seed(unsigned number, struct buf *out)
