@@ -122,6 +122,13 @@ enum qk_err keyslot_recovery_sign(const struct secret *secret, struct bytes mess
     return err;
 }
 
+enum qk_err keyslot_recovery_sign_key(const struct secret *secret, struct secret **ret_key)
+{
+    uint8_t public[ED25519_PUBLIC_BYTES];
+
+    return derive_sign(secret, ret_key, public);
+}
+
 /* Ke and Kc of one exchange: `own` is the secret half of one side, `other` the public one of the
  * other. */
 static enum qk_err agree(const struct secret *own, const uint8_t *other,

@@ -55,6 +55,10 @@ MUST_USE enum qk_err keyslot_recovery_open(const struct deal_keyslot *slot,
 MUST_USE enum qk_err keyslot_recovery_sign(const struct secret *secret, struct bytes message,
                                            uint8_t ret_signature[static ED25519_SIGNATURE_BYTES]);
 
+/* That key itself (ED25519_SECRET_BYTES), which the caller frees. */
+MUST_USE enum qk_err keyslot_recovery_sign_key(const struct secret *secret,
+                                               struct secret **ret_key);
+
 /* Seals another MK to the public half of `old` and appends the new blob; id and type stay. Needs no
  * secret. The caller has authenticated `old` (else it would seal to whoever altered it).
  * QK_ERR_UNSUPPORTED for a type that holds no public half. */

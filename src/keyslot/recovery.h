@@ -85,6 +85,12 @@ void recovery_share_fini(struct recovery_share *share);
 MUST_USE enum qk_err recovery_share_check(const struct recovery_set *set,
                                           const uint8_t cluster[static CLUSTER_ID_BYTES],
                                           const struct recovery_share *share);
+/* Both at once: a share that somebody entered, good for this set, which is then the caller's; or
+ * what is wrong with it, in words for people, appended to `problem`. */
+MUST_USE enum qk_err recovery_share_take(const struct recovery_set *set,
+                                         const uint8_t cluster[static CLUSTER_ID_BYTES],
+                                         struct bytes text, struct recovery_share *ret_share,
+                                         struct buf *problem);
 /* The recovery secret from `n` shares that were checked. QK_ERR_NO_QUORUM: fewer than t;
  * QK_ERR_INVALID: one twice; QK_ERR_CORRUPT. */
 MUST_USE enum qk_err recovery_combine(const struct recovery_set *set,

@@ -119,3 +119,54 @@ enum qk_err recovery_share_decode(struct bytes text, struct recovery_share *ret_
         recovery_share_fini(&share);
     return err;
 }
+
+static void tell_unread(enum qk_err err, struct buf *problem)
+{
+    buf_put_str(problem, err == QK_ERR_CORRUPT ? "the share is mistyped: its checksum is wrong"
+                         : err == QK_ERR_UNSUPPORTED
+                             ? "the share is of another version of this program"
+                         : err == QK_ERR_INVALID ? "this is no recovery share: one begins with qkr1"
+                                                 : qk_err_text(err));
+}
+
+static void tell_unfit(enum qk_err err, const struct recovery_set *set,
+                       const struct recovery_share *share, struct buf *problem)
+{
+    char of[2 * RECOVERY_TAG_BYTES + 1], live[2 * RECOVERY_TAG_BYTES + 1];
+
+    buf_printf(problem, "share %u of %u ", share->x, share->n);
+    if (err == QK_ERR_FOREIGN)
+        buf_put_str(problem, "is of another cluster");
+    else if (err == QK_ERR_STALE) {
+        hex_encode(share->set_tag, RECOVERY_TAG_BYTES, of);
+        hex_encode(set->id, RECOVERY_TAG_BYTES, live);
+        buf_printf(problem,
+                   "is of the set %s, not of the live set %s (number %u): that was replaced, or "
+                   "never confirmed",
+                   of, live, (unsigned)set->number);
+    } else if (err == QK_ERR_CORRUPT)
+        buf_put_str(problem, "was altered: it does not fit its set");
+    else
+        buf_printf(problem, "could not be checked: %s", qk_err_text(err));
+}
+
+enum qk_err recovery_share_take(const struct recovery_set *set,
+                                const uint8_t cluster[static CLUSTER_ID_BYTES], struct bytes text,
+                                struct recovery_share *ret_share, struct buf *problem)
+{
+    struct recovery_share share;
+    enum qk_err err = recovery_share_decode(text, &share);
+
+    if (err != QK_OK) {
+        tell_unread(err, problem);
+        return err;
+    }
+    err = recovery_share_check(set, cluster, &share);
+    if (err == QK_OK) {
+        *ret_share = share;
+        return err;
+    }
+    tell_unfit(err, set, &share, problem);
+    recovery_share_fini(&share);
+    return err;
+}

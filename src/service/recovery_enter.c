@@ -3,49 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/encode.h"
 #include "base/log.h"
 #include "keys/keyring.h"
 #include "service/audit.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
 #include "service/recovery_attempt.h"
-
-static void reason_text(const struct cluster *cluster, enum qk_err err,
-                        const struct recovery_share *share, char *ret_text, size_t size)
-{
-    char set[2 * RECOVERY_TAG_BYTES + 1], live[2 * RECOVERY_TAG_BYTES + 1];
-
-    switch ((int)err) {
-    case QK_ERR_FOREIGN:
-        snprintf(ret_text, size, "share %u of %u is of another cluster", share->x, share->n);
-        return;
-    case QK_ERR_STALE:
-        hex_encode(share->set_tag, RECOVERY_TAG_BYTES, set);
-        hex_encode(cluster->recovery.id, RECOVERY_TAG_BYTES, live);
-        snprintf(ret_text, size,
-                 "share %u of %u is of the set %s, not of the live set %s (number %u): that was "
-                 "replaced, or never confirmed",
-                 share->x, share->n, set, live, (unsigned)cluster->recovery.number);
-        return;
-    case QK_ERR_CORRUPT:
-        snprintf(ret_text, size, "share %u of %u was altered: it does not fit its set", share->x,
-                 share->n);
-        return;
-    default:
-        snprintf(ret_text, size, "share %u of %u could not be checked: %s", share->x, share->n,
-                 qk_err_text(err));
-    }
-}
-
-static void decode_text(enum qk_err err, char *ret_text, size_t size)
-{
-    snprintf(ret_text, size, "%s",
-             err == QK_ERR_CORRUPT       ? "the share is mistyped: its checksum is wrong"
-             : err == QK_ERR_UNSUPPORTED ? "the share is of another version of this program"
-             : err == QK_ERR_INVALID     ? "this is no recovery share: one begins with qkr1"
-                                         : qk_err_text(err));
-}
 
 /* A wrong share is the reply; too many end the attempt, so that nobody tries by machine. */
 static void share_wrong(struct cluster *cluster, struct attempt *attempt, struct exchange *exchange,
@@ -67,34 +30,23 @@ static bool share_take(struct cluster *cluster, struct attempt *attempt, struct 
                        const json_t *json, struct recovery_share *ret_share)
 {
     const json_t *text = json_object_get(json, "share");
-    struct recovery_share share = {.x = 0};
-    char reason[256];
+    struct buf problem = BUF_INIT(KIB);
     enum qk_err err;
 
     if (!json_is_string(text)) {
         exchange_reply_error(exchange, 400, "bad_request", "\"share\" is a text");
         return false;
     }
-    err =
-        recovery_share_decode(bytes_of(json_string_value(text), json_string_length(text)), &share);
-    if (err == QK_ERR_NOMEM) {
-        exchange_reply_err(exchange, err);
-        return false;
-    }
-    if (err != QK_OK) {
-        decode_text(err, reason, sizeof(reason));
-        share_wrong(cluster, attempt, exchange, reason);
-        return false;
-    }
-    err = recovery_share_check(&cluster->recovery, cluster->service->cluster_id, &share);
-    if (err == QK_OK) {
-        *ret_share = share;
-        return true;
-    }
-    reason_text(cluster, err, &share, reason, sizeof(reason));
-    recovery_share_fini(&share);
-    share_wrong(cluster, attempt, exchange, reason);
-    return false;
+    err = recovery_share_take(&cluster->recovery, cluster->service->cluster_id,
+                              bytes_of(json_string_value(text), json_string_length(text)),
+                              ret_share, &problem);
+    buf_put_u8(&problem, 0);
+    if (err == QK_ERR_NOMEM || (err != QK_OK && buf_error(&problem) != QK_OK))
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+    else if (err != QK_OK)
+        share_wrong(cluster, attempt, exchange, (const char *)problem.data);
+    buf_fini(&problem);
+    return err == QK_OK;
 }
 
 static bool share_is_here(const struct attempt *attempt, unsigned x)

@@ -209,4 +209,8 @@ Test(keyslot_recovery, the_derived_key_signs)
     cr_assert_eq(keyslot_recovery_sign(wrong, bytes_str("unhold"), signature), QK_OK);
     cr_assert_eq(ed25519_verify(public.sign_pk, bytes_str("unhold"), signature), QK_ERR_CORRUPT);
     secret_free(wrong);
+    cr_assert_eq(keyslot_recovery_sign_key(secret, &wrong), QK_OK);
+    cr_assert_eq(ed25519_sign(wrong, bytes_str("unhold"), signature), QK_OK);
+    cr_assert_eq(ed25519_verify(public.sign_pk, bytes_str("unhold"), signature), QK_OK);
+    secret_free(wrong);
 }

@@ -249,6 +249,40 @@ Test(recovery, a_share_of_another_cluster_or_set_is_named)
     buf_fini(&newer_texts);
 }
 
+static void expect_problem(const struct recovery_set *live, const uint8_t *of, struct bytes text,
+                           enum qk_err want, const char *words)
+{
+    struct buf problem = BUF_INIT(KIB);
+    struct recovery_share share;
+    enum qk_err err = recovery_share_take(live, of, text, &share, &problem);
+
+    buf_put_u8(&problem, 0);
+    cr_assert_eq(err, want, "%s", qk_err_text(err));
+    cr_assert_not_null(strstr((const char *)problem.data, words), "%s", problem.data);
+    if (err == QK_OK) {
+        cr_assert_eq(problem.len, 1, "nothing is wrong");
+        recovery_share_fini(&share);
+    }
+    buf_fini(&problem);
+}
+
+Test(recovery, each_kind_of_wrong_share_is_told_in_words)
+{
+    struct buf newer_texts = BUF_SECRET_INIT(8 * KIB);
+    struct recovery_set newer;
+    struct bytes text = text_of(&texts, 4);
+
+    make(&newer, &newer_texts, 5, 3);
+    expect_problem(&set, cluster, text, QK_OK, "");
+    expect_problem(&set, cluster, bytes_slice(text, 0, text.len - 1), QK_ERR_CORRUPT, "mistyped");
+    expect_problem(&set, cluster, bytes_str("qkop1"), QK_ERR_INVALID, "begins with qkr1");
+    expect_problem(&set, other_cluster, text, QK_ERR_FOREIGN, "share 4 of 5 is of another cluster");
+    expect_problem(&newer, cluster, text, QK_ERR_STALE, "share 4 of 5 is of the set");
+    memcpy(newer.id, set.id, sizeof newer.id);
+    expect_problem(&newer, cluster, text, QK_ERR_CORRUPT, "share 4 of 5 was altered");
+    buf_fini(&newer_texts);
+}
+
 /* --- the record ------------------------------------------------------------------------------ */
 
 Test(recovery, the_record_is_read_as_it_was_written)
