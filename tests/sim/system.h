@@ -106,6 +106,7 @@ struct machine {
     bool dying; /* it crashes at the end of the present event: nothing leaves it any more */
     bool inert; /* it is being taken down */
     bool fixed; /* joins of this one ended for good */
+    uint64_t start_last, held_ms, control_seen, control_ms; /* system_orders.c */
     uint64_t stopped_ms, stopped_until_ms; /* the process gets no time: SIGSTOP, swapping */
     struct service service;
     struct cluster *cluster;
@@ -184,8 +185,8 @@ struct system {
     unsigned sessions;
     struct link_join *joining[64];
     /* the seed's character */
-    unsigned crash, crash_point, cut, drop, stop, seal, shift, disorder, slow_disk, jump, intrude,
-        delay_max, commit_max, late;
+    unsigned crash, crash_point, cut, drop, stop, hold, suspend, seal, shift, disorder, slow_disk,
+        jump, intrude, delay_max, commit_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -289,6 +290,16 @@ struct machine *people_leader(struct system *sys); /* NULL: none */
 void people_join(struct system *sys, struct machine *m);
 void people_try_joins(struct system *sys);
 void people_put(struct system *sys);
+
+/* system_orders.c */
+void orders_hold(struct system *sys);    /* or unhold */
+void orders_suspend(struct system *sys); /* or resume */
+void orders_end(struct system *sys);
+bool orders_on_hold(const struct machine *m);
+void orders_start(struct machine *m); /* its store and log are there */
+void orders_applied(struct machine *m);
+void orders_check_given(struct machine *from, const uint8_t *node_id);
+void orders_check_machine(struct machine *m);
 
 /* system_story.c */
 bool story_run(struct world *w, struct system *sys, const char *name); /* false: no such story */

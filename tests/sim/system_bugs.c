@@ -150,6 +150,10 @@ struct release_decision __wrap_release_decide(const struct release_facts *facts,
         altered.closed = false;
     if (on(BUG_NO_NONCE))
         altered.fresh = true;
+    if (on(BUG_HOLD_RELEASES))
+        altered.hold = RELEASE_PASS;
+    if (on(BUG_SUSPENDED_SERVED))
+        altered.suspended = RELEASE_PASS;
     return __real_release_decide(&altered, rate, now_ms);
 }
 

@@ -22,7 +22,10 @@
     X(BUG_TORN_COMMIT, "the applied index is durable before the records are")                      \
     X(BUG_TRUST_RECORD, "a record shown by a peer is taken without proof")                         \
     X(BUG_FORGET_PEERS, "what a joiner was told of its peers is not kept")                         \
-    X(BUG_SHARE_IN_CLEAR, "D and P are kept in the records unsealed")
+    X(BUG_SHARE_IN_CLEAR, "D and P are kept in the records unsealed")                              \
+    X(BUG_HOLD_RELEASES, "a member releases on hold")                                              \
+    X(BUG_HOLD_AT_START, "what the log holds of a hold at the start is not looked at")             \
+    X(BUG_SUSPENDED_SERVED, "a member releases to a suspended one")
 
 enum bug {
     BUG_NONE,

@@ -138,7 +138,11 @@ static void chaos_act(struct system *sys)
         shift(sys);
     } else if ((die -= sys->shift) < sys->stop) {
         stop(sys);
-    } else if ((die -= sys->stop) < sys->jump) {
+    } else if ((die -= sys->stop) < sys->hold) {
+        orders_hold(sys);
+    } else if ((die -= sys->hold) < sys->suspend) {
+        orders_suspend(sys);
+    } else if ((die -= sys->suspend) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
         system_intrude(m);
@@ -181,6 +185,11 @@ void chaos_step(struct world *w)
 
     if (sys->with_recovery && sim_chance(w, 50))
         recover(sys);
+    if (sys->hold > 0 && sim_chance(w, 20) && people_leader(sys) != NULL &&
+        orders_on_hold(people_leader(sys)))
+        orders_hold(sys);
+    if (sys->over && sim_chance(w, 200))
+        orders_end(sys);
     if (!sys->over)
         chaos_act(sys);
     else {
@@ -203,6 +212,8 @@ void system_chaos_begin(struct system *sys)
     sys->seal = pick(w, 0, 10, 40);
     sys->shift = pick(w, 0, 10, 40);
     sys->stop = pick(w, 0, 5, 20);
+    sys->hold = pick(w, 0, 0, 8);
+    sys->suspend = pick(w, 0, 0, 15);
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);
     sys->jump = pick(w, 0, 5, 20);

@@ -169,6 +169,7 @@ void system_check_applied(struct machine *m)
     }
     m->sys->w->digest = m->sys->w->digest * 31 + now;
     note_members(m);
+    orders_applied(m);
     if (deal != NULL)
         note_deal(m, deal);
     if (final != NULL)
@@ -197,6 +198,7 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
     if (!member)
         fail(from, "m%u gives to somebody who is not in that deal", from->at);
+    orders_check_given(from, node_id);
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct seal_peer *peer = &from->cluster->seal.peers[i];
         if (peer->used && peer->known && seal_peer_live(peer, timer_now_ms(from->service.loop)) &&
@@ -294,8 +296,10 @@ void system_check_machine(struct machine *m)
     if (m->cluster == NULL)
         return;
     check_generations(m);
-    if (m->cluster->booted)
+    if (m->cluster->booted) {
         check_keys(m);
+        orders_check_machine(m);
+    }
 }
 
 /* --- the end --------------------------------------------------------------------------------- */

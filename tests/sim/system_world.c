@@ -292,6 +292,7 @@ static enum qk_err start_member(void *arg, bool founder, const uint8_t boot_id[B
     m->service.consensus = (struct consensus *)(void *)m;
     m->service.link = (struct link *)(void *)m;
     m->linked = true;
+    orders_start(m);
     /* Nothing of the log comes before the hub watches the records. */
     system_later(m, 0, engine_begin, NULL);
     return QK_OK;
