@@ -108,6 +108,8 @@ uint64_t check_hash(struct bytes payload)
 
 void check_apply(struct world *w, struct node *node, uint64_t index, uint64_t number)
 {
+    if (node->rolled_back)
+        return;
     if (index <= node->applied)
         sim_fail(w, "%u applies %llu again", (unsigned)node->id, (unsigned long long)index);
     for (uint64_t i = node->applied + 1; i < index && i < SIM_INDEX_MAX; i++) {
@@ -157,7 +159,7 @@ static void check_match(struct world *w, struct node *leader, const struct raft_
     const struct node *peer = world_node(w, server->id);
     const struct disk *disk = &peer->disk;
 
-    if (match == 0 || disk->term != engine_term(leader->engine) ||
+    if (match == 0 || peer->rolled_back || disk->term != engine_term(leader->engine) ||
         (disk->has_snapshot && match <= disk->snapshot.index))
         return;
     if (entry_log_term(&disk->log, match) != engine_term_at(leader->engine, match) &&
@@ -239,10 +241,12 @@ void check_node(struct world *w, struct node *node)
     uint64_t now = hash(entry_log_last(engine_log(node->engine)),
                         hash(engine_commit(node->engine), engine_term(node->engine)));
 
-    check_leader(w, node);
-    check_commit(w, node);
-    if (was != now)
-        check_members(w, node);
+    if (!node->rolled_back) { /* it may lead those who go back with it: nobody */
+        check_leader(w, node);
+        check_commit(w, node);
+        if (was != now)
+            check_members(w, node);
+    }
     node->log_checked = now;
     w->digest = hash(w->digest, hash(w->now, hash(node->id, now)));
 }

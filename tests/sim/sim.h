@@ -60,8 +60,9 @@ struct node {
     struct snapshot staged;
     uint64_t staged_applied;
     uint64_t log_checked;
-    bool crash_soon; /* between two effects */
-    bool store_lost; /* at the next start the store is empty */
+    bool crash_soon;  /* between two effects */
+    bool store_lost;  /* at the next start the store is empty */
+    bool rolled_back; /* its disk was put back to an older copy: what others count on is gone */
 };
 
 enum happening {
@@ -100,8 +101,8 @@ struct world;
  * consensus alone. */
 struct world_hooks {
     void (*deliver)(struct world *w, const struct event *event); /* HAPPEN_SYSTEM */
-    bool (*may_send)(struct world *w, unsigned from, unsigned to);
-    bool (*may_receive)(struct world *w, unsigned from, unsigned to);
+    bool (*may_send)(struct world *w, unsigned from, unsigned to, struct bytes message);
+    bool (*may_receive)(struct world *w, unsigned from, unsigned to, struct bytes message);
     void (*apply)(struct world *w, struct node *node, const struct engine_apply *apply);
     void (*effect)(struct world *w, struct node *node, const struct effect *effect);
     void (*staged)(struct world *w, struct node *from, struct node *to);

@@ -92,9 +92,16 @@ struct side {         /* one node's end of the connection to another */
     uint64_t connecting_ms;
     uint64_t last_at; /* messages of one session arrive in order */
     uint64_t up_ms;
+    unsigned life; /* of the process at the other end */
 };
 
 struct machine {
+    struct image *image; /* system_rollback.c: an older copy of the disk */
+    bool rolled;         /* it was put back */
+    struct noted {
+        uint8_t node_id[NODE_ID_BYTES], boot_id[BOOT_ID_BYTES];
+        uint64_t boot_counter;
+    } noted[MACHINES_MAX], noted_disk[MACHINES_MAX]; /* of the others, and durable */
     /* system_local.c: the catalog that is being opened */
     void (*opening_cb)(void *arg, enum qk_err err);
     void *opening_arg;
@@ -185,8 +192,8 @@ struct system {
     unsigned sessions;
     struct link_join *joining[64];
     /* the seed's character */
-    unsigned crash, crash_point, cut, drop, stop, hold, suspend, seal, shift, disorder, slow_disk,
-        jump, intrude, delay_max, commit_max, late;
+    unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, seal, shift, disorder,
+        slow_disk, jump, intrude, delay_max, commit_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -202,6 +209,7 @@ struct system {
     char recovery[SYSTEM_RECOVERY_SHARES][256];
     unsigned recovery_n;
     uint64_t docs_n;
+    unsigned rollbacks_n;
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
     uint64_t delivered_sent;
@@ -300,6 +308,15 @@ void orders_start(struct machine *m); /* its store and log are there */
 void orders_applied(struct machine *m);
 void orders_check_given(struct machine *from, const uint8_t *node_id);
 void orders_check_machine(struct machine *m);
+
+/* system_rollback.c */
+void rollback_copy(struct machine *m);
+bool rollback_restore(struct machine *m); /* and it is down */
+void rollback_forget(struct machine *m);
+void rollback_heard(struct machine *m, const struct machine *from, const struct peer_hello *hello);
+void rollback_check(const struct machine *m, const struct machine *from);
+void rollback_durable(struct machine *m);
+void rollback_started(struct machine *m);
 
 /* system_story.c */
 bool story_run(struct world *w, struct system *sys, const char *name); /* false: no such story */

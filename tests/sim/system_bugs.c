@@ -154,6 +154,8 @@ struct release_decision __wrap_release_decide(const struct release_facts *facts,
         altered.hold = RELEASE_PASS;
     if (on(BUG_SUSPENDED_SERVED))
         altered.suspended = RELEASE_PASS;
+    if (on(BUG_ROLLED_BACK_SERVED))
+        altered.watermark = RELEASE_PASS;
     return __real_release_decide(&altered, rate, now_ms);
 }
 

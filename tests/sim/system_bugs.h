@@ -25,7 +25,9 @@
     X(BUG_SHARE_IN_CLEAR, "D and P are kept in the records unsealed")                              \
     X(BUG_HOLD_RELEASES, "a member releases on hold")                                              \
     X(BUG_HOLD_AT_START, "what the log holds of a hold at the start is not looked at")             \
-    X(BUG_SUSPENDED_SERVED, "a member releases to a suspended one")
+    X(BUG_SUSPENDED_SERVED, "a member releases to a suspended one")                                \
+    X(BUG_MARKS_LOST, "what is remembered of the peers is not kept over a restart")                \
+    X(BUG_ROLLED_BACK_SERVED, "a member releases to one whose disk was put back")
 
 enum bug {
     BUG_NONE,

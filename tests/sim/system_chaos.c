@@ -113,6 +113,17 @@ static void stop(struct system *sys)
                (unsigned long long)(m->stopped_until_ms - m->stopped_ms));
 }
 
+/* Once a seed, of a machine that has lived on for a while since. */
+static void rollback(struct system *sys)
+{
+    struct machine *m = any(sys);
+
+    if (m->image == NULL)
+        rollback_copy(m);
+    else if (sys->rollbacks_n == 0 && sys->final_epoch > 0)
+        (void)rollback_restore(m);
+}
+
 static void chaos_act(struct system *sys)
 {
     struct world *w = sys->w;
@@ -142,7 +153,9 @@ static void chaos_act(struct system *sys)
         orders_hold(sys);
     } else if ((die -= sys->hold) < sys->suspend) {
         orders_suspend(sys);
-    } else if ((die -= sys->suspend) < sys->jump) {
+    } else if ((die -= sys->suspend) < sys->rollback) {
+        rollback(sys);
+    } else if ((die -= sys->rollback) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
         system_intrude(m);
@@ -163,7 +176,7 @@ struct node *chaos_leader(struct world *w)
 
     for (unsigned i = 0; i < w->nodes_n; i++) {
         struct node *node = &w->nodes[i];
-        if (node->alive && engine_role(node->engine) == CONSENSUS_LEADER &&
+        if (node->alive && !node->rolled_back && engine_role(node->engine) == CONSENSUS_LEADER &&
             (leader == NULL || engine_term(node->engine) > engine_term(leader->engine)))
             leader = node;
     }
@@ -214,6 +227,7 @@ void system_chaos_begin(struct system *sys)
     sys->stop = pick(w, 0, 5, 20);
     sys->hold = pick(w, 0, 0, 8);
     sys->suspend = pick(w, 0, 0, 15);
+    sys->rollback = sim_below(w, 10) == 0 ? 30 : 0;
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);
     sys->jump = pick(w, 0, 5, 20);

@@ -144,7 +144,7 @@ void system_check_result(struct machine *m, uint64_t index, unsigned position, s
     struct truth *truth = truth_of(m);
     uint64_t now = check_hash(result);
 
-    if (index >= SIM_INDEX_MAX || position > 0)
+    if (index >= SIM_INDEX_MAX || position > 0 || m->rolled)
         return;
     if (truth->results[index] == 0)
         truth->results[index] = now;
@@ -160,6 +160,9 @@ void system_check_applied(struct machine *m)
     const struct row *deal = sys_row(m, RECORD_DEAL), *final = sys_row(m, RECORD_DEAL_FINAL);
     uint64_t now = table_hash(&m->mem);
 
+    orders_applied(m);
+    if (m->rolled)
+        return;
     if (m->mem.index < SIM_INDEX_MAX) {
         if (truth->tables[m->mem.index] == 0)
             truth->tables[m->mem.index] = now;
@@ -169,7 +172,6 @@ void system_check_applied(struct machine *m)
     }
     m->sys->w->digest = m->sys->w->digest * 31 + now;
     note_members(m);
-    orders_applied(m);
     if (deal != NULL)
         note_deal(m, deal);
     if (final != NULL)
@@ -251,7 +253,8 @@ static void check_generations(struct machine *m)
     const struct truth *truth = truth_of(m);
     const struct node_sec *sec = m->service.node_sec;
 
-    if (sec == NULL || memcmp(sec->cluster_id, truth->cluster_id, CLUSTER_ID_BYTES) != 0)
+    if (sec == NULL || m->rolled ||
+        memcmp(sec->cluster_id, truth->cluster_id, CLUSTER_ID_BYTES) != 0)
         return;
     for (unsigned i = 0; i < truth->deals_n; i++) {
         const struct truth_deal *deal = &truth->deals[i];
@@ -374,6 +377,9 @@ bool system_check_end(struct system *sys, bool final)
         sys->lost = true;
         return true;
     }
+    if (sys->rollbacks_n >
+        0) /* it has to join anew, and may be one of two: only safety is judged */
+        return true;
     if (leader == NULL || !engine_has_own_commit(leader->engine))
         return wait(sys, final, "there is no leader", 0);
     for (unsigned i = 0; i < sys->machines_n; i++)

@@ -157,6 +157,7 @@ static void side_up(struct machine *m, struct machine *other, unsigned session)
     side->ups++;
     side->known = peer != NULL;
     side->up_ms = m->sys->w->now;
+    side->life = other->life;
     link_stranger_id(key_of(other), side->stranger);
     memcpy(side->id, peer != NULL ? peer->node_id : side->stranger, NODE_ID_BYTES);
     system_say(m, "link to m%u up, %s", other->at, side->known ? "known" : "unknown");
@@ -238,6 +239,24 @@ enum qk_err link_send(struct link *link, const uint8_t node_id[static NODE_ID_BY
     return QK_OK;
 }
 
+/* What both ends learn from it, before the listener judges it. */
+static void look(struct machine *m, const struct machine *from, struct bytes bytes)
+{
+    struct peer_message *decoded;
+
+    if (!m->sys->rollback)
+        return;
+    decoded = malloc(sizeof(*decoded));
+    assert(decoded != NULL);
+    if (peer_decode(bytes, decoded) == QK_OK) {
+        if (decoded->kind == PEER_HELLO)
+            rollback_heard(m, from, &decoded->as.hello);
+        else if (decoded->kind == PEER_RELEASE || decoded->kind == PEER_SHARE)
+            rollback_check(m, from);
+    }
+    free(decoded);
+}
+
 static void message(struct machine *m, const struct event *event)
 {
     struct machine *from = &m->sys->machines[event->data[1]];
@@ -246,7 +265,7 @@ static void message(struct machine *m, const struct event *event)
     enum link_channel channel = (enum link_channel)event->data[0];
 
     if (side->session == 0 || (m->sys->disorder == 0 && side->session != session) ||
-        from->life != get_u32(event->data + 14))
+        from->life != get_u32(event->data + 14) || from->life != side->life)
         return;
     if (!path(m, from)) {
         break_session(m, from);
@@ -259,6 +278,8 @@ static void message(struct machine *m, const struct event *event)
     m->sys->delivered_kind = channel == LINK_RAFT || event->len < HEAD_BYTES + 3
                                  ? (enum peer_kind)0
                                  : (enum peer_kind)event->data[HEAD_BYTES + 2];
+    if (channel != LINK_RAFT)
+        look(m, from, bytes_of(event->data + HEAD_BYTES, event->len - HEAD_BYTES));
     cluster_link_message(m->cluster, side->id,
                          bytes_of(event->data + HEAD_BYTES, event->len - HEAD_BYTES));
     m->sys->delivered_from = NULL;

@@ -132,7 +132,8 @@ enum qk_err store_local_get(struct store *store, const char *name, struct bytes 
 {
     struct local *local = local_find(machine_of(store), name);
 
-    if (local->mem == NULL || machine_of(store)->sys->bug == BUG_FORGET_PEERS)
+    if (local->mem == NULL || machine_of(store)->sys->bug == BUG_FORGET_PEERS ||
+        (machine_of(store)->sys->bug == BUG_MARKS_LOST && strcmp(name, "watermarks") == 0))
         return QK_ERR_NOT_FOUND;
     *ret_value = blob_bytes(local->mem);
     return QK_OK;
@@ -225,6 +226,7 @@ static void to_disk(struct machine *m)
 {
     table_copy(&m->mem, &m->disk);
     locals_copy(m, true);
+    rollback_durable(m);
     if (m->raft != NULL)
         m->raft->disk.store_applied = m->disk.index;
 }

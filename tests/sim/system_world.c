@@ -159,16 +159,24 @@ static bool may_carry(struct world *w, unsigned from, unsigned to)
            memcmp(id, a->sides[b->at].id, NODE_ID_BYTES) == 0;
 }
 
-static bool may_send(struct world *w, unsigned from, unsigned to)
+static bool may_send(struct world *w, unsigned from, unsigned to, struct bytes message)
 {
     struct machine *a = of_node(w, &w->nodes[from]);
 
-    return a != NULL && !machine_mute(a) && may_carry(w, from, to);
+    uint8_t id[NODE_ID_BYTES];
+
+    return a != NULL && !machine_mute(a) && may_carry(w, from, to) &&
+           cluster_node_of_raft(a->cluster, to + 1, id) == QK_OK &&
+           cluster_raft_may_send(a->cluster, id, message);
 }
 
-static bool may_receive(struct world *w, unsigned from, unsigned to)
+static bool may_receive(struct world *w, unsigned from, unsigned to, struct bytes message)
 {
-    return may_carry(w, to, from);
+    struct machine *b = of_node(w, &w->nodes[to]);
+    uint8_t id[NODE_ID_BYTES];
+
+    return may_carry(w, to, from) && cluster_node_of_raft(b->cluster, from + 1, id) == QK_OK &&
+           cluster_raft_may_receive(b->cluster, id, message);
 }
 
 static void enter(struct machine *m, struct machine **before)
@@ -293,6 +301,7 @@ static enum qk_err start_member(void *arg, bool founder, const uint8_t boot_id[B
     m->service.link = (struct link *)(void *)m;
     m->linked = true;
     orders_start(m);
+    rollback_started(m);
     /* Nothing of the log comes before the hub watches the records. */
     system_later(m, 0, engine_begin, NULL);
     return QK_OK;
@@ -323,6 +332,10 @@ static void discard_now(struct machine *m, void *arg)
     m->raft = NULL;
     m->watches_n = 0;
     store_sim_wipe(m);
+    rollback_forget(m);
+    m->rolled = false;
+    memset(m->noted, 0, sizeof(m->noted));
+    memset(m->noted_disk, 0, sizeof(m->noted_disk));
     m->service.store = NULL;
     m->service.consensus = NULL;
     m->service.link = NULL;
@@ -420,6 +433,7 @@ void system_fini(struct system *sys)
         if (m->alive)
             system_crash(m);
         store_sim_wipe(m);
+        rollback_forget(m);
         snprintf(path, sizeof(path), "%s/node.sec", m->dir);
         (void)unlink(path);
         snprintf(path, sizeof(path), "%s/node.sec.new", m->dir);

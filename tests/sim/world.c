@@ -395,7 +395,7 @@ static void perform(struct world *w, struct node *node, const struct effect *eff
     case EFFECT_SEND:
         if (world_node(w, effect->peer) != NULL &&
             (w->hooks == NULL ||
-             w->hooks->may_send(w, number_of(w, node), (unsigned)effect->peer - 1)))
+             w->hooks->may_send(w, number_of(w, node), (unsigned)effect->peer - 1, effect->bytes)))
             net_send(w, number_of(w, node), (unsigned)effect->peer - 1, effect->bytes);
         break;
     case EFFECT_APPEND:
@@ -514,7 +514,7 @@ static void deliver_here(struct world *w, const struct event *event)
         break;
     case HAPPEN_MESSAGE:
         if (node->alive && !w->cuts[event->from][event->node] &&
-            (w->hooks == NULL || w->hooks->may_receive(w, event->from, event->node)))
+            (w->hooks == NULL || w->hooks->may_receive(w, event->from, event->node, message)))
             world_settle(w, node,
                          engine_receive(node->engine, w->now, event->from + 1, message,
                                         staged_for(node, message)));
