@@ -192,6 +192,21 @@ static void recover(struct system *sys)
         people_recover(m);
 }
 
+/* A hold refuses that a node is opened by hand. */
+static void unseal_all(struct system *sys)
+{
+    for (unsigned i = 0; i < sys->machines_n; i++) {
+        struct machine *m = &sys->machines[i];
+
+        if (!m->alive || m->dying || !m->sealed_by_person)
+            continue;
+        system_current = m;
+        if (cluster_unseal(m->cluster) == QK_OK)
+            m->sealed_by_person = false;
+        system_current = NULL;
+    }
+}
+
 void chaos_step(struct world *w)
 {
     struct system *sys = w->system;
@@ -203,6 +218,8 @@ void chaos_step(struct world *w)
         orders_hold(sys);
     if (sys->over && sim_chance(w, 200))
         orders_end(sys);
+    if (sys->over)
+        unseal_all(sys);
     if (!sys->over)
         chaos_act(sys);
     else {
@@ -267,9 +284,5 @@ void system_chaos_end(struct system *sys)
             m->raft->crash_soon = false;
         if (!m->alive)
             system_start(m);
-        system_current = m;
-        if (m->sealed_by_person && cluster_unseal(m->cluster) == QK_OK)
-            m->sealed_by_person = false;
-        system_current = NULL;
     }
 }
