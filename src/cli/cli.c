@@ -208,7 +208,7 @@ enum cli_exit cli_request(struct cli *cli, const char *method, const struct buf 
     buf_fini(&message);
     if (text != NULL)
         explicit_bzero(text, strlen(text)); /* a document, or a token */
-    free(text);
+    print_free(text);
     json_decref(body);
     return code;
 }

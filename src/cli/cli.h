@@ -61,9 +61,6 @@ MUST_USE enum cli_exit cli_recovery_options(struct cli *cli, json_t *body);
 /* The shares of a reply, a line each, with what they are for. */
 void cli_print_shares(const json_t *reply);
 
-/* The removal that is pending, of GET /_quorumkeep/nodes; nothing if none is. */
-void cli_print_removal(const json_t *reply);
-
 /* The verbs. */
 enum cli_exit cli_init(struct cli *cli);
 enum cli_exit cli_status(struct cli *cli);
@@ -71,9 +68,6 @@ enum cli_exit cli_doctor(struct cli *cli);
 enum cli_exit cli_node_invite(struct cli *cli);
 enum cli_exit cli_node_join(struct cli *cli);
 enum cli_exit cli_node_list(struct cli *cli);
-enum cli_exit cli_node_remove(struct cli *cli);
-enum cli_exit cli_master_refresh(struct cli *cli);
-enum cli_exit cli_master_rotate(struct cli *cli);
 enum cli_exit cli_key_list(struct cli *cli);
 enum cli_exit cli_key_show(struct cli *cli);
 enum cli_exit cli_key_reencrypt(struct cli *cli);
@@ -92,6 +86,8 @@ enum cli_exit cli_doc_delete(struct cli *cli);
 enum cli_exit cli_doc_list(struct cli *cli);
 enum cli_exit cli_backup_save(struct cli *cli);
 enum cli_exit cli_backup_verify(struct cli *cli);
+enum cli_exit cli_backup_restore(struct cli *cli);
+enum cli_exit cli_recover(struct cli *cli);
 enum cli_exit cli_audit_show(struct cli *cli);
 enum cli_exit cli_audit_verify(struct cli *cli);
 enum cli_exit cli_completion(struct cli *cli);

@@ -14,6 +14,7 @@
 #include "base/encode.h"
 #include "cli/cli.h"
 #include "cli/print.h"
+#include "cli/making.h"
 #include "service/backup_chain.h"
 
 #define SAVE_TIMEOUT_MS 120000
@@ -248,7 +249,7 @@ enum cli_exit cli_backup_save(struct cli *cli)
 /* --- verify ---------------------------------------------------------------------------------- */
 
 static void verify_report(struct cli *cli, const struct backup_chain *chain,
-                          const struct backup_summary *summary)
+                          const struct backup_summary *summary, bool genuine)
 {
     const struct backup_head *head = backup_chain_head(chain);
     char cluster[2 * CLUSTER_ID_BYTES + 1], when[32];
@@ -256,14 +257,15 @@ static void verify_report(struct cli *cli, const struct backup_chain *chain,
     id_text(head->cluster, cluster);
     time_text(head->created_s, when, sizeof when);
     if (cli->options.json) {
-        json_t *json = json_pack(
-            "{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "cluster_id",
-            cluster, "cluster_name", summary->cluster_name, "index", (json_int_t)head->index,
-            "created", when, "bytes", (json_int_t)backup_chain_bytes(chain), "records",
-            (json_int_t)summary->records_n, "databases", (json_int_t)summary->databases_n,
-            "documents", (json_int_t)summary->documents_n, "tombstones",
-            (json_int_t)summary->tombstones_n, "keys", (json_int_t)summary->keys_n,
-            "recovery_shares", summary->recovery_len > 0);
+        json_t *json =
+            json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "ok", 1,
+                      "cluster_id", cluster, "cluster_name", summary->cluster_name, "index",
+                      (json_int_t)head->index, "created", when, "bytes",
+                      (json_int_t)backup_chain_bytes(chain), "records",
+                      (json_int_t)summary->records_n, "databases", (json_int_t)summary->databases_n,
+                      "documents", (json_int_t)summary->documents_n, "tombstones",
+                      (json_int_t)summary->tombstones_n, "keys", (json_int_t)summary->keys_n,
+                      "recovery_shares", summary->recovery_len > 0, "genuine", genuine);
 
         print_json(json, 2);
         json_decref(json);
@@ -275,10 +277,37 @@ static void verify_report(struct cli *cli, const struct backup_chain *chain,
            " data keys, %" PRIu64 " records in all\n",
            summary->documents_n, summary->tombstones_n, summary->databases_n, summary->keys_n,
            summary->records_n);
-    printf("%s\n", summary->recovery_len > 0
-                       ? "it opens with the recovery shares of its cluster; that nobody forged it "
-                         "is checked when it is restored"
-                       : "it has no recovery shares: nobody can open it");
+    if (summary->recovery_len == 0)
+        printf("it has no recovery shares: nobody can open it\n");
+    else if (genuine)
+        printf("it opens with these recovery shares, and was made by a node of its cluster\n");
+    else
+        printf("it opens with the recovery shares of its cluster; --recovery asks for them, and "
+               "tells whether it is forged\n");
+}
+
+/* The MAC, by MK, by recovery shares. */
+static enum cli_exit verify_mac(struct cli *cli, const struct backup_chain *chain,
+                                const struct backup_summary *summary)
+{
+    const struct backup_head *head = backup_chain_head(chain);
+    struct buf message = BUF_INIT(8192);
+    struct recovery_set set;
+    struct secret *mk = NULL;
+    enum cli_exit code;
+
+    if (recovery_set_decode(bytes_of(summary->recovery, summary->recovery_len), &set) != QK_OK)
+        return cli_fail(CLI_ERROR, "it has no recovery shares that this version can read");
+    code = making_harden();
+    if (code != CLI_OK)
+        return code;
+    code = making_shares(cli, &set, head->cluster, &mk);
+    if (code == CLI_OK && backup_chain_check(chain, mk, &message) != QK_OK)
+        code = cli_fail(CLI_ERROR, "%.*s", (int)message.len, (const char *)message.data);
+    secret_free(mk);
+    secret_arena_fini();
+    buf_fini(&message);
+    return code;
 }
 
 enum cli_exit cli_backup_verify(struct cli *cli)
@@ -293,9 +322,11 @@ enum cli_exit cli_backup_verify(struct cli *cli)
         err = backup_chain_open(cli->options.args, cli->options.args_n, &chain, &message);
     if (err == QK_OK)
         err = backup_chain_walk(chain, summary, &message);
-    if (err == QK_OK)
-        verify_report(cli, chain, summary);
-    else
+    if (err == QK_OK && cli->options.recovery)
+        code = verify_mac(cli, chain, summary);
+    if (err == QK_OK && code == CLI_OK)
+        verify_report(cli, chain, summary, cli->options.recovery);
+    else if (err != QK_OK)
         code = cli_fail(err == QK_ERR_INVALID ? CLI_USAGE : CLI_ERROR, "%.*s", (int)message.len,
                         message.len > 0 ? (const char *)message.data : "");
     backup_chain_close(chain);

@@ -169,7 +169,7 @@ static void put_key(struct buf *path, const char *name, const char *text)
 
     if (encoded != NULL)
         client_query_put(path, name, encoded);
-    free(encoded);
+    print_free(encoded);
     json_decref(json);
 }
 

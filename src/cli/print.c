@@ -28,6 +28,14 @@ void print_json(const json_t *json, unsigned indent)
     (void)fputc('\n', stdout);
 }
 
+void print_free(char *text)
+{
+    json_free_t release;
+
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+}
+
 void print_value(struct buf *out, const json_t *value)
 {
     if (json_is_string(value)) {
@@ -37,7 +45,7 @@ void print_value(struct buf *out, const json_t *value)
 
         if (text != NULL)
             print_clean(out, text);
-        free(text);
+        print_free(text);
     }
 }
 

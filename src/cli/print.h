@@ -18,4 +18,8 @@ void print_table(const json_t *rows);
 /* A scalar as text without quotes; anything else as compact JSON. Appended to `out`. */
 void print_value(struct buf *out, const json_t *value);
 
+/* Frees what json_dumps made, as jansson was told to: part of the product gives it an allocator of
+ * its own. Takes NULL. */
+void print_free(char *text);
+
 #endif

@@ -82,8 +82,9 @@ struct cluster {
     struct cluster_ops ops;
     struct cluster_settings settings;
     uint8_t boot_id[BOOT_ID_BYTES];
-    bool booted;  /* the member's parts are open and watched */
-    bool founder; /* of a cluster that has no deal yet, in this process */
+    bool self_writing; /* self_record.c */
+    bool booted;       /* the member's parts are open and watched */
+    bool founder;      /* of a cluster that has no deal yet, in this process */
     bool stopped;
     bool discarding;
     bool restoring; /* restore.c: the records are not yet what the cluster has applied */
@@ -241,6 +242,11 @@ bool hub_is_joining(const struct cluster *cluster);
 void hub_introduce(struct cluster *cluster);
 void hub_introduce_message(struct cluster *cluster, const uint8_t *node_id,
                            const struct peer_members *message);
+
+/* --- self_record.c -------------------------------------------------------------------------- */
+
+/* Alone and leading: the own record says what the configuration says. */
+void hub_self_record(struct cluster *cluster);
 
 /* --- restore.c ------------------------------------------------------------------------------ */
 

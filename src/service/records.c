@@ -170,6 +170,7 @@ void hub_refresh(void *arg)
     hub_leave_note(cluster);
     hub_versions_drive(cluster);
     hub_init_changed(cluster);
+    hub_self_record(cluster);
     hub_order_tick(cluster);
     hub_joiner_changed(cluster);
 }

@@ -1,5 +1,6 @@
 """What the tests about backups share: the command, a load whose acknowledged writes are noted, and the
 comparison of a store with them."""
+import http.client
 import json
 import subprocess
 import threading
@@ -34,8 +35,11 @@ class Load(threading.Thread):
         self.on, self.count, self.lock = True, 0, threading.Lock()
 
     def run(self):
-        while self.on:
-            self.step()
+        try:
+            while self.on:
+                self.step()
+        except (OSError, http.client.HTTPException):
+            self.on = False  # the node is gone
 
     def step(self):
         number = self.count
