@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "service/audit.h"
+#include "service/keys_current.h"
 #include "service/reencrypt_private.h"
 
 #define TICK_MS 500
@@ -108,7 +109,8 @@ bool reencrypt_may_work(const struct reencrypt *job)
     const struct service *service = job->service;
 
     return !job->stopped && service->consensus != NULL && service->store != NULL &&
-           service_is_open(service) && consensus_role(service->consensus) == CONSENSUS_LEADER;
+           service_is_open(service) && keys_are_current(service) &&
+           consensus_role(service->consensus) == CONSENSUS_LEADER;
 }
 
 static void settled(void *arg, enum qk_err err, uint64_t index)

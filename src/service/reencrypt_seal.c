@@ -7,6 +7,7 @@
 #include "doc/record.h"
 #include "keys/keyring.h"
 #include "service/catalog.h"
+#include "service/keys_current.h"
 #include "service/read.h"
 #include "wire/records.h"
 
@@ -178,6 +179,7 @@ static enum qk_err seal_catalog(struct service *service, struct bytes key,
 
     if (err == QK_OK) {
         wire_command_batch(command);
+        keys_cond(service, command, keyring_catalog_id);
         wire_command_put(command, key, record->version + 1, record->flags, buf_bytes(&value));
     }
     buf_fini(&value);
@@ -215,6 +217,15 @@ out:
     return err;
 }
 
+static bool is_first_of_key(const struct doc_record *document, unsigned at)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (memcmp(document->leaves[i].key_id, document->leaves[at].key_id, KEY_ID_BYTES) == 0)
+            return false;
+    return true;
+}
+
+/* Under the condition that the versions taken for the active ones still are. */
 static enum qk_err seal_leaves(struct service *service, struct bytes key,
                                const struct record *record, struct doc_record *document,
                                struct buf *envelopes, struct wire_command *command)
@@ -230,6 +241,9 @@ static enum qk_err seal_leaves(struct service *service, struct bytes key,
         err = doc_record_encode(keyring_integrity_key(service->keyring), &place, document, &value);
     if (err == QK_OK) {
         wire_command_batch(command);
+        for (unsigned i = 0; i < document->leaves_n; i++)
+            if (is_first_of_key(document, i))
+                keys_cond(service, command, document->leaves[i].key_id);
         wire_command_put(command, key, record->version + 1, record->flags | WIRE_SAME_SEQ,
                          buf_bytes(&value));
     }

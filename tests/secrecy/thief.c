@@ -1,14 +1,15 @@
 /* What somebody can open who has copies of disks and stores, and master keys from memory, of
  * different times.
  *
- *     thief [--disk DIR]... [--store DIR]... [--mk FILE]... [--mk-out FILE]
+ *     thief [--disk DIR]... [--keys DIR]... [--store DIR]... [--mk FILE]... [--mk-out FILE]
  *
- * --disk: node.sec and store.mdb of DIR; --store: store.mdb alone, which is what a backup holds and
- * more. All D and P of all generations are tried on all slots of all deal records found; shares
- * that open are combined; a master key, however it came to hand, opens what it can of every
- * keyring, further D and P among it, and all is tried again until nothing new opens. Then every
- * document and catalog record of every store is tried with every key. A --mk FILE holds the 32
- * bytes and their version (u32), --mk-out writes one so: the newest.
+ * --disk: node.sec and store.mdb of DIR; --keys: the same, but only keys are taken from the store,
+ * its documents are not counted; --store: store.mdb alone, which is what a backup holds and more.
+ * All D and P of all generations are tried on all slots of all deal records found; shares that open
+ * are combined; a master key, however it came to hand, opens what it can of every keyring, further
+ * D and P among it, and all is tried again until nothing new opens. Then every document and catalog
+ * record of every store is tried with every key. A --mk FILE holds the 32 bytes and their version
+ * (u32), --mk-out writes one so: the newest.
  *
  * One JSON object: master keys and key versions at hand, documents and catalog records (all,
  * opened); documents whose id begins with "new" apart. Exit 0 if a master key was rebuilt from
@@ -49,7 +50,7 @@ struct tally {
 
 static struct {
     uint8_t cluster[CLUSTER_ID_BYTES];
-    const char *dirs[STORES_MAX];
+    bool counted[STORES_MAX];
     struct store *stores[STORES_MAX];
     size_t stores_n;
     struct deal_record *deals[STORES_MAX];
@@ -162,7 +163,7 @@ static void store_fatal(void *arg, enum qk_err err, const char *what)
     die(what, err);
 }
 
-static void store_take(const char *dir)
+static void store_take(const char *dir, bool counted)
 {
     struct store_callbacks callbacks = {.fatal = store_fatal};
     struct record_key key = record_system(RECORD_SYS, RECORD_DEAL);
@@ -175,7 +176,7 @@ static void store_take(const char *dir)
     snprintf(path, sizeof path, "%s/store.mdb", dir);
     if (store_open(&thief.loop, path, NULL, &callbacks, &store, what, sizeof what) != QK_OK)
         die(what, QK_ERR_IO);
-    thief.dirs[thief.stores_n] = dir;
+    thief.counted[thief.stores_n] = counted;
     thief.stores[thief.stores_n++] = store;
     if (store_get(store, record_key_bytes(&key), &record) != QK_OK)
         return;
@@ -415,11 +416,11 @@ static void let_go(void)
 
 static void argument_take(const char *name, const char *value, const char **out)
 {
-    if (strcmp(name, "--disk") == 0) {
+    if (strcmp(name, "--disk") == 0 || strcmp(name, "--keys") == 0) {
         node_sec_take(value);
-        store_take(value);
+        store_take(value, strcmp(name, "--disk") == 0);
     } else if (strcmp(name, "--store") == 0) {
-        store_take(value);
+        store_take(value, true);
     } else if (strcmp(name, "--mk") == 0) {
         mk_take(value);
     } else if (strcmp(name, "--mk-out") == 0) {
@@ -453,13 +454,14 @@ int main(int argc, char **argv)
 
     if (argc < 3 || argc % 2 == 0 || uv_loop_init(&thief.loop) != 0 ||
         secret_arena_init(SECRET_ARENA_AUTO, SECRET_ARENA_BYTES_DEFAULT) != QK_OK)
-        die("usage: thief [--disk DIR | --store DIR | --mk FILE | --mk-out FILE]...",
+        die("usage: thief [--disk DIR | --keys DIR | --store DIR | --mk FILE | --mk-out FILE]...",
             QK_ERR_INVALID);
     for (int i = 1; i + 1 < argc; i += 2)
         argument_take(argv[i], argv[i + 1], &out);
     open_all();
     for (size_t i = 0; i < thief.stores_n; i++)
-        records_try(thief.stores[i]);
+        if (thief.counted[i])
+            records_try(thief.stores[i]);
     if (out != NULL)
         mk_out(out);
     print();
