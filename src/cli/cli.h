@@ -61,6 +61,9 @@ MUST_USE enum cli_exit cli_recovery_options(struct cli *cli, json_t *body);
 /* The shares of a reply, a line each, with what they are for. */
 void cli_print_shares(const json_t *reply);
 
+/* The removal that is pending, of GET /_quorumkeep/nodes; nothing if none is. */
+void cli_print_removal(const json_t *reply);
+
 /* The verbs. */
 enum cli_exit cli_init(struct cli *cli);
 enum cli_exit cli_status(struct cli *cli);
@@ -68,6 +71,9 @@ enum cli_exit cli_doctor(struct cli *cli);
 enum cli_exit cli_node_invite(struct cli *cli);
 enum cli_exit cli_node_join(struct cli *cli);
 enum cli_exit cli_node_list(struct cli *cli);
+enum cli_exit cli_node_remove(struct cli *cli);
+enum cli_exit cli_master_refresh(struct cli *cli);
+enum cli_exit cli_master_rotate(struct cli *cli);
 enum cli_exit cli_key_list(struct cli *cli);
 enum cli_exit cli_key_show(struct cli *cli);
 enum cli_exit cli_key_reencrypt(struct cli *cli);

@@ -187,6 +187,8 @@ enum cli_exit cli_node_list(struct cli *cli)
         print_json(reply, 2);
     else if (code == CLI_OK && json_array_size(members) > 0)
         print_table(members);
+    if (code == CLI_OK && !cli->options.json)
+        cli_print_removal(reply);
     json_decref(reply);
     return code;
 }

@@ -15,7 +15,7 @@ struct options {
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end, *base;
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
-    bool watch, pause, resume, new_cluster;
+    bool watch, pause, resume, no_wait, no_reencrypt, new_cluster;
     bool yes, include_docs, recovery;
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
@@ -30,7 +30,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 32
+#define OPTION_SPECS_N 34
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

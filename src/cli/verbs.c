@@ -19,6 +19,17 @@ const struct verb cli_verbs[] = {
      "quorumkeep node join --data /var/lib/quorumkeep --token-file token", cli_node_join},
     {"node", "list", "", 0, 0, "", false, "The members of the cluster.", "quorumkeep node list",
      cli_node_list},
+    {"node", "remove", "NAME", 1, 1, "no-reencrypt no-wait wait", false,
+     "Remove a member, dead or alive: the others get a new master key and new keys without it. "
+     "Exit "
+     "code 0 when done, 1 while it is pending: then it says whom it waits for.",
+     "quorumkeep node remove n3", cli_node_remove},
+    {"master", "refresh", "", 0, 0, "no-wait wait", false,
+     "Share the master key anew: older disks and copies of them are worth nothing then.",
+     "quorumkeep master refresh", cli_master_refresh},
+    {"master", "rotate", "", 0, 0, "no-wait wait", false,
+     "Replace the master key and wrap every key under the new one; documents stay as they are.",
+     "quorumkeep master rotate", cli_master_rotate},
     {NULL, "seal", "", 0, 0, "", false, "Wipe every key from this node's memory.",
      "quorumkeep seal", cli_seal},
     {NULL, "unseal", "", 0, 0, "wait recovery share-file nonce", false,
