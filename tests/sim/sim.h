@@ -12,7 +12,7 @@
 
 #include "consensus/engine.h"
 
-#define SIM_NODES_MAX 12
+#define SIM_NODES_MAX 20
 #define SIM_ELECTION_MS 100
 #define SIM_HEARTBEAT_MS 25
 #define SIM_PAYLOAD_BYTES_MAX 64

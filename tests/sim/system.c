@@ -34,7 +34,7 @@ struct options {
 
 struct totals {
     uint64_t failed_n, lost_n, acked_n, releases_n, deals_n, crashes_n, points_n, installs_n,
-        healing_max;
+        healing_max, removals_n, rotations_n;
 };
 
 static void dir_remove(void)
@@ -132,6 +132,8 @@ static void add_up(struct totals *totals, const struct system *sys, bool clean, 
     totals->crashes_n += sys->crashes_n;
     totals->points_n += sys->points_n;
     totals->installs_n += sys->w->installs_n;
+    totals->removals_n += sys->removals_n;
+    totals->rotations_n += sys->rotations_n;
     if (healing > totals->healing_max)
         totals->healing_max = healing;
 }
@@ -271,9 +273,11 @@ int main(int argc, char **argv)
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " without a first deal, %" PRIu64
            " writes, %" PRIu64 " releases, %" PRIu64 " deals, %" PRIu64 " crashes (%" PRIu64
-           " within a step), %" PRIu64 " installs\n",
+           " within a step), %" PRIu64 " installs, %" PRIu64 " removals, %" PRIu64
+           " new master keys\n",
            ran, totals.failed_n, totals.lost_n, totals.acked_n, totals.releases_n, totals.deals_n,
-           totals.crashes_n, totals.points_n, totals.installs_n);
+           totals.crashes_n, totals.points_n, totals.installs_n, totals.removals_n,
+           totals.rotations_n);
     dir_remove();
     if (options.find)
         printf("bug %d (%s): %s\n", (int)options.bug, bug_text(options.bug),

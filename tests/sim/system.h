@@ -150,6 +150,8 @@ struct machine {
     unsigned timers_n; /* numbers given */
     /* people */
     bool sealed_by_person;
+    bool last_sec; /* it is, or was until it fell, a node: */
+    uint8_t last_id[NODE_ID_BYTES];
     bool founder, wants_join, joined;
     unsigned joins_n;
     /* what the file of keys held when it was last synced, while a bug withholds the sync */
@@ -192,8 +194,8 @@ struct system {
     unsigned sessions;
     struct link_join *joining[64];
     /* the seed's character */
-    unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, seal, shift, disorder,
-        slow_disk, jump, intrude, delay_max, commit_max, late;
+    unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, remove, redeal, seal,
+        shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -210,6 +212,7 @@ struct system {
     unsigned recovery_n;
     uint64_t docs_n;
     unsigned rollbacks_n;
+    uint64_t removals_n, rotations_n;
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
     uint64_t delivered_sent;
@@ -251,6 +254,7 @@ bool system_put_off(struct system *sys, struct event *event);
 struct machine *system_add(struct system *sys);
 void system_start(struct machine *m);
 void system_crash(struct machine *m);
+void system_wipe(struct machine *m); /* the disk of one that is down */
 void system_fini(struct system *sys);
 void system_raft_place(struct system *sys, uint64_t raft_id);
 extern const struct world_hooks system_hooks;
@@ -290,6 +294,9 @@ void system_intrude(struct machine *m);
 /* system_people.c */
 void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
                 const char *body);
+void people_ask_about(struct machine *m,
+                      void (*handle)(struct service *service, struct exchange *e), const char *name,
+                      const char *body);
 void people_init(struct machine *m);
 /* Opens it with recovery shares, if it is sealed by nobody's wish. */
 void people_recover(struct machine *m);
@@ -317,6 +324,16 @@ void rollback_heard(struct machine *m, const struct machine *from, const struct 
 void rollback_check(const struct machine *m, const struct machine *from);
 void rollback_durable(struct machine *m);
 void rollback_started(struct machine *m);
+
+/* system_removal.c */
+void removal_order(struct system *sys);
+void removal_refresh(struct system *sys, bool rotate);
+void removal_threshold(struct system *sys);
+void removal_wipe(struct system *sys);
+bool removal_is_done(const struct system *sys, const uint8_t *node_id);
+void removal_applied(struct machine *m);
+void removal_check_mk(struct machine *m);
+const char *removal_unfinished(const struct machine *leader); /* NULL: all is done */
 
 /* system_story.c */
 bool story_run(struct world *w, struct system *sys, const char *name); /* false: no such story */

@@ -124,6 +124,16 @@ static void rollback(struct system *sys)
         (void)rollback_restore(m);
 }
 
+static void redeal(struct system *sys)
+{
+    unsigned die = sim_below(sys->w, 5);
+
+    if (die == 0)
+        removal_threshold(sys);
+    else
+        removal_refresh(sys, die < 3);
+}
+
 static void chaos_act(struct system *sys)
 {
     struct world *w = sys->w;
@@ -155,7 +165,11 @@ static void chaos_act(struct system *sys)
         orders_suspend(sys);
     } else if ((die -= sys->suspend) < sys->rollback) {
         rollback(sys);
-    } else if ((die -= sys->rollback) < sys->jump) {
+    } else if ((die -= sys->rollback) < sys->remove) {
+        removal_order(sys);
+    } else if ((die -= sys->remove) < sys->redeal) {
+        redeal(sys);
+    } else if ((die -= sys->redeal) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
         system_intrude(m);
@@ -220,6 +234,8 @@ void chaos_step(struct world *w)
         orders_end(sys);
     if (sys->over)
         unseal_all(sys);
+    if (sim_chance(w, sys->over ? 200 : 10))
+        removal_wipe(sys);
     if (!sys->over)
         chaos_act(sys);
     else {
@@ -244,6 +260,8 @@ void system_chaos_begin(struct system *sys)
     sys->stop = pick(w, 0, 5, 20);
     sys->hold = pick(w, 0, 0, 8);
     sys->suspend = pick(w, 0, 0, 15);
+    sys->remove = pick(w, 0, 20, 60);
+    sys->redeal = pick(w, 0, 5, 20);
     sys->rollback = sim_below(w, 10) == 0 ? 30 : 0;
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);

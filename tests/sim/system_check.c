@@ -91,6 +91,7 @@ static void note_deal(struct machine *m, const struct row *row)
         truth->epoch = record->epoch;
         memcpy(deal->id, record->deal, DEAL_ID_BYTES);
         deal->epoch = record->epoch;
+        deal->mk_version = record->mk_version;
         deal->threshold = (unsigned)record->t;
         deal->n = (unsigned)record->n;
         m->sys->deals_n++;
@@ -106,6 +107,7 @@ static void note_deal(struct machine *m, const struct row *row)
         }
         check_halves(m);
         check_attempt(m);
+        removal_check_deal(m, record, deal);
     }
     deal_record_free(record);
 }
@@ -172,6 +174,7 @@ void system_check_applied(struct machine *m)
     }
     m->sys->w->digest = m->sys->w->digest * 31 + now;
     note_members(m);
+    removal_applied(m);
     if (deal != NULL)
         note_deal(m, deal);
     if (final != NULL)
@@ -196,6 +199,8 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         fail(from, "m%u was sealed by a person and gives", from->at);
     if (!ever_member(sys, node_id))
         fail(from, "m%u gives to somebody who is no member", from->at);
+    if (removal_is_done(sys, node_id))
+        fail(from, "m%u gives to one whose removal is done", from->at);
     for (unsigned i = 0; deal != NULL && i < deal->n; i++)
         member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
     if (!member)
@@ -253,7 +258,7 @@ static void check_generations(struct machine *m)
     const struct truth *truth = truth_of(m);
     const struct node_sec *sec = m->service.node_sec;
 
-    if (sec == NULL || m->rolled ||
+    if (sec == NULL || m->rolled || removal_is_done(m->sys, sec->node_id) ||
         memcmp(sec->cluster_id, truth->cluster_id, CLUSTER_ID_BYTES) != 0)
         return;
     for (unsigned i = 0; i < truth->deals_n; i++) {
@@ -285,13 +290,12 @@ static void check_keys(struct machine *m)
         return;
     if (m->sealed_by_person)
         fail(m, "m%u is open though a person sealed it", m->at);
-    if (!truth->has_mk) {
-        truth->has_mk = true;
-        memcpy(truth->mk, secret_borrow(cluster->mk), KEY_BYTES);
+    if (!truth->has_cluster) {
+        truth->has_cluster = true;
         memcpy(truth->cluster_id, m->service.cluster_id, CLUSTER_ID_BYTES);
     }
-    if (memcmp(truth->mk, secret_borrow(cluster->mk), KEY_BYTES) != 0)
-        fail(m, "m%u is open with another master key", m->at);
+    if (m->service.keyring != NULL)
+        removal_check_mk(m);
 }
 
 void system_check_machine(struct machine *m)
@@ -382,6 +386,12 @@ bool system_check_end(struct system *sys, bool final)
         return true;
     if (leader == NULL || !engine_has_own_commit(leader->engine))
         return wait(sys, final, "there is no leader", 0);
+    if (sys->final_epoch > 0 && sys->of_raft[leader - sys->w->nodes] != NULL) {
+        const struct machine *m = sys->of_raft[leader - sys->w->nodes];
+        const char *text = removal_unfinished(m);
+        if (text != NULL)
+            return wait(sys, final, text, m->at);
+    }
     for (unsigned i = 0; i < sys->machines_n; i++)
         if (!check_member(&sys->machines[i], commit, final))
             return false;

@@ -175,6 +175,15 @@ enum qk_err consensus_promote(struct consensus *c, uint64_t id, consensus_change
     return request(m, &m->change, CHANGE_PROMOTE, id, NULL, cb, arg);
 }
 
+enum qk_err consensus_remove(struct consensus *c, uint64_t id, consensus_change_cb cb, void *arg)
+{
+    struct machine *m = machine_of(c);
+
+    if (m->raft != NULL && m->raft->id == id)
+        return QK_ERR_NOT_LEADER; /* the machine hands leadership on first */
+    return request(m, &m->change, CHANGE_REMOVE, id, NULL, cb, arg);
+}
+
 enum qk_err consensus_transfer(struct consensus *c, uint64_t id, consensus_change_cb cb, void *arg)
 {
     struct machine *m = machine_of(c);

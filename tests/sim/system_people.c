@@ -19,7 +19,7 @@ struct person {
     struct system *sys;
     struct machine *m; /* whom it asked */
     unsigned life;
-    char body[600];
+    char body[600], name[80];
     char text[4096];
     size_t len;
 };
@@ -159,6 +159,22 @@ struct machine *people_leader(struct system *sys)
     return node != NULL ? sys->of_raft[node - sys->w->nodes] : NULL;
 }
 
+void people_ask_about(struct machine *m,
+                      void (*handle)(struct service *service, struct exchange *e), const char *name,
+                      const char *body)
+{
+    struct machine *before = system_current;
+    struct person *person = person_new(m, body);
+
+    snprintf(person->name, sizeof(person->name), "%s", name);
+    person->exchange.request.segments[2] = bytes_str(person->name);
+    system_current = m;
+    handle(&m->service, &person->exchange);
+    if (m->dying)
+        system_crash(m);
+    system_current = before;
+}
+
 void people_init(struct machine *m)
 {
     people_ask(m, handle_init, m->sys->with_recovery ? "" : "{\"recovery_shares\":0}");
@@ -211,9 +227,9 @@ static bool is_stuck(const struct machine *m)
 
 void people_try_joins(struct system *sys)
 {
-    struct machine *m = &sys->machines[1 + sim_below(sys->w, sys->machines_n - 1)];
+    struct machine *m = &sys->machines[sim_below(sys->w, sys->machines_n)];
 
-    if (!m->alive || m->dying || (m->service.node_sec != NULL && !is_stuck(m)))
+    if (!m->alive || m->dying || m->founder || (m->service.node_sec != NULL && !is_stuck(m)))
         return;
     people_join(sys, m);
 }

@@ -4,11 +4,16 @@
 
 #include "system.h"
 
-#define TRUTH_DEALS_MAX 128
+#include "seal/deal_record.h"
+
+#define TRUTH_DEALS_MAX 256
+#define TRUTH_REMOVED_MAX 64
+#define TRUTH_MK_MAX 256
 
 struct truth_deal {
     uint8_t id[DEAL_ID_BYTES];
     uint64_t epoch;
+    uint32_t mk_version;
     unsigned threshold, n;
     bool final;
     struct truth_member {
@@ -25,9 +30,21 @@ struct truth {
     struct truth_deal deals[TRUTH_DEALS_MAX];
     unsigned deals_n;
     uint64_t epoch;
-    bool has_mk;
-    uint8_t mk[KEY_BYTES];
+    bool has_cluster;
+    struct {
+        bool known;
+        uint8_t key[KEY_BYTES];
+    } mks[TRUTH_MK_MAX]; /* by version */
+    uint32_t mk_version; /* of the newest deal */
+    /* members that leave, by the record, and those whose removal is done */
+    uint8_t leaving[NODES_MAX][NODE_ID_BYTES], removed[TRUTH_REMOVED_MAX][NODE_ID_BYTES];
+    unsigned leaving_n, removed_n;
+    uint64_t removal_index;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
 };
+
+/* system_removal.c */
+void removal_check_deal(struct machine *m, const struct deal_record *record,
+                        const struct truth_deal *deal);
 
 #endif

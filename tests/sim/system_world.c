@@ -295,6 +295,8 @@ static enum qk_err start_member(void *arg, bool founder, const uint8_t boot_id[B
     if (founder)
         bootstrap(m->raft);
     m->watches_n = 0;
+    m->last_sec = true;
+    memcpy(m->last_id, m->service.node_id, NODE_ID_BYTES);
     store_sim_open(m);
     m->service.store = (struct store *)(void *)m;
     m->service.consensus = (struct consensus *)(void *)m;
@@ -333,7 +335,7 @@ static void discard_now(struct machine *m, void *arg)
     m->watches_n = 0;
     store_sim_wipe(m);
     rollback_forget(m);
-    m->rolled = false;
+    m->rolled = m->last_sec = false;
     memset(m->noted, 0, sizeof(m->noted));
     memset(m->noted_disk, 0, sizeof(m->noted_disk));
     m->service.store = NULL;
@@ -398,6 +400,25 @@ void system_start(struct machine *m)
     else if (m->alive)
         system_check_machine(m);
     system_current = before;
+}
+
+void system_wipe(struct machine *m)
+{
+    char path[SYSTEM_PATH_BYTES + 32];
+
+    assert(!m->alive);
+    snprintf(path, sizeof(path), "%s/node.sec", m->dir);
+    (void)unlink(path);
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++)
+        if (m->sys->of_raft[i] == m) {
+            m->sys->w->nodes[i].retired = true;
+            m->sys->of_raft[i] = NULL;
+        }
+    store_sim_wipe(m);
+    rollback_forget(m);
+    m->founder = m->rolled = m->last_sec = false;
+    memset(m->noted, 0, sizeof(m->noted));
+    memset(m->noted_disk, 0, sizeof(m->noted_disk));
 }
 
 void system_crash(struct machine *m)
