@@ -291,8 +291,8 @@ static enum cli_exit confirm(struct cli *cli, const json_t *shown)
         print_json(reply, 0);
     else if (code == CLI_OK)
         printf(
-            "These are the live shares now; older ones are void. Whoever kept enough of those and "
-            "an old\ncopy of a disk is shut out of what is new by 'quorumkeep master rotate'.\n");
+            "These are the live shares now; older ones are void. If enough of those may be in one "
+            "hand, and a\ncopy of a disk with them: docs/operate.md, Recovery shares.\n");
     json_decref(reply);
     return code;
 }

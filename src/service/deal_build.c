@@ -223,6 +223,7 @@ static void info_begin(struct build *build)
     build->info.attempt = build->attempt;
     build->info.new_mk = build->fresh;
     build->info.created_s = (uint64_t)time(NULL);
+    build->info.new_keys = build->fresh && hub_wants_new_keys(build->cluster);
     for (unsigned i = 0; i < build->cluster->members_n && build->fresh; i++)
         build->info.new_keys = build->info.new_keys ||
                                (build->cluster->members[i].info.state == MEMBER_LEAVING &&

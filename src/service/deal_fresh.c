@@ -102,7 +102,8 @@ enum qk_err deal_fresh_put(struct build *build, struct wire_command *command)
         return err;
     }
     if (build->info.new_keys)
-        err = reencrypt_want(cluster->service->store, cluster->removal.reencrypt, command);
+        err = reencrypt_want(cluster->service->store,
+                             cluster->removal.reencrypt || hub_wants_new_keys(cluster), command);
     if (err != QK_OK)
         return err;
     return keyring_rewrap(cluster->service->keyring, build->mk, build->mk_version,

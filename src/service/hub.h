@@ -388,6 +388,11 @@ void hub_deal_ack_self(struct cluster *cluster);
 /* Builds the record from the parts kept and the keyring, and proposes it. */
 void hub_deal_build(struct cluster *cluster, const struct dealing_effect *effect);
 
+/* --- master.c ------------------------------------------------------------------------------- */
+
+/* `master rotate` with new data keys was asked for, and no deal has brought it yet. */
+bool hub_wants_new_keys(const struct cluster *cluster);
+
 /* --- init.c, join.c, joiner.c --------------------------------------------------------------- */
 
 void hub_init_changed(struct cluster *cluster); /* leadership or records moved */

@@ -13,8 +13,14 @@
 struct wish {
     struct service *service;
     struct exchange *exchange;
-    bool rotate;
+    bool rotate, new_keys;
 };
+
+bool hub_wants_new_keys(const struct cluster *cluster)
+{
+    return cluster->wanted.new_keys && cluster->record != NULL &&
+           cluster->record->mk_version <= cluster->wanted.rotate_mk;
+}
 
 static void wish_applied(void *arg, enum qk_err err, uint64_t index, struct bytes result)
 {
@@ -47,6 +53,7 @@ static enum qk_err wish_submit(struct wish *wish)
     struct bytes bytes;
     enum qk_err err;
 
+    wanted.new_keys = hub_wants_new_keys(cluster) || wish->new_keys;
     if (wish->rotate)
         wanted.rotate_mk = cluster->record->mk_version;
     else
@@ -93,7 +100,7 @@ static bool objection(const struct cluster *cluster, bool rotate, char *ret_reas
     return true;
 }
 
-static void wish(struct service *service, struct exchange *exchange, bool rotate)
+static void wish(struct service *service, struct exchange *exchange, bool rotate, bool new_keys)
 {
     char reason[CLUSTER_REASON_BYTES];
     struct wish *wish;
@@ -110,7 +117,7 @@ static void wish(struct service *service, struct exchange *exchange, bool rotate
         exchange_reply_err(exchange, QK_ERR_NOMEM);
         return;
     }
-    *wish = (struct wish){service, exchange, rotate};
+    *wish = (struct wish){service, exchange, rotate, new_keys};
     err = wish_submit(wish);
     if (err == QK_OK)
         return;
@@ -120,10 +127,22 @@ static void wish(struct service *service, struct exchange *exchange, bool rotate
 
 void handle_master_refresh(struct service *service, struct exchange *exchange)
 {
-    wish(service, exchange, false);
+    wish(service, exchange, false, false);
 }
 
 void handle_master_rotate(struct service *service, struct exchange *exchange)
 {
-    wish(service, exchange, true);
+    struct bytes body = exchange->request.body;
+    json_t *json = body.len > 0 ? json_loadb((const char *)body.data, body.len, 0, NULL) : NULL;
+    const json_t *new_keys = json_object_get(json, "new_keys");
+    bool good =
+        body.len == 0 || (json_is_object(json) && (new_keys == NULL || json_is_boolean(new_keys)));
+    bool renew = json_is_true(new_keys);
+
+    json_decref(json);
+    if (good)
+        wish(service, exchange, true, renew);
+    else
+        exchange_reply_error(exchange, 400, "bad_request",
+                             "the body is an object; \"new_keys\" is true or false");
 }

@@ -355,15 +355,16 @@ enum qk_err system_removal_decode(struct bytes in, struct system_removal *ret_re
 
 void system_wanted_encode(const struct system_wanted *wanted, struct buf *out)
 {
-    begin(out, 2);
+    begin(out, 3);
     pack_u64(out, wanted->refresh_epoch);
     pack_u64(out, wanted->rotate_mk);
+    pack_bool(out, wanted->new_keys);
 }
 
 enum qk_err system_wanted_decode(struct bytes in, struct system_wanted *ret_wanted)
 {
     struct unpack unpack = unpack_of(in);
-    struct system_wanted wanted;
+    struct system_wanted wanted = {0};
     uint32_t more;
 
     assert(ret_wanted != NULL);
@@ -371,6 +372,10 @@ enum qk_err system_wanted_decode(struct bytes in, struct system_wanted *ret_want
     open_fields(&unpack, 2, &more);
     wanted.refresh_epoch = unpack_u64(&unpack);
     wanted.rotate_mk = (uint32_t)unpack_u64_max(&unpack, UINT32_MAX);
+    if (more > 0) {
+        wanted.new_keys = unpack_bool(&unpack);
+        more--;
+    }
     if (close_fields(&unpack, more) != QK_OK)
         return QK_ERR_CORRUPT;
     *ret_wanted = wanted;

@@ -98,6 +98,7 @@ struct system_removal {
 struct system_wanted {
     uint64_t refresh_epoch; /* a deal of a higher epoch */
     uint32_t rotate_mk;     /* a deal of a higher MK version */
+    bool new_keys;          /* and with it a new version of each data key, re-encrypted: theft */
 };
 
 void system_member_encode(const struct system_member *member, struct buf *out);

@@ -42,7 +42,7 @@ static void encode(unsigned which, struct buf *out)
     struct system_deal_info info = {
         .attempt = 3, .new_mk = true, .parts_n = 2, .created_s = 8, .stale_n = 1};
     struct system_removal removal = {.reencrypt = true, .n = 2, .list = {{.name = "n3"}}};
-    struct system_wanted wanted = {9, 2};
+    struct system_wanted wanted = {9, 2, true};
 
     if (which == 0)
         system_member_encode(&member, out);
