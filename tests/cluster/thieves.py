@@ -4,8 +4,9 @@ import shutil
 import subprocess
 import time
 
-from cluster import BUILD, SLOW
+from cluster import BUILD, CLI, SLOW
 
+UNPACK = str(BUILD / "tests" / "secrecy" / "unpack")
 THIEF = str(BUILD / "tests" / "secrecy" / "thief")
 
 
@@ -21,6 +22,17 @@ def copied(node, label):
             time.sleep(0.1)
         (target / name).write_bytes(last)
         (target / name).chmod(0o600)
+    return target
+
+
+def backed_up(node, label):
+    """The store that a real backup of the cluster holds, taken now by this node."""
+    target = node.cluster.folder / "stolen" / f"{node.name}-{label}-backup"
+    target.mkdir(parents=True)
+    file = target / "file.qkbackup"
+    for command in ([CLI, "backup", "save", str(file), "--data", str(node.data)], [UNPACK, str(target), str(file)]):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
     return target
 
 
