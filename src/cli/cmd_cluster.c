@@ -1,4 +1,4 @@
-/* init, status, seal, unseal. */
+/* init, status, unseal. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,20 +140,6 @@ enum cli_exit cli_status(struct cli *cli)
     }
     json_decref(reply);
     buf_fini(&reason);
-    return code;
-}
-
-enum cli_exit cli_seal(struct cli *cli)
-{
-    json_t *reply = NULL;
-    enum cli_exit code =
-        post(cli, "/_quorumkeep/seal", json_pack("{s:s}", "scope", "node"), &reply);
-
-    if (code == CLI_OK && cli->options.json)
-        print_json(reply, 2);
-    else if (code == CLI_OK)
-        printf("sealed: this node holds no key now, until 'quorumkeep unseal' or a restart\n");
-    json_decref(reply);
     return code;
 }
 

@@ -47,6 +47,10 @@ const struct option_spec option_specs[] = {
     {"--no-wait", NULL, AT(no_wait), false, "begin it and do not wait until it is done"},
     {"--no-reencrypt", NULL, AT(no_reencrypt), false,
      "leave what stands under older key versions as it is"},
+    {"--all", NULL, AT(all), false, "every node that can be reached"},
+    {"--hold", NULL, AT(hold), false, "every node, and none opens until the hold is lifted"},
+    {"--key-file", "FILE", AT(key_file), false,
+     "the operator key in a file (default: standard input)"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };

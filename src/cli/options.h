@@ -14,6 +14,8 @@ struct options {
     bool json, help, insecure_http;
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end, *base;
+    const char *key_file;
+    bool all, hold;
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
     bool watch, pause, resume, no_wait, no_reencrypt, new_cluster;
     bool yes, include_docs, recovery;
@@ -30,7 +32,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 34
+#define OPTION_SPECS_N 37
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

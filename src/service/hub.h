@@ -281,6 +281,11 @@ void hub_marks_lost(struct cluster *cluster, const uint8_t *node_id);
 /* Names of the peers that say that this node is below its mark; false if none does. */
 bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names);
 
+/* --- routing.c ------------------------------------------------------------------------------- */
+
+/* A sealed leader: to an unsealed voter, if there is one; at most once in HUB_TRANSFER_MS. */
+void hub_hand_on(struct cluster *cluster);
+
 /* --- seal_order.c --------------------------------------------------------------------------- */
 
 /* Seals this node, tells all others, wants a hold if `hold`; answers the exchange later. Not QK_OK:
@@ -289,6 +294,7 @@ bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names);
 MUST_USE enum qk_err hub_order_start(struct cluster *cluster, struct exchange *exchange, bool hold);
 void hub_order_message(struct cluster *cluster, const uint8_t *node_id,
                        const struct peer_message *message);
+/* What is awaited without an event: answers, a hold, a successor of a sealed leader. */
 void hub_order_tick(void *arg);
 void hub_orders_stop(struct cluster *cluster);
 /* QK_OK, or why wiping would lose the master key for ever. */

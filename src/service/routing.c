@@ -121,13 +121,14 @@ static void transferred(void *arg, enum qk_err err)
 }
 
 /* A sealed leader can evaluate no write: an unsealed voter takes over. */
-static void hand_on(struct cluster *cluster)
+void hub_hand_on(struct cluster *cluster)
 {
     struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
     size_t n = consensus_members(cluster->service->consensus, raft, CONSENSUS_MEMBERS_MAX);
     uint64_t now_ms = hub_now_ms(cluster);
 
-    if (cluster->transferring || now_ms < cluster->transfer_next_ms)
+    if (cluster->seal.state == SEAL_UNSEALED || cluster->seal.state == SEAL_UNINITIALISED ||
+        cluster->transferring || now_ms < cluster->transfer_next_ms)
         return;
     for (size_t i = 0; i < n; i++) {
         const struct hub_member *member = hub_member_of_raft(cluster, raft[i].id);
@@ -156,8 +157,7 @@ void cluster_consensus_changed(void *arg)
         if (cluster->leader_term != consensus_term(consensus) && !cluster->reading)
             cluster->reading =
                 consensus_read(consensus, HUB_READ_MS, leader_ready, cluster) == QK_OK;
-        if (cluster->seal.state != SEAL_UNSEALED && cluster->seal.state != SEAL_UNINITIALISED)
-            hand_on(cluster);
+        hub_hand_on(cluster);
     }
     hub_refresh_soon(cluster);
 }

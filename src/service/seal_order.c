@@ -160,19 +160,31 @@ static void orders_look(struct cluster *cluster)
     }
 }
 
+static bool leads_sealed(const struct cluster *cluster)
+{
+    return cluster->service->consensus != NULL && cluster_is_leader(cluster) &&
+           cluster->seal.state != SEAL_UNSEALED;
+}
+
 void hub_order_tick(void *arg)
 {
     struct cluster *cluster = arg;
-    bool more = false;
+    bool more;
 
     if (cluster->stopped || !cluster->booted)
         return;
+    hub_control_settle(cluster);
     hold_drive(cluster);
     orders_look(cluster);
+    more = cluster->hold_wanted || cluster->control_pending > 0;
     for (unsigned i = 0; i < HUB_ORDERS_MAX; i++)
         more = more || cluster->orders[i] != NULL;
-    if (more || cluster->hold_wanted)
+    if (leads_sealed(cluster)) /* until somebody can take over */
+        hub_hand_on(cluster);
+    if (more)
         timer_start(cluster->order_timer, HUB_ORDER_TICK_MS);
+    else if (leads_sealed(cluster))
+        timer_start(cluster->order_timer, HUB_TRANSFER_MS);
 }
 
 void hub_orders_stop(struct cluster *cluster)
