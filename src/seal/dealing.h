@@ -175,6 +175,10 @@ struct dealing {
     uint32_t wait_ms;
 };
 
+/* Is a deal made at `made_s` (0: unknown) to be made anew, with both times by the clocks of whoever
+ * led then and leads now? One from the future is: else it would not be before that time comes. */
+bool dealing_refresh_due(uint64_t now_s, uint64_t made_s, uint64_t interval_s);
+
 void dealing_init(struct dealing *dealing);
 /* `effects` is emptied first. */
 void dealing_step(struct dealing *dealing, uint64_t now_ms, const struct dealing_event *event,

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define CLOCK_AHEAD_S (24u * 3600) /* clocks that are set by hand differ by hours */
+
 static bool erased(const struct dealing *d, const uint8_t *node_id)
 {
     return memcmp(d->erased_deal, d->facts.deal_id, DEAL_ID_BYTES) == 0 &&
@@ -150,6 +152,15 @@ bool leaving_deals(struct dealing_ctx *ctx)
         return false;
     dealing_start(ctx, DEALING_BEGIN, DEALING_DO_BEGIN);
     return true;
+}
+
+bool dealing_refresh_due(uint64_t now_s, uint64_t made_s, uint64_t interval_s)
+{
+    if (interval_s == 0 || made_s == 0)
+        return false;
+    if (made_s > now_s)
+        return made_s - now_s > CLOCK_AHEAD_S;
+    return now_s - made_s >= interval_s;
 }
 
 /* --- the end of a removal -------------------------------------------------------------------- */

@@ -62,7 +62,6 @@ struct cluster_ops {
 struct cluster_settings {
     unsigned release_limit;   /* 0: RELEASE_LIMIT_DEFAULT */
     unsigned threshold;       /* of new deals; 0: THRESHOLD_DEFAULT */
-    uint64_t refresh_s;       /* a deal older than this is made anew; 0: never */
     const char *attest_hook;  /* its path, for people; lives as long as the cluster */
     unsigned attest_cache_ms; /* an answer of the hook holds so long */
 };

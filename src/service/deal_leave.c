@@ -9,9 +9,6 @@
 #include "service/audit.h"
 #include "service/hub.h"
 
-/* A deal made by a leader whose clock was ahead by more than this is taken for old: else it would
- * not be refreshed until that time comes. */
-#define CLOCK_AHEAD_S (24u * 3600)
 /* Leaders whose clocks disagree by more than the interval would refresh at each change of
  * leadership; one process does it this often at the most. */
 #define REFRESH_AGAIN_MS (3600u * 1000)
@@ -27,15 +24,11 @@ static bool is_stale(const struct cluster *cluster, const uint8_t *node_id)
 /* The leader's own clock decides: docs/design.md, Sharing and the deal. */
 static bool refresh_is_due(const struct cluster *cluster)
 {
-    uint64_t now_s = (uint64_t)time(NULL), made_s = cluster->deal_info.created_s;
-    uint64_t interval_s = cluster->settings.refresh_s;
-
-    if (interval_s == 0 || made_s == 0)
+    if (!cluster->has_settings || (cluster->refreshed_ms != 0 &&
+                                   hub_now_ms(cluster) - cluster->refreshed_ms < REFRESH_AGAIN_MS))
         return false;
-    if (cluster->refreshed_ms != 0 &&
-        hub_now_ms(cluster) - cluster->refreshed_ms < REFRESH_AGAIN_MS)
-        return false;
-    return made_s > now_s + CLOCK_AHEAD_S || (now_s > made_s && now_s - made_s >= interval_s);
+    return dealing_refresh_due((uint64_t)time(NULL), cluster->deal_info.created_s,
+                               cluster->info.refresh_s);
 }
 
 static unsigned staying_n(const struct dealing_facts *facts, bool online)

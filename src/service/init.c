@@ -170,7 +170,8 @@ static void put_system(struct cluster *cluster, const struct init *init,
     struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
     struct system_cluster info = {.created_s = (uint64_t)time(NULL),
                                   .unseal_quorum = 2,
-                                  .threshold = cluster->settings.threshold};
+                                  .threshold = cluster->settings.threshold,
+                                  .refresh_s = SYSTEM_REFRESH_S_DEFAULT};
     struct system_next next = {2, 2};
     struct system_member self = {.x = 1, .raft_id = 1, .state = MEMBER_ACTIVE};
 

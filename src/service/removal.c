@@ -334,7 +334,9 @@ static void order_round(struct order *order)
         order_fail(order, QK_ERR_NOT_LEADER);
         return;
     }
-    if (member != NULL ? member->info.state == MEMBER_LEAVING : is_listed(cluster, order->name)) {
+    /* By name it is the one whose removal is pending, also when a new node has that name. */
+    if (is_listed(cluster, order->name) ||
+        (member != NULL && member->info.state == MEMBER_LEAVING)) {
         order_reply(order);
         return;
     }

@@ -108,7 +108,7 @@ const char *system_member_state_text(enum member_state state)
 
 void system_cluster_encode(const struct system_cluster *cluster, struct buf *out)
 {
-    begin(out, 8);
+    begin(out, 9);
     pack_bin(out, bytes_of(cluster->id, CLUSTER_ID_BYTES));
     put_text(out, cluster->name);
     pack_u64(out, cluster->created_s);
@@ -117,6 +117,7 @@ void system_cluster_encode(const struct system_cluster *cluster, struct buf *out
     pack_u64(out, cluster->threshold);
     pack_u64(out, cluster->release_limit);
     pack_bin(out, bytes_of(cluster->origin, CLUSTER_ID_BYTES));
+    pack_u64(out, cluster->refresh_s);
 }
 
 enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cluster)
@@ -141,6 +142,11 @@ enum qk_err system_cluster_decode(struct bytes in, struct system_cluster *ret_cl
     }
     if (more > 0) {
         unpack_bin_copy(&unpack, cluster.origin, CLUSTER_ID_BYTES);
+        more--;
+    }
+    cluster.refresh_s = SYSTEM_REFRESH_S_DEFAULT;
+    if (more > 0) {
+        cluster.refresh_s = (uint32_t)unpack_u64_max(&unpack, UINT32_MAX);
         more--;
     }
     if (close_fields(&unpack, more) != QK_OK || cluster.unseal_quorum == 1 || cluster.threshold < 2)

@@ -32,6 +32,9 @@ struct system_member {
     unsigned version;  /* of the formats that it knows (wire/version.h) */
 };
 
+#define SYSTEM_REFRESH_S_DEFAULT (30u * 24 * 3600)
+#define SYSTEM_REFRESH_S_MIN 3600u
+
 struct system_cluster {
     uint8_t id[CLUSTER_ID_BYTES];
     char name[NODE_NAME_BYTES_MAX + 1];
@@ -43,6 +46,7 @@ struct system_cluster {
     /* The cluster whose id the envelopes bind, if it is another: that of the backup or disk which
      * this one was made from. All zero: its own. */
     uint8_t origin[CLUSTER_ID_BYTES];
+    uint32_t refresh_s; /* a deal older than this is made anew; 0: never */
 };
 
 /* What operators have ordered of the whole cluster. Absent as long as nothing was ever ordered. */

@@ -405,6 +405,16 @@ Test(rotation, waits_while_somebody_joins)
     free(b);
 }
 
+Test(refresh, is_due_by_the_clock_of_who_leads)
+{
+    cr_assert_not(dealing_refresh_due(1000, 0, 10), "a deal of a version that kept no time");
+    cr_assert_not(dealing_refresh_due(1000, 1, 0), "never");
+    cr_assert_not(dealing_refresh_due(1009, 1000, 10));
+    cr_assert(dealing_refresh_due(1010, 1000, 10));
+    cr_assert_not(dealing_refresh_due(1000, 1000 + 24 * 3600, 10), "clocks differ a little");
+    cr_assert(dealing_refresh_due(1000, 1001 + 24 * 3600, 10), "by a clock that was far ahead");
+}
+
 Test(refresh, keeps_the_key_also_with_a_member_away)
 {
     struct bench *b = whole(3);
