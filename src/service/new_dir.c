@@ -106,12 +106,15 @@ static enum qk_err check_target(const struct new_dir *dir, struct buf *message)
 static enum qk_err lock_take(struct new_dir *dir, struct buf *message)
 {
     char path[sizeof dir->path + 8];
+    struct stat mine, named;
 
     (void)snprintf(path, sizeof path, "%s.lock", dir->path);
     dir->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (dir->lock_fd < 0)
         return say(message, QK_ERR_IO, path);
-    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    /* Whoever had it may have removed the file before we had it. */
+    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat(dir->lock_fd, &mine) == 0 &&
+        stat(path, &named) == 0 && mine.st_ino == named.st_ino)
         return QK_OK;
     close(dir->lock_fd);
     dir->lock_fd = -1;
