@@ -56,6 +56,7 @@ struct outgoing {
     struct transfer_piece *head, *tail;
     uint64_t acked, sent, produced;
     bool produced_all;
+    uint64_t read_ms;                      /* when the pool last began */
     uint64_t heard_ms, probed_ms, away_ms; /* away_ms: since when the peer is gone, 0: it is here */
     uv_work_t work;
     struct buf read; /* what the pool read */
@@ -106,12 +107,18 @@ struct transfer {
     struct outgoing outgoing[OUTGOING_SLOTS];
     struct incoming incoming;
     struct asking asking;
-    uv_timer_t timer;
+    uv_timer_t timer, pace;
+    uint64_t commands_n, busy_until_ms;
+    unsigned handles_n;
     bool closing;
     void (*close_cb)(void *arg);
     void *close_arg;
 };
 
+/* Clients are writing: streams out wait for their pace. */
+bool transfer_is_busy(struct transfer *transfer);
+/* Ticks the streams out again in TRANSFER_PACE_MS. */
+void transfer_pace(struct transfer *transfer);
 uint64_t transfer_now(const struct transfer *transfer);
 enum qk_err transfer_reply(struct transfer *transfer, const uint8_t *node_id,
                            const struct transfer_message *message);

@@ -288,6 +288,12 @@ static void outgoing_read_ahead(struct outgoing *outgoing)
     if (outgoing->working || outgoing->produced_all ||
         outgoing->produced - outgoing->acked + TRANSFER_CHUNK_BYTES > TRANSFER_WINDOW_BYTES)
         return;
+    if (transfer_is_busy(outgoing->transfer) &&
+        transfer_now(outgoing->transfer) - outgoing->read_ms < TRANSFER_PACE_MS) {
+        transfer_pace(outgoing->transfer);
+        return;
+    }
+    outgoing->read_ms = transfer_now(outgoing->transfer);
     outgoing->working = true;
     if (uv_queue_work(outgoing->transfer->config.loop, &outgoing->work, read_work, on_read) != 0) {
         outgoing->working = false;

@@ -54,6 +54,32 @@ static void on_second(uv_timer_t *timer)
     incoming_swap_tick(&transfer->incoming);
 }
 
+bool transfer_is_busy(struct transfer *transfer)
+{
+    uint64_t now = transfer_now(transfer), n = 0;
+
+    if (transfer->config.commands != NULL)
+        n = transfer->config.commands(transfer->config.arg);
+    if (n != transfer->commands_n)
+        transfer->busy_until_ms = now + TRANSFER_BUSY_MS;
+    transfer->commands_n = n;
+    return now < transfer->busy_until_ms;
+}
+
+static void on_pace(uv_timer_t *timer)
+{
+    struct transfer *transfer = timer->data;
+
+    for (size_t i = 0; i < OUTGOING_SLOTS; i++)
+        outgoing_tick(&transfer->outgoing[i]);
+}
+
+void transfer_pace(struct transfer *transfer)
+{
+    if (!uv_is_active((uv_handle_t *)&transfer->pace))
+        (void)uv_timer_start(&transfer->pace, on_pace, TRANSFER_PACE_MS, 0);
+}
+
 enum qk_err transfer_create(const struct transfer_config *config, struct transfer **ret_transfer)
 {
     struct transfer *transfer = calloc(1, sizeof *transfer);
@@ -68,8 +94,10 @@ enum qk_err transfer_create(const struct transfer_config *config, struct transfe
     for (size_t i = 0; i < OUTGOING_SLOTS; i++)
         transfer->outgoing[i].transfer = transfer;
     transfer->incoming.transfer = transfer;
-    transfer->timer.data = transfer;
+    transfer->timer.data = transfer->pace.data = transfer;
     (void)uv_timer_init(config->loop, &transfer->timer); /* cannot fail in libuv 1 */
+    (void)uv_timer_init(config->loop, &transfer->pace);
+    transfer->handles_n = 2;
     (void)uv_timer_start(&transfer->timer, on_second, TICK_MS, TICK_MS);
     *ret_transfer = transfer;
     return QK_OK;
@@ -81,6 +109,8 @@ static void on_closed(uv_handle_t *handle)
     void (*cb)(void *arg) = transfer->close_cb;
     void *arg = transfer->close_arg;
 
+    if (--transfer->handles_n > 0)
+        return;
     free(transfer);
     cb(arg);
 }
@@ -95,6 +125,7 @@ void transfer_close_tick(struct transfer *transfer)
     if (transfer->incoming.state != INCOMING_NONE)
         return;
     uv_close((uv_handle_t *)&transfer->timer, on_closed);
+    uv_close((uv_handle_t *)&transfer->pace, on_closed);
 }
 
 void transfer_free(struct transfer *transfer, void (*cb)(void *arg), void *arg)

@@ -28,7 +28,10 @@ struct transfer;
 
 #define TRANSFER_CHUNK_BYTES (256 * KIB)
 #define TRANSFER_WINDOW_BYTES (4 * MIB)
-#define TRANSFERS_MAX 3 /* outgoing at a time; one comes in at a time */
+/* While clients write, a chunk in so many milliseconds: 52 MB/s a stream at the most. */
+#define TRANSFER_PACE_MS 5
+#define TRANSFER_BUSY_MS 50 /* clients that have not written for so long do not count */
+#define TRANSFERS_MAX 3     /* outgoing at a time; one comes in at a time */
 
 struct transfer_config {
     struct uv_loop_s *loop;
@@ -49,6 +52,9 @@ struct transfer_config {
     /* May the store be replaced now? Ends what else reads it; asked again each second. May be NULL:
      * always. */
     bool (*may_swap)(void *arg);
+    /* Counts commands that this node's clients have submitted: while it moves, streams out go
+     * slower, since a write waits for the same processor and disk. May be NULL. */
+    uint64_t (*commands)(void *arg);
     unsigned silence_ms; /* 0: 30000; no sign of the peer for so long ends a stream */
     unsigned away_ms;    /* 0: 60000; so long a stream waits for a peer that is not connected */
 };

@@ -49,6 +49,15 @@ static bool wire_may_swap(void *arg)
     return backups_let_go(node->service.backups, QK_ERR_BUSY, NULL, NULL);
 }
 
+static uint64_t wire_commands(void *arg)
+{
+    const struct node *node = arg;
+    struct consensus_stats stats;
+
+    consensus_stats(node->service.consensus, &stats);
+    return stats.commands_n;
+}
+
 enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer)
 {
     struct transfer_config config = {.loop = &node->loop,
@@ -59,7 +68,8 @@ enum qk_err transfer_new(struct node *node, struct transfer **ret_transfer)
                                      .installed = wire_installed,
                                      .gives = wire_gives,
                                      .restored = wire_restored,
-                                     .may_swap = wire_may_swap};
+                                     .may_swap = wire_may_swap,
+                                     .commands = wire_commands};
 
     return transfer_create(&config, ret_transfer);
 }

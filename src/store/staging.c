@@ -2,6 +2,7 @@
  * written once and memory stays constant. Nothing of it is trusted before the hash at its end has
  * matched; nothing of it is synced before, either. Any failure sticks: the file is of no use. */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "store/internal.h"
 #include "store/snapshot.h"
 
-#define COMMIT_BYTES (4 * MIB)
+#define COMMIT_BYTES (1 * MIB)
 #define ROW_VALUE_BYTES_MAX (FORMAT_RECORD_HEAD_BYTES + RECORD_VALUE_BYTES_MAX)
 #define MAP_BYTES (1 * GIB)
 
@@ -81,12 +82,26 @@ static enum qk_err txn_begin(struct store_staging *staging)
     return err;
 }
 
+/* Has the disk begin with what was written: the whole file at its end, in one, would keep the log
+ * of whoever shares the disk waiting. Only a hint. */
+static void write_back(const struct store_staging *staging)
+{
+    int fd;
+
+    if (mdb_env_get_fd(staging->db.env, &fd) == 0)
+        (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static enum qk_err txn_commit(struct store_staging *staging)
 {
     MDB_txn *txn = staging->txn;
 
+    enum qk_err err = txn == NULL ? QK_OK : db_err(mdb_txn_commit(txn));
+
     staging->txn = NULL;
-    return txn == NULL ? QK_OK : db_err(mdb_txn_commit(txn));
+    if (err == QK_OK)
+        write_back(staging);
+    return err;
 }
 
 static enum qk_err part_head(struct store_staging *staging)

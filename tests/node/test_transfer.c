@@ -31,6 +31,8 @@ struct end {
     enum qk_err sent_err, installed_err, restored_err;
     uint64_t sent_peer;
     unsigned delivered;
+    bool clients_write;
+    uint64_t commands_n;
     unsigned lose_every;   /* 0: none */
     unsigned damage_every; /* 0: none */
 };
@@ -113,6 +115,14 @@ static void end_restored(void *arg, enum qk_err err)
     end->restored_err = err;
 }
 
+static uint64_t end_commands(void *arg)
+{
+    struct end *end = arg;
+
+    end->commands_n += end->clients_write;
+    return end->commands_n;
+}
+
 /* Hands one message to the other end. */
 static void deliver(struct end *end)
 {
@@ -165,6 +175,7 @@ static void create(struct pair *pair, struct end *end)
                                      .installed = end_installed,
                                      .gives = end_gives,
                                      .restored = end_restored,
+                                     .commands = end_commands,
                                      .silence_ms = 6000,
                                      .away_ms = 6000};
 
@@ -302,6 +313,27 @@ Test(transfer, a_store_arrives_whole_within_the_window, .timeout = 60)
     begin(&pair);
     run_until(&pair, &pair.a.sent_called);
     cr_assert_leq(pair.a.queued_most, TRANSFER_WINDOW_BYTES + MIB);
+    install_and_compare(&pair);
+    pair_fini(&pair);
+}
+
+Test(transfer, while_clients_write_a_stream_keeps_its_pace_and_arrives, .timeout = 60)
+{
+    const uint64_t chunks_n = 400u * 50000u / TRANSFER_CHUNK_BYTES;
+    struct pair pair;
+    uint64_t began_ms, took_ms;
+
+    pair_init(&pair);
+    fill(&pair, 400, 50000);
+    fixture_flush(&pair.a.f);
+    pair.a.clients_write = true;
+    began_ms = uv_hrtime() / 1000000;
+    begin(&pair);
+    run_until(&pair, &pair.a.sent_called);
+    took_ms = uv_hrtime() / 1000000 - began_ms;
+    /* The loop's clock is in whole milliseconds, so that a pace may be one shorter. */
+    cr_assert_geq(took_ms, chunks_n * (TRANSFER_PACE_MS - 1), "%llu ms",
+                  (unsigned long long)took_ms);
     install_and_compare(&pair);
     pair_fini(&pair);
 }
