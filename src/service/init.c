@@ -117,11 +117,6 @@ static void init_done(void *arg, enum qk_err err)
         return;
     if (err == QK_OK)
         err = reply_write(cluster, init, &reply);
-    if (err == QK_OK && init->exchange->closed) {
-        buf_fini(&reply);
-        init_undo(cluster, QK_ERR_CLOSED, "whoever asked has gone, so nobody would have its keys");
-        return;
-    }
     if (err == QK_OK && init->shares_n > 0)
         err = node_sec_set_founded(cluster->service->node_sec);
     if (err != QK_OK) {
