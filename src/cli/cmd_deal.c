@@ -224,10 +224,13 @@ static enum cli_exit master(struct cli *cli, const char *wish)
 {
     struct buf path = BUF_INIT(64);
     struct watch watch = {.wish = wish};
+    json_t *body = json_object();
     enum cli_exit code;
 
+    if (cli->options.new_keys)
+        (void)json_object_set_new(body, "new_keys", json_true());
     buf_printf(&path, "/_quorumkeep/master/%s", wish);
-    code = order(cli, &path, json_object(), &watch, wish);
+    code = order(cli, &path, body, &watch, wish);
     buf_fini(&path);
     return code;
 }

@@ -51,6 +51,7 @@ const struct option_spec option_specs[] = {
     {"--hold", NULL, AT(hold), false, "every node, and none opens until the hold is lifted"},
     {"--key-file", "FILE", AT(key_file), false,
      "the operator key in a file (default: standard input)"},
+    {"--new-keys", NULL, AT(new_keys), false, "and give each data key a new version"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };

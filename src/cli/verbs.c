@@ -27,8 +27,10 @@ const struct verb cli_verbs[] = {
     {"master", "refresh", "", 0, 0, "no-wait wait", false,
      "Share the master key anew: older disks and copies of them are worth nothing then.",
      "quorumkeep master refresh", cli_master_refresh},
-    {"master", "rotate", "", 0, 0, "no-wait wait", false,
-     "Replace the master key and wrap every key under the new one; documents stay as they are.",
+    {"master", "rotate", "", 0, 0, "new-keys no-wait wait", false,
+     "Replace the master key and wrap every key under the new one; documents stay as they are. "
+     "With --new-keys each data key gets a new version too, and they are encrypted anew: after a "
+     "theft.",
      "quorumkeep master rotate", cli_master_rotate},
     {"node", "suspend", "NODE", 1, 1, "", false,
      "Let no member open that node, which may be stolen; it seals itself when it learns of it.",
