@@ -12,6 +12,7 @@
 #include "cli/credentials.h"
 #include "cli/number.h"
 #include "cli/print.h"
+#include "cli/shares.h"
 #include "secret/crypto.h"
 #include "secret/secret.h"
 #include "wire/unhold.h"
@@ -251,7 +252,7 @@ enum cli_exit cli_unhold(struct cli *cli)
         return cli_fail(CLI_USAGE, "--wait: '%s' is not a number of seconds", cli->options.wait);
     if (secret_arena_init(SECRET_ARENA_AUTO, ARENA_BYTES) != QK_OK)
         return cli_fail(CLI_ERROR, "no memory could be locked for the key: raise 'ulimit -l'");
-    code = key_read(cli, &key);
+    code = cli->options.recovery ? shares_sign_key(cli, &key) : key_read(cli, &key);
     if (code == CLI_OK)
         code = unhold_until(cli, key, (unsigned)seconds);
     secret_free(key);

@@ -41,8 +41,10 @@ const struct verb cli_verbs[] = {
      "Wipe every key from this node's memory; with --all from every node that can be reached; with "
      "--hold also let none open again, not even after a power loss, until 'unhold'.",
      "quorumkeep seal --hold", cli_seal},
-    {NULL, "unhold", "", 0, 0, "key-file wait", false,
-     "Lift a hold with the operator key that 'init' showed; the nodes then open by themselves.",
+    {NULL, "unhold", "", 0, 0, "key-file recovery share-file wait", false,
+     "Lift a hold with the operator key that 'init' showed or, with --recovery, by recovery "
+     "shares; "
+     "the nodes then open by themselves.",
      "quorumkeep unhold --key-file operator.key", cli_unhold},
     {NULL, "unseal", "", 0, 0, "wait recovery share-file nonce", false,
      "Let a node that was sealed by hand open again with its peers, and wait until it has; or, "
