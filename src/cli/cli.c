@@ -145,6 +145,14 @@ static enum cli_exit code_of_status(int status, const char *error)
     return CLI_ERROR;
 }
 
+static void warn_of_alarm(struct cli *cli, const struct client_reply *reply)
+{
+    if (reply->alarm[0] == '\0' || cli->warned)
+        return;
+    cli->warned = true;
+    (void)cli_fail(CLI_OK, "WARNING: %s", reply->alarm);
+}
+
 enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply)
 {
     json_t *json =
@@ -153,6 +161,7 @@ enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply)
     const char *reason = json_string_value(json_object_get(json, "reason"));
     enum cli_exit code = code_of_status(reply->status, error == NULL ? "" : error);
 
+    warn_of_alarm(cli, reply);
     if (code != CLI_OK && cli->options.json && json != NULL)
         print_json(json, 0);
     else if (code != CLI_OK && reason != NULL)

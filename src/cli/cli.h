@@ -22,6 +22,7 @@ struct cli {
     struct options options;
     struct client_target target;
     struct buf authorization; /* secret; empty: none is sent */
+    bool warned;              /* of an alarm in a reply */
 };
 
 struct verb {
@@ -70,6 +71,7 @@ enum cli_exit cli_status(struct cli *cli);
 enum cli_exit cli_doctor(struct cli *cli);
 enum cli_exit cli_node_invite(struct cli *cli);
 enum cli_exit cli_node_join(struct cli *cli);
+enum cli_exit cli_node_rejoin(struct cli *cli);
 enum cli_exit cli_node_list(struct cli *cli);
 enum cli_exit cli_node_remove(struct cli *cli);
 enum cli_exit cli_master_refresh(struct cli *cli);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -123,8 +124,42 @@ struct call {
     int fd;
     struct client_tls *tls; /* NULL: none */
     bool complete;
+    bool in_value; /* of the header `name` */
+    char name[32];
+    size_t name_len;
     enum qk_err err;
 };
+
+/* Names and values come in pieces. */
+static int on_header_name(http_parser *parser, const char *at, size_t len)
+{
+    struct call *call = parser->data;
+
+    if (call->in_value)
+        call->name_len = 0;
+    call->in_value = false;
+    for (size_t i = 0; i < len; i++, call->name_len++)
+        if (call->name_len < sizeof(call->name))
+            call->name[call->name_len] = at[i];
+    return 0;
+}
+
+static int on_header_value(http_parser *parser, const char *at, size_t len)
+{
+    static const char wanted[] = "X-Quorumkeep-Alarm";
+    struct call *call = parser->data;
+    size_t have = strlen(call->reply->alarm);
+
+    call->in_value = true;
+    if (call->name_len != sizeof(wanted) - 1 ||
+        strncasecmp(call->name, wanted, sizeof(wanted) - 1) != 0)
+        return 0;
+    if (len > sizeof(call->reply->alarm) - 1 - have)
+        len = sizeof(call->reply->alarm) - 1 - have;
+    memcpy(call->reply->alarm + have, at, len);
+    call->reply->alarm[have + len] = '\0';
+    return 0;
+}
 
 static int on_body(http_parser *parser, const char *at, size_t len)
 {
@@ -305,8 +340,11 @@ static void build_head(const struct client_target *target, const struct client_r
 /* Reads until the reply is complete. */
 static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
 {
-    static const http_parser_settings hooks = {
-        .on_headers_complete = on_headers, .on_body = on_body, .on_message_complete = on_complete};
+    static const http_parser_settings hooks = {.on_header_field = on_header_name,
+                                               .on_header_value = on_header_value,
+                                               .on_headers_complete = on_headers,
+                                               .on_body = on_body,
+                                               .on_message_complete = on_complete};
     struct buf chunk = BUF_SECRET_INIT(READ_BYTES);
     uint8_t *room = buf_extend(&chunk, READ_BYTES);
     enum qk_err err = room == NULL ? QK_ERR_NOMEM : QK_OK;

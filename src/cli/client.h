@@ -10,6 +10,7 @@
 
 #define CLIENT_TARGET_BYTES 512
 #define CLIENT_TIMEOUT_MS 60000
+#define CLIENT_ALARM_BYTES 512
 #define CLIENT_REPLY_BYTES_MAX (256 * MIB)
 
 /* Where a node is reached. */
@@ -45,7 +46,8 @@ struct client_request {
 
 struct client_reply {
     int status;
-    struct buf body; /* may hold documents: wiped by client_reply_fini */
+    char alarm[CLIENT_ALARM_BYTES]; /* X-Quorumkeep-Alarm; empty if there is none */
+    struct buf body;                /* may hold documents: wiped by client_reply_fini */
 };
 
 /* QK_OK: there is a reply, whatever its status. QK_ERR_CLOSED: not reached; QK_ERR_TIMEOUT;

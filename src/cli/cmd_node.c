@@ -28,6 +28,8 @@ enum cli_exit cli_node_invite(struct cli *cli)
         }
         (void)json_object_set_new(body, "ttl_s", json_integer((json_int_t)ttl));
     }
+    if (cli->options.replace != NULL)
+        (void)json_object_set_new(body, "replace", json_string(cli->options.replace));
     buf_put_str(&path, "/_quorumkeep/invite");
     code = cli_request(cli, "POST", &path, body, &reply);
     buf_fini(&path);
@@ -40,7 +42,9 @@ enum cli_exit cli_node_invite(struct cli *cli)
         const char *token = json_string_value(json_object_get(reply, "token"));
 
         printf("%s\n", token == NULL ? "" : token);
-        fprintf(stderr, "Good for one node. On it: quorumkeep node join (asks for the token)\n");
+        fprintf(stderr, "Good for one node. On it: quorumkeep node %s (asks for the token)\n",
+                cli->options.replace != NULL ? "rejoin --wipe, or node join if it is blank"
+                                             : "join");
     }
     json_decref(reply);
     return CLI_OK;
@@ -106,12 +110,12 @@ static void on_piece(void *arg, struct bytes piece)
     }
 }
 
-static enum cli_exit run_join(struct cli *cli, struct bytes body)
+static enum cli_exit run_join(struct cli *cli, const char *target, struct bytes body)
 {
     struct buf message = BUF_INIT(8192);
     struct join join = {.line = BUF_INIT(JOIN_LINE_BYTES_MAX), .json = cli->options.json};
     struct client_request request = {.method = "POST",
-                                     .target = bytes_str("/_quorumkeep/join"),
+                                     .target = bytes_str(target),
                                      .body = body,
                                      .authorization = buf_bytes(&cli->authorization),
                                      .timeout_ms = JOIN_TIMEOUT_MS,
@@ -142,7 +146,7 @@ static enum cli_exit run_join(struct cli *cli, struct bytes body)
     return code;
 }
 
-enum cli_exit cli_node_join(struct cli *cli)
+static enum cli_exit join_with(struct cli *cli, const char *target, const char *more)
 {
     struct buf message = BUF_INIT(8192);
     struct buf token = BUF_SECRET_INIT(CREDENTIAL_BYTES_MAX);
@@ -165,8 +169,10 @@ enum cli_exit cli_node_join(struct cli *cli)
     }
     buf_put_str(&body, "{\"token\":\"");
     buf_put_bytes(&body, buf_bytes(&token));
-    buf_put_str(&body, "\"}");
-    code = run_join(cli, buf_bytes(&body));
+    buf_put_str(&body, "\"");
+    buf_put_str(&body, more);
+    buf_put_str(&body, "}");
+    code = run_join(cli, target, buf_bytes(&body));
 
 out:
     buf_fini(&body);
@@ -175,18 +181,105 @@ out:
     return code;
 }
 
+enum cli_exit cli_node_join(struct cli *cli)
+{
+    return join_with(cli, "/_quorumkeep/join", "");
+}
+
+enum cli_exit cli_node_rejoin(struct cli *cli)
+{
+    if (!cli->options.wipe)
+        return cli_fail(CLI_USAGE,
+                        "node rejoin: this wipes the node's identity, log and store; if that is "
+                        "meant, say --wipe");
+    return join_with(cli, "/_quorumkeep/rejoin", ",\"wipe\":true");
+}
+
+/* leader, or what the member is on its way to or from, or its role in Raft. */
+static const char *role_of(const json_t *member)
+{
+    const char *state = json_string_value(json_object_get(member, "state"));
+    const char *role = json_string_value(json_object_get(member, "role"));
+
+    if (state != NULL && strcmp(state, "member") != 0)
+        return state;
+    if (json_is_true(json_object_get(member, "leader")))
+        return "leader";
+    return role == NULL ? "?" : role;
+}
+
+static const char *state_of(const json_t *member)
+{
+    const char *seal = json_string_value(json_object_get(member, "seal"));
+
+    if (json_object_get(member, "clone") != NULL)
+        return "CLONED";
+    if (!json_is_true(json_object_get(member, "live")))
+        return "away";
+    return seal == NULL ? "?" : seal;
+}
+
+static json_t *seen_of(const json_t *member)
+{
+    const json_t *seen = json_object_get(member, "last_seen_s");
+    char text[32];
+
+    if (!json_is_integer(seen))
+        return json_string("never");
+    (void)snprintf(text, sizeof(text), "%lld s ago", (long long)json_integer_value(seen));
+    return json_string(json_integer_value(seen) == 0 ? "now" : text);
+}
+
+/* What this node cannot know is "?". */
+static json_t *or_unknown(const json_t *member, const char *name)
+{
+    json_t *value = json_object_get(member, name);
+
+    return value == NULL || json_is_null(value) ? json_string("?") : json_incref(value);
+}
+
+static json_t *row_of(const json_t *member)
+{
+    const char *id = json_string_value(json_object_get(member, "node_id"));
+    char start[9];
+
+    (void)snprintf(start, sizeof(start), "%s", id == NULL ? "" : id);
+    return json_pack(
+        "{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", or_unknown(member, "name"),
+        "id", start, "role", role_of(member), "state", state_of(member), "seen", seen_of(member),
+        "generation", or_unknown(member, "generation"), "acked*", or_unknown(member, "deal_acked"),
+        "watermark", or_unknown(member, "watermark"), "suspended", or_unknown(member, "suspended"),
+        "address", or_unknown(member, "peer_address"));
+}
+
+static void show_members(const json_t *members)
+{
+    json_t *rows = json_array(), *member;
+    bool leads = false;
+    size_t i;
+
+    json_array_foreach(members, i, member)
+    {
+        leads = leads || (json_is_true(json_object_get(member, "self")) &&
+                          json_is_true(json_object_get(member, "leader")));
+        (void)json_array_append_new(rows, row_of(member));
+    }
+    print_table(rows);
+    if (!leads)
+        fprintf(stderr, "* only the leader knows: ask it (--addr)\n");
+    json_decref(rows);
+}
+
 enum cli_exit cli_node_list(struct cli *cli)
 {
     json_t *reply = NULL;
     enum cli_exit code = cli_get(cli, "/_quorumkeep/nodes", &reply);
     const json_t *members = json_object_get(reply, "members");
 
-    if (members == NULL)
-        members = json_object_get(reply, "nodes");
     if (code == CLI_OK && (cli->options.json || !json_is_array(members)))
         print_json(reply, 2);
     else if (code == CLI_OK && json_array_size(members) > 0)
-        print_table(members);
+        show_members(members);
     if (code == CLI_OK && !cli->options.json)
         cli_print_removal(reply);
     json_decref(reply);

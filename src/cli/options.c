@@ -52,6 +52,9 @@ const struct option_spec option_specs[] = {
     {"--key-file", "FILE", AT(key_file), false,
      "the operator key in a file (default: standard input)"},
     {"--new-keys", NULL, AT(new_keys), false, "and give each data key a new version"},
+    {"--replace", "NAME", AT(replace), false,
+     "the node that uses the token takes the place of this member, which is then removed"},
+    {"--wipe", NULL, AT(wipe), false, "wipe what the node is now: its identity, log and store"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
 };

@@ -11,12 +11,18 @@ const struct verb cli_verbs[] = {
     {NULL, "doctor", "", 0, 0, "", true,
      "Look for what is wrong, on the node and on this machine, and say what to do.",
      "quorumkeep doctor --data /var/lib/quorumkeep", cli_doctor},
-    {"node", "invite", "", 0, 0, "ttl", false,
-     "Print a join token: good for one node, for an hour unless --ttl says otherwise.",
+    {"node", "invite", "", 0, 0, "ttl replace", false,
+     "Print a join token: good for one node, for an hour unless --ttl says otherwise. With "
+     "--replace, for a node that takes the place of a member.",
      "quorumkeep node invite --ttl 600 > token", cli_node_invite},
     {"node", "join", "", 0, 0, "token-file", false,
      "Join this blank node to the cluster of a token, read from a file or standard input.",
      "quorumkeep node join --data /var/lib/quorumkeep --token-file token", cli_node_join},
+    {"node", "rejoin", "", 0, 0, "wipe token-file", false,
+     "Wipe this sealed member, whose disk went back, and join it again as a new one under its "
+     "name, "
+     "with a token of 'node invite --replace'.",
+     "quorumkeep node rejoin --wipe --token-file token", cli_node_rejoin},
     {"node", "list", "", 0, 0, "", false, "The members of the cluster.", "quorumkeep node list",
      cli_node_list},
     {"node", "remove", "NAME", 1, 1, "no-reencrypt no-wait wait", false,

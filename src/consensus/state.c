@@ -59,9 +59,30 @@ uint64_t engine_held_index(const struct engine *e)
     return engine_installing(e) ? e->stored_before : e->raft.last_stored;
 }
 
-bool engine_is_settled(const struct engine *e)
+static bool are_pair(const struct members *members, uint64_t one, uint64_t other)
 {
-    return e->raft.configuration_uncommitted_index == 0;
+    const struct consensus_member *a = members_get(members, one), *b = members_get(members, other);
+
+    return one != other && a != NULL && a->voter && b != NULL && b->voter &&
+           members_voters_n(members) == 2;
+}
+
+bool engine_is_pair(const struct engine *e, uint64_t other)
+{
+    const struct log_entry *entry = entry_log_get(&e->log, e->raft.configuration_committed_index);
+    struct members members;
+
+    members_of_raft(&e->raft.configuration, &members);
+    if (!are_pair(&members, e->config.id, other))
+        return false;
+    if (e->raft.configuration_uncommitted_index == 0)
+        return true;
+    if (entry == NULL) /* trimmed: it was applied then */
+        members = e->applied_members;
+    else if (entry->type != RAFT_CHANGE ||
+             members_decode_entry(bytes_of(entry->data, entry->len), &members) != QK_OK)
+        return false;
+    return are_pair(&members, e->config.id, other);
 }
 
 bool engine_transferring(const struct engine *e)

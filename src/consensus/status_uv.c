@@ -55,9 +55,9 @@ uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer)
     return match < consensus_commit(c) ? match : consensus_commit(c);
 }
 
-bool consensus_is_settled(const struct consensus *c)
+bool consensus_is_pair(const struct consensus *c, uint64_t other)
 {
-    return c->engine != NULL && engine_is_settled(c->engine);
+    return c->engine != NULL && engine_is_pair(c->engine, other);
 }
 
 enum consensus_message consensus_message_kind(struct bytes message)

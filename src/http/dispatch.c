@@ -9,12 +9,29 @@ static void reply_no_leader(struct exchange *exchange)
                          "no leader can be reached from this node; nothing was written");
 }
 
+/* Whoever administers the cluster sees an alarm without having asked for the status. */
+static void tell_alarms(struct http_exchange *hx)
+{
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    const size_t room = sizeof(hx->base.fields[0].value) - 1;
+    struct buf text = BUF_INIT(NODES_MAX * KIB);
+
+    if (hx->route->class != ROUTE_CLASS_ADMIN || hooks->alarms == NULL)
+        return;
+    hooks->alarms(hooks->arg, &text);
+    if (text.len > 0)
+        exchange_field(&hx->base, "X-Quorumkeep-Alarm", "%.*s",
+                       (int)(text.len < room ? text.len : room), (const char *)text.data);
+    buf_fini(&text);
+}
+
 void http_dispatch(struct http_exchange *hx)
 {
     const struct http_hooks *hooks = &hx->http->config.hooks;
     uint8_t leader[NODE_ID_BYTES];
 
     hx->base.request.body = buf_bytes(&hx->body);
+    tell_alarms(hx);
     if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg))
         hx->route->handler(hx->http->config.service, &hx->base);
     else if (hx->base.request.forwarded || !hooks->leader(hooks->arg, leader))

@@ -52,6 +52,8 @@ struct http_hooks {
                         struct bytes message);
     /* Appends the gauges of the rest of the process to /metrics; may be NULL. */
     void (*gauges)(void *arg, struct buf *out);
+    /* Appends what administrators must be told with every reply, if anything; may be NULL. */
+    void (*alarms)(void *arg, struct buf *out);
 };
 
 /* 0 means the product's value; tests shorten them. */

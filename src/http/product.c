@@ -72,6 +72,7 @@ static const struct route ROUTES[] = {
 
     {METHOD_POST, "/_quorumkeep/init", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_init},
     {METHOD_POST, "/_quorumkeep/join", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_join},
+    {METHOD_POST, "/_quorumkeep/rejoin", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_rejoin},
     {METHOD_POST, "/_quorumkeep/invite", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_invite},
     {METHOD_POST, "/_quorumkeep/seal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_seal},
     {METHOD_POST, "/_quorumkeep/unseal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_unseal},

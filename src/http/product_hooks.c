@@ -172,6 +172,8 @@ static void write_cluster(const struct cluster *cluster, struct buf *out)
         {"quorumkeep_denials_total", "counter", "Releases denied.", (double)figures.denials_n},
         {"quorumkeep_clone_alarms_total", "counter", "Two live sessions of one node.",
          (double)figures.clone_alarms_n},
+        {"quorumkeep_clones", "gauge", "Members that two processes claim to be, now.",
+         figures.clones_n},
         {"quorumkeep_release_rate_alarms_total", "counter",
          "Releases over the limit of one member.", (double)figures.rate_alarms_n},
         {"quorumkeep_unseal_seconds", "gauge", "From the share that sufficed to unsealed, last.",
@@ -270,6 +272,14 @@ static void hook_gauges(void *arg, struct buf *out)
     write_backups(service, out);
 }
 
+static void hook_alarms(void *arg, struct buf *out)
+{
+    const struct service *service = arg;
+
+    if (service->cluster != NULL)
+        cluster_alarms(service->cluster, out);
+}
+
 void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
 {
     *ret_hooks = (struct http_hooks){
@@ -285,5 +295,6 @@ void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
         .may_forward = hook_may_forward,
         .send = hook_send,
         .gauges = hook_gauges,
+        .alarms = hook_alarms,
     };
 }

@@ -74,8 +74,10 @@ struct link_config {
     /* What waits for `node_id` fell below LINK_DRAIN_BYTES after having been above. May be NULL. */
     void (*on_drain)(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
     /* Two processes with the key of `node_id` and different boot ids are alive: the first session
-     * answered a challenge made because of the second, which is closed. May be NULL. */
-    void (*on_clone)(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
+     * answered a challenge made because of the second, which is closed. Numeric addresses of both.
+     * May be NULL. */
+    void (*on_clone)(void *arg, const uint8_t node_id[NODE_ID_BYTES], const char *first,
+                     const char *second);
     /* An incoming connection was refused; `token_id` is NULL unless it was a join that had shown
      * one. For the audit log: `address` is numeric, without secrets. May be NULL. */
     void (*on_refused)(void *arg, const char *address, const uint8_t *token_id, enum qk_err err);

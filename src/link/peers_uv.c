@@ -176,14 +176,16 @@ void peer_offer(struct link *link, struct peer *peer, struct conn *conn)
 
 void peer_pong(struct link *link, struct peer *peer, const struct conn *conn)
 {
-    if (peer->up != conn || peer->contender == NULL || conn->stream.pong_nonce == 0 ||
+    struct conn *second = peer->contender;
+
+    if (peer->up != conn || second == NULL || conn->stream.pong_nonce == 0 ||
         conn->stream.pong_nonce != peer->challenge_nonce)
         return;
-    conn_close(peer->contender, QK_ERR_DENIED);
     peer->contender = NULL;
+    conn_close(second, QK_ERR_DENIED); /* closed and freed from the loop */
     link->stats.refused++;
     if (link->config.on_clone != NULL)
-        link->config.on_clone(link->config.arg, peer->info.node_id);
+        link->config.on_clone(link->config.arg, peer->info.node_id, conn->address, second->address);
 }
 
 /* The contender's turn: the first session is over. */

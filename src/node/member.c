@@ -182,11 +182,12 @@ static void peer_drain(void *arg, const uint8_t node_id[NODE_ID_BYTES])
         http_forward_drained(node->http, node_id);
 }
 
-static void peer_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES])
+static void peer_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES], const char *first,
+                       const char *second)
 {
     struct node *node = arg;
 
-    cluster_link_clone(node->service.cluster, node_id);
+    cluster_link_clone(node->service.cluster, node_id, first, second);
 }
 
 static void peer_refused(void *arg, const char *address, const uint8_t *token_id, enum qk_err err)

@@ -87,7 +87,7 @@ enum watermark_raft {
 struct watermark_raft_facts {
     bool judged;     /* the peer has answered a HELLO in this session */
     bool below;      /* the peer is below its mark here */
-    bool pair;       /* self and the peer are the only voters, by a committed configuration */
+    bool pair;       /* self and the peer are the only voters, now and by what is committed */
     bool told;       /* some peer says that this node is below its mark there */
     bool told_by_it; /* and this peer is one that does */
 };

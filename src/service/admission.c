@@ -30,6 +30,7 @@ struct admission {
     bool replaces;             /* the joining member `old_id`, lost */
     uint8_t old_id[NODE_ID_BYTES];
     uint64_t old_version;
+    uint8_t gives_up[NODE_ID_BYTES]; /* what the joiner's directory holds now */
 };
 
 enum qk_err hub_join_token_read(struct cluster *cluster, const uint8_t *token_id,
@@ -80,7 +81,8 @@ static void replace(struct admission *a, const struct hub_member *member)
     a->old_version = member->version;
 }
 
-/* What stands against it among the members, for people; NULL if nothing. */
+/* What stands against it among the members, for people; NULL if nothing. A member that leaves, or
+ * that is to, because this one takes its place, lends its name. */
 static const char *member_objection(const struct cluster *cluster, struct admission *a)
 {
     a->replaces = false;
@@ -95,10 +97,13 @@ static const char *member_objection(const struct cluster *cluster, struct admiss
         if (memcmp(member->node_id, a->node_id, NODE_ID_BYTES) == 0 ||
             memcmp(member->info.noise_pk, a->info.noise_pk, sizeof(a->info.noise_pk)) == 0)
             return "a member has that identity already";
-        if (strcmp(member->info.name, a->info.name) != 0)
+        if (strcmp(member->info.name, a->info.name) != 0 || member->info.state == MEMBER_LEAVING ||
+            (member->info.state == MEMBER_ACTIVE &&
+             memcmp(member->node_id, a->info.replaces, NODE_ID_BYTES) == 0))
             continue;
         if (!is_lost(cluster, member))
-            return "a member has that name already: choose another with --name";
+            return "a member has that name already: choose another with --name or, if this node "
+                   "takes its place, use a token of 'quorumkeep node invite --replace NAME'";
         replace(a, member);
     }
     return NULL;
@@ -247,6 +252,7 @@ static void admission_round(struct admission *a)
     struct system_token token;
     struct record record;
     const char *objection;
+    char reason[CLUSTER_REASON_BYTES];
     enum qk_err err = QK_ERR_NOT_LEADER;
 
     if (cluster_is_leader(cluster) && cluster->seal.state == SEAL_UNSEALED)
@@ -266,6 +272,11 @@ static void admission_round(struct admission *a)
         a->info = member->info;
         a->replaces = false;
         admission_accept(a);
+        return;
+    }
+    memcpy(a->info.replaces, token.replaces, NODE_ID_BYTES);
+    if (hub_replace_objection(cluster, token.replaces, a->gives_up, reason)) {
+        admission_refuse(a, QK_ERR_CONFLICT, reason);
         return;
     }
     objection = member_objection(cluster, a);
@@ -302,6 +313,7 @@ void hub_join_admit(struct cluster *cluster, unsigned slot, const uint8_t *token
     a->request = cluster->joins[slot].request;
     memcpy(a->token_id, token_id, TOKEN_ID_BYTES);
     memcpy(a->node_id, join->node_id, NODE_ID_BYTES);
+    memcpy(a->gives_up, join->gives_up, NODE_ID_BYTES);
     copy_text(a->info.name, sizeof(a->info.name), join->name);
     copy_text(a->info.peer_address, sizeof(a->info.peer_address), join->peer_address);
     copy_text(a->info.client_address, sizeof(a->info.client_address), join->client_address);

@@ -236,17 +236,18 @@ static void forget(struct cluster *cluster)
     dealing_init(&cluster->dealing);
 }
 
-/* Before the first deal the master key was in memory only: what is on the disk is void. The store
- * and the log are removed by node, whether they are open or not. */
-void hub_discard(struct cluster *cluster)
+/* Before the first deal the master key was in memory only, and a node that comes back as a new one
+ * needs nothing of the old: what is on the disk is void. The store and the log are removed by node,
+ * whether they are open or not. */
+void hub_discard(struct cluster *cluster, const char *why)
 {
     char path[sizeof(cluster->service->data_dir) + 16];
 
     if (cluster->discarding)
         return;
     cluster->discarding = true;
-    log_warn("cluster", "this node never became part of a deal: back to uninitialised");
-    audit_event(cluster->service->audit, "discarded", "why", "no deal", NULL);
+    log_warn("cluster", "%s: back to uninitialised", why);
+    audit_event(cluster->service->audit, "discarded", "why", why, NULL);
     hub_unwatch(cluster);
     hub_wipe(cluster);
     timer_stop(cluster->seal_timer);
@@ -274,6 +275,7 @@ void cluster_discarded(struct cluster *cluster, enum qk_err err)
     memset(cluster->service->cluster_id, 0, CLUSTER_ID_BYTES);
     memset(cluster->service->node_id, 0, NODE_ID_BYTES);
     cluster->discarding = false;
+    hub_joiner_discarded(cluster, err);
 }
 
 /* A founder that has never given a generation to a deal, and has no recovery shares either. */
@@ -305,7 +307,7 @@ enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
     err = node_sec_load(path, &cluster->service->node_sec, &fault);
     if (err == QK_ERR_NOT_FOUND) {
         if (node_sec_is_destroyed(path)) /* the last process ended in the middle of it */
-            hub_discard(cluster);
+            hub_discard(cluster, "what this node was had begun to be wiped");
         return QK_OK;
     }
     if (err != QK_OK) {
@@ -313,7 +315,7 @@ enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
         return err;
     }
     if (is_void(cluster->service->node_sec)) {
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
         return QK_OK;
     }
     err = node_sec_count_boot(cluster->service->node_sec);
@@ -323,7 +325,7 @@ enum qk_err cluster_boot(struct cluster *cluster, char *ret_reason)
     }
     err = hub_start_member(cluster, false, ret_reason);
     if (err == QK_OK && knows_nobody(cluster))
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
     return err;
 }
 

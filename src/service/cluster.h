@@ -88,7 +88,8 @@ void cluster_discarded(struct cluster *cluster, enum qk_err err);
 /* `arg` is the cluster, so that they can stand in struct link_config if its arg is the cluster. */
 void cluster_link_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known);
 void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
-void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
+void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES], const char *first,
+                        const char *second);
 void cluster_link_refused(void *arg, const char *address, const uint8_t *token_id, enum qk_err err);
 /* LINK_SEAL and LINK_RECORD. */
 void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struct bytes message);
@@ -155,12 +156,17 @@ const uint8_t *cluster_boot_id(const struct cluster *cluster);
 MUST_USE enum qk_err cluster_seal(struct cluster *cluster);
 MUST_USE enum qk_err cluster_unseal(struct cluster *cluster);
 
+/* A sentence for each alarm that lasts (a node that runs twice), for whoever administers the
+ * cluster; nothing if there is none. */
+void cluster_alarms(const struct cluster *cluster, struct buf *out);
+
 /* Gauges for /metrics. */
 struct cluster_figures {
     enum seal_state state;
     unsigned members_n, members_live_n, shares_missing_n;
     uint64_t releases_n, denials_n, clone_alarms_n, rate_alarms_n, deals_n;
     uint64_t attest_allowed_n, attest_denied_n, attest_deferred_n, attest_failed_n;
+    unsigned clones_n;    /* alarms that last */
     uint64_t unsealed_us; /* from the share that completed the threshold to unsealed, last time */
     uint64_t epoch;
 };

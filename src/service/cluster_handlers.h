@@ -14,7 +14,10 @@ void handle_init(struct service *service, struct exchange *exchange);
 /* POST /v1/sys/join {"token"}: streams one JSON object a line: {"step","text"}..., at last
  * {"done":true, cluster_id, node_id} or {"error","reason"}. */
 void handle_join(struct service *service, struct exchange *exchange);
-/* POST /v1/sys/invite {"ttl_s"?}: 200 {token, expires, token_id}. */
+/* POST /v1/sys/rejoin {"token","wipe":true}: as handle_join, by a sealed member that gives up what
+ * it is now. */
+void handle_rejoin(struct service *service, struct exchange *exchange);
+/* POST /v1/sys/invite {"ttl_s"?,"replace"?}: 200 {token, expires, token_id}. */
 void handle_invite(struct service *service, struct exchange *exchange);
 /* POST /v1/sys/seal, /v1/sys/unseal: 200 with the seal status. */
 void handle_seal(struct service *service, struct exchange *exchange);

@@ -26,6 +26,7 @@ struct recovery_pending;
 #define HUB_JOIN_FORWARD_MS 15000u
 #define HUB_READ_MS 5000u
 #define HUB_TRANSFER_MS 1000u
+#define HUB_NO_DEAL "this node never became part of a deal"
 #define HUB_ATTEST_ASKS_MAX NODES_MAX
 #define HUB_ORDERS_MAX 4      /* `seal --all` under way at a time */
 #define HUB_ORDER_MS 2000u    /* for the answers of peers */
@@ -71,6 +72,13 @@ struct hub_attest {
     struct hub_attest_ask asks[HUB_ATTEST_ASKS_MAX];
     uint32_t last_id;
     uint64_t allowed_n, denied_n, deferred_n, failed_n;
+};
+
+/* Two processes with the key of one member were alive: since when, and from where, if known. */
+struct hub_clone {
+    uint8_t node_id[NODE_ID_BYTES];
+    uint64_t since_s; /* Unix time */
+    char addresses[2][ADDRESS_BYTES_MAX + 1];
 };
 
 struct hub_counters {
@@ -182,6 +190,9 @@ struct cluster {
 
     bool versions_busy; /* a change of a member's version is being written */
     struct hub_attest attest;
+    bool replacing; /* removal.c: of a member whose successor is here */
+    struct hub_clone clones[NODES_MAX];
+    unsigned clones_n;
     struct hub_counters counters;
 };
 
@@ -190,8 +201,9 @@ struct cluster {
 uint64_t hub_now_ms(const struct cluster *cluster);
 /* Opens the member's parts for service->node_sec: ops.start_member, watches, first reading. */
 MUST_USE enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_reason);
-/* Back to uninitialised: keys wiped, node.sec destroyed, parts closed and removed. */
-void hub_discard(struct cluster *cluster);
+/* Back to uninitialised, and why, for log and audit: keys wiped, node.sec destroyed, parts closed
+ * and removed. */
+void hub_discard(struct cluster *cluster, const char *why);
 /* records.c: reads the small records again, now or in the loop's next turn. */
 void hub_refresh(void *arg);
 void hub_refresh_soon(struct cluster *cluster);
@@ -299,6 +311,34 @@ void hub_order_tick(void *arg);
 void hub_orders_stop(struct cluster *cluster);
 /* QK_OK, or why wiping would lose the master key for ever. */
 MUST_USE enum qk_err hub_may_seal(const struct cluster *cluster);
+
+/* --- alarms.c ------------------------------------------------------------------------------- */
+
+/* The alarm is the seal machine's; this keeps what people want to know of it. Addresses may be "".
+ */
+void hub_clone_heard(struct cluster *cluster, const uint8_t *node_id, const char *first,
+                     const char *second);
+bool hub_clone_lasts(const struct cluster *cluster, const uint8_t *node_id);
+unsigned hub_clones_n(const struct cluster *cluster);
+struct json_t *hub_clones_json(const struct cluster *cluster);
+/* Adds to a member's line what is known here of its identity: watermark, deal acked, clone. */
+void hub_identity_json(const struct cluster *cluster, const struct hub_member *member,
+                       struct json_t *json);
+
+/* --- replace.c ------------------------------------------------------------------------------- */
+
+/* A node that takes the place of another. On the leader: marks the old one as leaving, when that
+ * may be. */
+void hub_replace(struct cluster *cluster);
+/* No id is all zeros. */
+bool hub_id_is_set(const uint8_t *node_id);
+/* The member that a token 'node invite --replace NAME' is to replace; NULL: none of that name. */
+const struct hub_member *hub_replace_find(const struct cluster *cluster, const char *name);
+/* removal.c: as `node remove`, by nobody's order; refused in silence where that would be. */
+void hub_removal_begin(struct cluster *cluster, const struct hub_member *member);
+/* What stands against `join`, whose token names `replaces`, for people: false if nothing. */
+bool hub_replace_objection(const struct cluster *cluster, const uint8_t *replaces,
+                           const uint8_t *gives_up, char *ret_reason);
 
 /* --- open_or_why.c -------------------------------------------------------------------------- */
 
@@ -417,6 +457,11 @@ void hub_join_slot_accept(struct cluster *cluster, unsigned at, const struct sys
 void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message);
 void hub_join_tick(void *arg);
+/* Joins with the token of the request, and answers it. `wipes`: what this node is now is given up
+ * when the cluster has accepted the new one. */
+void hub_joiner_start(struct cluster *cluster, struct exchange *exchange, bool wipes);
+/* What this node was is gone. */
+void hub_joiner_discarded(struct cluster *cluster, enum qk_err err);
 void hub_joiner_changed(struct cluster *cluster);
 void hub_joiner_stop(struct cluster *cluster);
 void hub_joiner_forget(struct cluster *cluster); /* the identity kept for a token */

@@ -68,7 +68,7 @@ void hub_init_fail(struct cluster *cluster, enum qk_err err, const char *reason)
 static void init_undo(struct cluster *cluster, enum qk_err err, const char *reason)
 {
     hub_init_fail(cluster, err, reason);
-    hub_discard(cluster);
+    hub_discard(cluster, HUB_NO_DEAL);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -367,7 +367,7 @@ static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
         return false;
     }
     if (is_unfinished(cluster)) {
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
         exchange_reply_error(exchange, 503, "busy",
                              "the unfinished cluster of this node is being removed: try again");
         return false;

@@ -28,6 +28,7 @@ struct invite {
     struct token token;
     struct record_key expired[INVITE_EXPIRED_MAX];
     unsigned expired_n;
+    uint8_t replaces[NODE_ID_BYTES];
     uint64_t invited; /* tokens made when the flush was asked for */
 };
 
@@ -105,7 +106,7 @@ enum qk_err invite_open_psk(const struct service *service, const uint8_t *token_
 static void invite_reply(struct invite *invite)
 {
     struct buf out = BUF_SECRET_INIT(2 * TOKEN_TEXT_BYTES_MAX);
-    char id[2 * TOKEN_ID_BYTES + 1], number[24];
+    char id[2 * TOKEN_ID_BYTES + 1], replaces[2 * NODE_ID_BYTES + 1], number[24];
     enum qk_err err;
 
     hex_encode(invite->token.token_id, TOKEN_ID_BYTES, id);
@@ -119,7 +120,9 @@ static void invite_reply(struct invite *invite)
     buf_put_str(&out, "}\n");
     if (err == QK_OK)
         err = buf_error(&out);
-    audit_event(invite->service->audit, "invite", "token", id, "by", invite->exchange->from, NULL);
+    hex_encode(invite->replaces, NODE_ID_BYTES, replaces);
+    audit_event(invite->service->audit, "invite", "token", id, "by", invite->exchange->from,
+                "replaces", hub_id_is_set(invite->replaces) ? replaces : NULL, NULL);
     if (err == QK_OK)
         exchange_reply_bytes(invite->exchange, 200, "application/json", buf_bytes(&out));
     else
@@ -152,6 +155,7 @@ static enum qk_err invite_command(struct invite *invite, struct wire_command *co
     enum qk_err err = psk_seal(invite->service, &invite->token, &sealed);
 
     memcpy(record.inviter, invite->service->node_id, NODE_ID_BYTES);
+    memcpy(record.replaces, invite->replaces, NODE_ID_BYTES);
     record.sealed_psk = buf_bytes(&sealed);
     system_token_encode(&record, &value);
     wire_command_batch(command);
@@ -252,26 +256,55 @@ static void invite_flushed(void *arg, enum qk_err err)
 
 /* --- the beginning --------------------------------------------------------------------------- */
 
-static bool ttl_read(struct exchange *exchange, uint64_t *ret_ttl_s)
+static void body_bad(struct exchange *exchange)
+{
+    exchange_reply_error(exchange, 400, "bad_request",
+                         "\"ttl_s\" is a number from 1 to %u, \"replace\" the name of a member",
+                         INVITE_TTL_S_MAX);
+}
+
+/* {"ttl_s"?, "replace"?}; false: the refusal has been sent. */
+static bool replace_read(const struct service *service, struct exchange *exchange,
+                         const json_t *json, uint8_t ret_replaces[static NODE_ID_BYTES])
+{
+    const json_t *name = json_object_get(json, "replace");
+    const struct hub_member *member;
+
+    memset(ret_replaces, 0, NODE_ID_BYTES);
+    if (name == NULL)
+        return true;
+    if (!json_is_string(name)) {
+        body_bad(exchange);
+        return false;
+    }
+    member = hub_replace_find(service->cluster, json_string_value(name));
+    if (member == NULL) {
+        exchange_reply_error(exchange, 404, "not_found",
+                             "no member has the name '%.64s': 'quorumkeep node list' shows them",
+                             json_string_value(name));
+        return false;
+    }
+    memcpy(ret_replaces, member->node_id, NODE_ID_BYTES);
+    return true;
+}
+
+static bool body_read(const struct service *service, struct exchange *exchange, uint64_t *ret_ttl_s,
+                      uint8_t ret_replaces[static NODE_ID_BYTES])
 {
     struct bytes body = exchange->request.body;
-    json_t *json, *ttl;
-    bool good;
+    json_t *json =
+        body.len == 0 ? json_object() : json_loadb((const char *)body.data, body.len, 0, NULL);
+    json_t *ttl = json_object_get(json, "ttl_s");
+    bool good = json_is_object(json) &&
+                (ttl == NULL || (json_is_integer(ttl) && json_integer_value(ttl) > 0 &&
+                                 json_integer_value(ttl) <= (json_int_t)INVITE_TTL_S_MAX));
 
-    *ret_ttl_s = INVITE_TTL_S;
-    if (body.len == 0)
-        return true;
-    json = json_loadb((const char *)body.data, body.len, 0, NULL);
-    ttl = json_object_get(json, "ttl_s");
-    good = json_is_object(json) &&
-           (ttl == NULL || (json_is_integer(ttl) && json_integer_value(ttl) > 0 &&
-                            json_integer_value(ttl) <= (json_int_t)INVITE_TTL_S_MAX));
-    if (good && ttl != NULL)
-        *ret_ttl_s = (uint64_t)json_integer_value(ttl);
-    json_decref(json);
+    *ret_ttl_s = good && ttl != NULL ? (uint64_t)json_integer_value(ttl) : INVITE_TTL_S;
     if (!good)
-        exchange_reply_error(exchange, 400, "bad_request", "\"ttl_s\" is a number from 1 to %u",
-                             INVITE_TTL_S_MAX);
+        body_bad(exchange);
+    else
+        good = replace_read(service, exchange, json, ret_replaces);
+    json_decref(json);
     return good;
 }
 
@@ -292,6 +325,7 @@ static enum qk_err token_make(struct invite *invite, uint64_t ttl_s)
 void handle_invite(struct service *service, struct exchange *exchange)
 {
     struct invite *invite;
+    uint8_t replaces[NODE_ID_BYTES];
     uint64_t ttl_s;
     enum qk_err err;
 
@@ -306,7 +340,7 @@ void handle_invite(struct service *service, struct exchange *exchange)
         exchange_reply_err(exchange, QK_ERR_NOT_LEADER);
         return;
     }
-    if (!ttl_read(exchange, &ttl_s))
+    if (!body_read(service, exchange, &ttl_s, replaces))
         return;
     invite = calloc(1, sizeof(*invite));
     if (invite == NULL) {
@@ -315,6 +349,7 @@ void handle_invite(struct service *service, struct exchange *exchange)
     }
     invite->service = service;
     invite->exchange = exchange;
+    memcpy(invite->replaces, replaces, sizeof(replaces));
     service->cluster->inviting++;
     err = token_make(invite, ttl_s);
     if (err != QK_OK)

@@ -41,7 +41,15 @@
 #define JOINER_VOTE_MS 60000u     /* for a vote, when all are there */
 #define JOINER_AWAY_BYTES 256
 
-enum joiner_step { JOINER_ASKING, JOINER_STARTED, JOINER_RECORDED, JOINER_DEALT, JOINER_UNSEALED };
+/* WIPING: accepted, and what this node was is being removed. */
+enum joiner_step {
+    JOINER_ASKING,
+    JOINER_WIPING,
+    JOINER_STARTED,
+    JOINER_RECORDED,
+    JOINER_DEALT,
+    JOINER_UNSEALED
+};
 
 struct joiner {
     struct cluster *cluster;
@@ -53,7 +61,9 @@ struct joiner {
     bool ending;      /* link_join_close is under way */
     unsigned open_n;  /* parts that are still to be closed */
     struct joiner_identity *self;
-    struct secret *psk;                   /* the token's */
+    bool wipes;         /* a rejoin: what this node is now is given up */
+    struct buf answer;  /* the accepting message, while that is being done; secret */
+    struct secret *psk; /* the token's */
     uint8_t cluster_id[CLUSTER_ID_BYTES]; /* of the token */
 };
 
@@ -148,6 +158,7 @@ static void joiner_free(struct joiner *joiner)
 {
     identity_free(joiner->self);
     secret_free(joiner->psk);
+    buf_fini(&joiner->answer);
     free(joiner);
 }
 
@@ -268,7 +279,7 @@ static void on_accept(struct joiner *joiner, const struct peer_join_accept *acce
     err = hub_start_member(cluster, false, reason);
     if (err != QK_OK) {
         joiner_fail(joiner, "unavailable", reason);
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
         return;
     }
     hub_members_provisional(cluster, accept);
@@ -277,6 +288,40 @@ static void on_accept(struct joiner *joiner, const struct peer_join_accept *acce
     joiner->step = JOINER_STARTED;
     timer_start(joiner->timer, JOINER_TICK_MS);
     tell_step(joiner, "accepted", "the token is good: this node is a joining member");
+}
+
+/* The cluster has the new identity; the old one goes, and its directory with it. */
+static void wipe_begin(struct joiner *joiner, struct bytes message)
+{
+    buf_put_bytes(&joiner->answer, message);
+    if (buf_error(&joiner->answer) != QK_OK) {
+        joiner_fail(joiner, "unavailable", "no room for the answer: try again with the same token");
+        return;
+    }
+    joiner->step = JOINER_WIPING;
+    tell_step(joiner, "wiping", "the token is good: what this node was is being wiped");
+    hub_discard(joiner->cluster, "this node comes back as a new one");
+}
+
+void hub_joiner_discarded(struct cluster *cluster, enum qk_err err)
+{
+    struct joiner *joiner = cluster->joiner;
+    struct peer_message *decoded;
+
+    if (joiner == NULL || joiner->step != JOINER_WIPING)
+        return;
+    decoded = malloc(sizeof(*decoded));
+    if (err == QK_OK)
+        err = decoded == NULL ? QK_ERR_NOMEM : peer_decode(buf_bytes(&joiner->answer), decoded);
+    if (err == QK_OK)
+        on_accept(joiner, &decoded->as.join_accept);
+    else
+        joiner_fail(joiner, "unavailable",
+                    "the old files could not be removed: empty the directory by hand, then "
+                    "'quorumkeep node join' with another token");
+    if (decoded != NULL)
+        secret_wipe(decoded, sizeof(*decoded));
+    free(decoded);
 }
 
 static void join_message(void *arg, struct bytes message)
@@ -291,6 +336,8 @@ static void join_message(void *arg, struct bytes message)
     }
     if (peer_decode(message, decoded) != QK_OK)
         joiner_fail(joiner, "unavailable", "the answer could not be understood");
+    else if (decoded->kind == PEER_JOIN_ACCEPT && joiner->wipes)
+        wipe_begin(joiner, message);
     else if (decoded->kind == PEER_JOIN_ACCEPT)
         on_accept(joiner, &decoded->as.join_accept);
     else if (decoded->kind == PEER_JOIN_REFUSE) {
@@ -323,6 +370,8 @@ static void join_up(void *arg)
         join->peer_address = bytes_str(service->peer_address);
         join->client_address = bytes_str(service->client_address);
         join->version = (uint16_t)wire_version();
+        if (joiner->wipes)
+            memcpy(join->gives_up, service->node_id, NODE_ID_BYTES);
         err = peer_encode(message, &out);
     }
     if (err == QK_OK) {
@@ -365,7 +414,7 @@ void hub_joiner_changed(struct cluster *cluster)
     const struct hub_member *self = hub_member_find(cluster, cluster->service->node_id);
     size_t i;
 
-    if (joiner == NULL || joiner->step == JOINER_ASKING)
+    if (joiner == NULL || joiner->step < JOINER_STARTED)
         return;
     if (joiner->step == JOINER_STARTED && self != NULL && self->version > 0) {
         joiner->step = JOINER_RECORDED;
@@ -556,7 +605,7 @@ static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
         return false;
     }
     if (is_unfinished(cluster)) {
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
         exchange_reply_error(exchange, 503, "busy",
                              "the unfinished join of this node is being removed: try again");
         return false;
@@ -569,14 +618,14 @@ static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
     return false;
 }
 
-void handle_join(struct service *service, struct exchange *exchange)
+void hub_joiner_start(struct cluster *cluster, struct exchange *exchange, bool wipes)
 {
-    struct cluster *cluster = service->cluster;
+    const struct buf empty = BUF_SECRET_INIT(PEER_MESSAGE_BYTES_MAX);
     struct token token = {0};
     struct joiner *joiner;
     enum qk_err err;
 
-    if (!join_allowed(cluster, exchange) || !token_read(exchange, &token))
+    if (!token_read(exchange, &token))
         return;
     joiner = calloc(1, sizeof(*joiner));
     if (joiner == NULL) {
@@ -586,6 +635,8 @@ void handle_join(struct service *service, struct exchange *exchange)
     }
     joiner->cluster = cluster;
     joiner->exchange = exchange;
+    joiner->wipes = wipes;
+    joiner->answer = empty;
     err = joiner_begin(joiner, &token);
     token_fini(&token);
     if (err != QK_OK) {
@@ -599,4 +650,10 @@ void handle_join(struct service *service, struct exchange *exchange)
     }
     cluster->joiner = joiner;
     tell_step(joiner, "asking", "asking the node that made the token");
+}
+
+void handle_join(struct service *service, struct exchange *exchange)
+{
+    if (join_allowed(service->cluster, exchange))
+        hub_joiner_start(service->cluster, exchange, false);
 }

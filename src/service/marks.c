@@ -84,30 +84,20 @@ bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names)
 
 /* --- Raft ------------------------------------------------------------------------------------ */
 
-/* This node and that one are the only voters, and no other configuration may still come true. */
 static bool is_pair(const struct cluster *cluster, const uint8_t *node_id)
 {
-    struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
-    const struct consensus *consensus = cluster->service->consensus;
-    size_t n = consensus_members(consensus, raft, CONSENSUS_MEMBERS_MAX);
     uint64_t other;
-    unsigned voters_n = 0, ours_n = 0;
 
-    if (!consensus_is_settled(consensus) || cluster_raft_of_node(cluster, node_id, &other) != QK_OK)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        voters_n += raft[i].voter;
-        ours_n += raft[i].voter &&
-                  (raft[i].id == other || raft[i].id == cluster->service->node_sec->raft_id);
-    }
-    return voters_n == 2 && ours_n == 2;
+    return cluster->service->consensus != NULL &&
+           cluster_raft_of_node(cluster, node_id, &other) == QK_OK &&
+           consensus_is_pair(cluster->service->consensus, other);
 }
 
 static struct watermark_raft_facts raft_facts(const struct cluster *cluster, const uint8_t *node_id)
 {
     struct watermark_raft_facts facts = seal_raft_facts(&cluster->seal, node_id, false);
 
-    facts.pair = facts.below && cluster->service->consensus != NULL && is_pair(cluster, node_id);
+    facts.pair = facts.below && is_pair(cluster, node_id);
     return facts;
 }
 

@@ -165,6 +165,7 @@ void hub_refresh(void *arg)
     hub_members_publish(cluster);
     read_deal(cluster);
     hub_deal(cluster, DEALING_EV_FACTS);
+    hub_replace(cluster);
     hub_deal_erase(cluster);
     hub_note_open(cluster);
     hub_leave_note(cluster);

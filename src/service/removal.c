@@ -25,7 +25,7 @@
 
 struct order {
     struct service *service;
-    struct exchange *exchange;
+    struct exchange *exchange; /* NULL: its successor is here (replace.c), nobody waits */
     uint8_t node_id[NODE_ID_BYTES];
     char name[NODE_NAME_BYTES_MAX + 1];
     bool reencrypt;
@@ -190,26 +190,39 @@ bool hub_fresh_objection(const struct cluster *cluster, const struct hub_member 
 
 static void order_end(struct order *order)
 {
+    if (order->exchange == NULL)
+        order->service->cluster->replacing = false;
     free(order);
+}
+
+static const char *order_by(const struct order *order)
+{
+    return order->exchange != NULL ? order->exchange->from : "its successor";
 }
 
 static void order_refuse(struct order *order, const char *reason)
 {
+    if (order->exchange == NULL) { /* it is tried again until it may be */
+        order_end(order);
+        return;
+    }
     audit_event(order->service->audit, "removal_refused", "name", order->name, "by",
-                order->exchange->from, "why", reason, NULL);
+                order_by(order), "why", reason, NULL);
     exchange_reply_error(order->exchange, 409, "refused", "%s", reason);
     order_end(order);
 }
 
 static void order_fail(struct order *order, enum qk_err err)
 {
-    exchange_reply_err(order->exchange, err);
+    if (order->exchange != NULL)
+        exchange_reply_err(order->exchange, err);
     order_end(order);
 }
 
 static void order_reply(struct order *order)
 {
-    exchange_reply_json(order->exchange, 200, deal_view_json(order->service->cluster));
+    if (order->exchange != NULL)
+        exchange_reply_json(order->exchange, 200, deal_view_json(order->service->cluster));
     order_end(order);
 }
 
@@ -235,8 +248,8 @@ static void order_applied(void *arg, enum qk_err err, uint64_t index, struct byt
         order_fail(order, err);
         return;
     }
-    audit_event(order->service->audit, "removal_begun", "name", order->name, "by",
-                order->exchange->from, NULL);
+    audit_event(order->service->audit, "removal_begun", "name", order->name, "by", order_by(order),
+                NULL);
     order_reply(order);
 }
 
@@ -310,18 +323,22 @@ static bool is_listed(const struct cluster *cluster, const char *name)
     return false;
 }
 
-/* By name or by id. */
+/* By name or by id. Of two with one name, one of which replaces the other, the one that leaves. */
 static struct hub_member *member_named(struct cluster *cluster, const char *name)
 {
+    struct hub_member *found = NULL;
+
     for (unsigned i = 0; i < cluster->members_n; i++) {
         struct hub_member *member = &cluster->members[i];
         char id[2 * NODE_ID_BYTES + 1];
 
         hex_encode(member->node_id, NODE_ID_BYTES, id);
-        if (member->version > 0 && (strcmp(member->info.name, name) == 0 || strcmp(id, name) == 0))
-            return member;
+        if (member->version > 0 &&
+            (strcmp(member->info.name, name) == 0 || strcmp(id, name) == 0) &&
+            (found == NULL || member->info.state == MEMBER_LEAVING))
+            found = member;
     }
-    return NULL;
+    return found;
 }
 
 static void order_round(struct order *order)
@@ -338,6 +355,10 @@ static void order_round(struct order *order)
     if (is_listed(cluster, order->name) ||
         (member != NULL && member->info.state == MEMBER_LEAVING)) {
         order_reply(order);
+        return;
+    }
+    if (member == NULL && order->exchange == NULL) {
+        order_end(order);
         return;
     }
     if (member == NULL) {
@@ -397,5 +418,21 @@ void handle_node_remove(struct service *service, struct exchange *exchange)
     order->exchange = exchange;
     order->reencrypt = reencrypt;
     memcpy(order->name, name.data, name.len);
+    order_round(order);
+}
+
+void hub_removal_begin(struct cluster *cluster, const struct hub_member *member)
+{
+    struct order *order;
+
+    if (cluster->replacing)
+        return;
+    order = calloc(1, sizeof(*order));
+    if (order == NULL)
+        return;
+    cluster->replacing = true;
+    order->service = cluster->service;
+    order->reencrypt = true;
+    hex_encode(member->node_id, NODE_ID_BYTES, order->name);
     order_round(order);
 }

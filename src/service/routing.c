@@ -38,8 +38,10 @@ void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
     link_event(arg, SEAL_EV_LINK_DOWN, node_id, false);
 }
 
-void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES])
+void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES], const char *first,
+                        const char *second)
 {
+    hub_clone_heard(arg, node_id, first, second);
     link_event(arg, SEAL_EV_CLONE, node_id, true);
 }
 
@@ -92,7 +94,7 @@ static void check_void(struct cluster *cluster)
     hub_refresh(cluster);
     if (cluster->deal_version == 0 && cluster->final_version == 0 && cluster->record == NULL &&
         cluster->recovery_version == 0)
-        hub_discard(cluster);
+        hub_discard(cluster, HUB_NO_DEAL);
 }
 
 static void leader_ready(void *arg, enum qk_err err, uint64_t index)

@@ -250,6 +250,7 @@ static json_t *member_json(const struct cluster *cluster, const struct hub_membe
                               json_boolean(hub_is_suspended(cluster, member->node_id)));
     member_seen(cluster, member->node_id, json);
     member_deal(cluster, member->node_id, json);
+    hub_identity_json(cluster, member, json);
     return json;
 }
 
@@ -394,6 +395,23 @@ static json_t *backup_json(const struct service *service)
     return json;
 }
 
+/* Names of those that say so. */
+static json_t *rolled_back_json(const struct cluster *cluster)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct seal_peer *peer = &cluster->seal.peers[i];
+        char name[NODE_NAME_BYTES_MAX + 1];
+
+        if (!peer->used || !peer->connected || !peer->known || !peer->told_below)
+            continue;
+        hub_node_text(cluster, peer->node_id, name, sizeof(name));
+        (void)json_array_append_new(list, json_string(name));
+    }
+    return list;
+}
+
 void handle_status(struct service *service, struct exchange *exchange)
 {
     const struct cluster *cluster = service->cluster;
@@ -421,6 +439,8 @@ void handle_status(struct service *service, struct exchange *exchange)
                                         (int)cluster_version(cluster)));
     (void)json_object_set_new(json, "attestation", hub_attest_json(cluster));
     (void)json_object_set_new(json, "backup", backup_json(service));
+    (void)json_object_set_new(json, "rolled_back", rolled_back_json(cluster));
+    (void)json_object_set_new(json, "clones", hub_clones_json(cluster));
     (void)json_object_set_new(json, "unsealed_us",
                               json_integer((json_int_t)cluster->counters.unsealed_us));
     exchange_reply_json(exchange, 200, json);
@@ -437,6 +457,7 @@ void cluster_figures(const struct cluster *cluster, struct cluster_figures *ret_
     figures.shares_missing_n = seal_shares_missing(&cluster->seal);
     figures.releases_n = cluster->counters.releases_n;
     figures.denials_n = cluster->counters.denials_n;
+    figures.clones_n = hub_clones_n(cluster);
     figures.clone_alarms_n = cluster->counters.clone_alarms_n;
     figures.rate_alarms_n = cluster->counters.rate_alarms_n;
     figures.deals_n = cluster->counters.deals_n;

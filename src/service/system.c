@@ -48,7 +48,7 @@ static void put_text(struct buf *out, const char *text)
 
 void system_member_encode(const struct system_member *member, struct buf *out)
 {
-    begin(out, 9);
+    begin(out, 10);
     put_text(out, member->name);
     pack_u64(out, member->x);
     pack_u64(out, member->raft_id);
@@ -58,6 +58,7 @@ void system_member_encode(const struct system_member *member, struct buf *out)
     pack_u64(out, member->state);
     pack_u64(out, member->joined_s);
     pack_u64(out, member->version);
+    pack_bin(out, bytes_of(member->replaces, NODE_ID_BYTES));
 }
 
 enum qk_err system_member_decode(struct bytes in, struct system_member *ret_member)
@@ -82,6 +83,10 @@ enum qk_err system_member_decode(struct bytes in, struct system_member *ret_memb
     member.version = WIRE_VERSION_FIRST;
     if (more > 0) { /* records of the first version end here */
         member.version = (unsigned)unpack_u64_max(&unpack, UINT16_MAX);
+        more--;
+    }
+    if (more > 0) {
+        unpack_bin_copy(&unpack, member.replaces, NODE_ID_BYTES);
         more--;
     }
     if (close_fields(&unpack, more) != QK_OK || state == 0 || member.x == 0 || member.raft_id == 0)
@@ -190,12 +195,13 @@ enum qk_err system_next_decode(struct bytes in, struct system_next *ret_next)
 
 void system_token_encode(const struct system_token *token, struct buf *out)
 {
-    begin(out, 5);
+    begin(out, 6);
     pack_u64(out, token->expiry_s);
     pack_bool(out, token->used);
     pack_bin(out, bytes_of(token->used_by, sizeof(token->used_by)));
     pack_bin(out, bytes_of(token->inviter, NODE_ID_BYTES));
     pack_bin(out, token->sealed_psk);
+    pack_bin(out, bytes_of(token->replaces, NODE_ID_BYTES));
 }
 
 enum qk_err system_token_decode(struct bytes in, struct system_token *ret_token)
@@ -213,6 +219,10 @@ enum qk_err system_token_decode(struct bytes in, struct system_token *ret_token)
     unpack_bin_copy(&unpack, token.used_by, sizeof(token.used_by));
     unpack_bin_copy(&unpack, token.inviter, NODE_ID_BYTES);
     token.sealed_psk = unpack_bin(&unpack, 256);
+    if (more > 0) { /* records of the first version end here */
+        unpack_bin_copy(&unpack, token.replaces, NODE_ID_BYTES);
+        more--;
+    }
     if (close_fields(&unpack, more) != QK_OK)
         return QK_ERR_CORRUPT;
     *ret_token = token;

@@ -28,8 +28,9 @@ struct system_member {
     char peer_address[ADDRESS_BYTES_MAX + 1];
     char client_address[ADDRESS_BYTES_MAX + 1];
     enum member_state state;
-    uint64_t joined_s; /* Unix time of the leader that admitted it */
-    unsigned version;  /* of the formats that it knows (wire/version.h) */
+    uint64_t joined_s;               /* Unix time of the leader that admitted it */
+    unsigned version;                /* of the formats that it knows (wire/version.h) */
+    uint8_t replaces[NODE_ID_BYTES]; /* the member in whose place it came; zeros: none */
 };
 
 #define SYSTEM_REFRESH_S_DEFAULT (30u * 24 * 3600)
@@ -70,7 +71,8 @@ struct system_token {
     bool used;
     uint8_t used_by[32]; /* noise_pk of the joiner */
     uint8_t inviter[NODE_ID_BYTES];
-    struct bytes sealed_psk; /* into the record */
+    struct bytes sealed_psk;         /* into the record */
+    uint8_t replaces[NODE_ID_BYTES]; /* the member that whoever uses it replaces; zeros: none */
 };
 
 struct system_deal_info {

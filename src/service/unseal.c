@@ -208,6 +208,8 @@ static void do_audit(struct cluster *cluster, const struct seal_effect *effect)
     hex_encode(effect->deal_id, DEAL_ID_BYTES, deal);
     hub_node_text(cluster, effect->node_id, name, sizeof(name));
     count(cluster, effect->audit);
+    if (effect->audit == SEAL_AUDIT_CLONE)
+        hub_clone_heard(cluster, effect->node_id, "", "");
     audit_event(cluster->service->audit, events[effect->audit], "node", node, "name", name, "deal",
                 deal, "why", why, NULL);
     if (effect->audit != SEAL_AUDIT_RELEASE)
@@ -357,6 +359,7 @@ void hub_seal_tick(void *arg)
 
     hub_seal_kind(cluster, SEAL_EV_TICK);
     hub_introduce(cluster);
+    hub_replace(cluster);
     hub_control_settle(cluster);
     if (cluster->booted && cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster))
         cluster_consensus_changed(cluster);

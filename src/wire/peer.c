@@ -10,8 +10,8 @@ static const uint8_t fields_n[] = {
     [PEER_HELLO] = 16,      [PEER_WANT] = 6,        [PEER_RELEASE] = 5,
     [PEER_SHARE] = 4,       [PEER_DENY] = 3,        [PEER_RECORD_WANT] = 1,
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
-    [PEER_CHECK] = 2,       [PEER_ACK] = 3,         [PEER_JOIN_REQUEST] = 6,
-    [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 8,
+    [PEER_CHECK] = 2,       [PEER_ACK] = 3,         [PEER_JOIN_REQUEST] = 7,
+    [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 9,
     [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 2,    [PEER_SEALED] = 2,
 };
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
@@ -79,6 +79,7 @@ static void put_join_request(struct buf *out, const struct peer_join_request *jo
     pack_str(out, join->peer_address);
     pack_str(out, join->client_address);
     pack_u64(out, join->version);
+    put_fixed(out, join->gives_up, NODE_ID_BYTES);
 }
 
 static void put_members(struct buf *out, const struct peer_join_member *members, unsigned n)
@@ -266,6 +267,7 @@ static void get_join_request(struct unpack *in, struct peer_join_request *join)
     join->peer_address = unpack_str(in, ADDRESS_BYTES_MAX);
     join->client_address = unpack_str(in, ADDRESS_BYTES_MAX);
     join->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
+    unpack_bin_copy(in, join->gives_up, NODE_ID_BYTES);
 }
 
 static unsigned get_members(struct unpack *in, struct peer_join_member members[static NODES_MAX])

@@ -141,6 +141,7 @@ struct peer_join_request {
     struct bytes peer_address;
     struct bytes client_address;
     uint16_t version;
+    uint8_t gives_up[NODE_ID_BYTES]; /* the identity that its directory has now; zeros: none */
 };
 
 struct peer_join_member {

@@ -94,11 +94,12 @@ static void on_drain(void *arg, const uint8_t *node_id)
     node->drains++;
 }
 
-static void on_clone(void *arg, const uint8_t *node_id)
+static void on_clone(void *arg, const uint8_t *node_id, const char *first, const char *second)
 {
     struct node *node = arg;
 
     (void)node_id;
+    cr_assert(strncmp(first, "127.0.0.1", 9) == 0 && strncmp(second, "127.0.0.1", 9) == 0);
     node->clones++;
 }
 

@@ -17,7 +17,8 @@ static struct system_member sample_member(void)
                                    .peer_address = "127.0.0.1:7702",
                                    .client_address = "127.0.0.1:7602",
                                    .state = MEMBER_JOINING,
-                                   .joined_s = 1700000000};
+                                   .joined_s = 1700000000,
+                                   .replaces = {4, 5}};
 
     return member;
 }
@@ -226,9 +227,33 @@ Test(system, a_member_of_the_first_release_names_no_version)
     system_member_encode(&member, &out);
     cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
     cr_assert_eq(read.version, 2);
-    cr_assert_eq(out.data[0], 0x9a); /* ten items, the last of them one byte */
+    cr_assert_eq(out.data[0], 0x9b); /* eleven items, the last two of one byte and of 18 */
     out.data[0] = 0x99;
-    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 1), &read), QK_OK);
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 19), &read), QK_OK);
     cr_assert_eq(read.version, 1);
+    buf_fini(&out);
+}
+
+Test(system, a_record_that_names_nobody_to_replace_replaces_nobody)
+{
+    static const uint8_t none[NODE_ID_BYTES];
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_member member = sample_member(), read;
+    struct system_token token = {.expiry_s = 77, .replaces = {9}, .sealed_psk = bytes_str("s")};
+    struct system_token token_read;
+
+    system_member_encode(&member, &out);
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
+    cr_assert_eq(memcmp(read.replaces, member.replaces, NODE_ID_BYTES), 0);
+    out.data[0] = 0x9a;
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 18), &read), QK_OK);
+    cr_assert_eq(memcmp(read.replaces, none, NODE_ID_BYTES), 0);
+    buf_reset(&out);
+    system_token_encode(&token, &out);
+    cr_assert_eq(system_token_decode(buf_bytes(&out), &token_read), QK_OK);
+    cr_assert_eq(memcmp(token_read.replaces, token.replaces, NODE_ID_BYTES), 0);
+    out.data[0]--;
+    cr_assert_eq(system_token_decode(bytes_of(out.data, out.len - 18), &token_read), QK_OK);
+    cr_assert_eq(memcmp(token_read.replaces, none, NODE_ID_BYTES), 0);
     buf_fini(&out);
 }

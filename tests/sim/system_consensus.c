@@ -66,9 +66,9 @@ uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer)
     return match < consensus_commit(c) ? match : consensus_commit(c);
 }
 
-bool consensus_is_settled(const struct consensus *c)
+bool consensus_is_pair(const struct consensus *c, uint64_t other)
 {
-    return engine_of(c) != NULL && engine_is_settled(engine_of(c));
+    return engine_of(c) != NULL && engine_is_pair(engine_of(c), other);
 }
 
 enum consensus_message consensus_message_kind(struct bytes message)
