@@ -18,18 +18,13 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
+#include "service/backup_facts.h"
 #include "service/backup_schedule.h"
 #include "service/hub.h"
 #include "store/store.h"
 
 #define READ_MS 5000u
 #define ATTEMPTS_MAX 10
-
-/* What decides which MK opens the records. */
-struct key_facts {
-    uint64_t deal_version, recovery_version;
-    uint32_t mk_version;
-};
 
 struct backup_run {
     struct backup_run *next;
@@ -39,7 +34,7 @@ struct backup_run {
     bool has_base;
     struct backup_base base;
     struct secret *mac_key;
-    struct key_facts facts;
+    struct backup_facts facts;
     unsigned attempts;
     struct store_snapshot *snapshot;
     uint64_t estimate;
@@ -59,7 +54,6 @@ struct backup_run {
 struct backups {
     struct service *service;
     struct backup_run *runs;
-    unsigned runs_n;
     uint64_t done_n, failed_n;
     struct backup_schedule *schedule;
     void (*idle)(void *arg);
@@ -74,6 +68,16 @@ static bool holds_store(const struct backups *backups)
         if (run->snapshot != NULL)
             return true;
     return false;
+}
+
+/* Those that failed only wait for their client to look. */
+static unsigned running_n(const struct backups *backups)
+{
+    unsigned n = 0;
+
+    for (const struct backup_run *run = backups->runs; run != NULL; run = run->next)
+        n += run->failed == QK_OK;
+    return n;
 }
 
 static void tell_idle(struct backups *backups)
@@ -114,7 +118,6 @@ static void run_free(struct backup_run *run)
     while (*at != run)
         at = &(*at)->next;
     *at = run->next;
-    backups->runs_n--;
     timer_free(run->stall, NULL, NULL);
     buf_fini(&run->data);
     buf_fini(&run->out);
@@ -241,37 +244,6 @@ enum qk_err backup_next(struct backup_run *run)
 
 /* --- the beginning --------------------------------------------------------------------------- */
 
-static enum qk_err facts_read(const struct service *service, struct key_facts *ret_facts)
-{
-    struct record_key deal_key = record_system(RECORD_SYS, RECORD_DEAL);
-    struct record_key recovery_key = record_system(RECORD_SYS, RECORD_RECOVERY);
-    struct key_facts facts = {0};
-    struct deal_record *deal = NULL;
-    struct record record;
-    enum qk_err err;
-
-    if (service->keyring == NULL || service->cluster->mk == NULL)
-        return QK_ERR_SEALED;
-    facts.mk_version = keyring_mk_version(service->keyring);
-    err = store_get(service->store, record_key_bytes(&recovery_key), &record);
-    if (err == QK_OK)
-        facts.recovery_version = record.version;
-    if (err == QK_OK || err == QK_ERR_NOT_FOUND)
-        err = store_get(service->store, record_key_bytes(&deal_key), &record);
-    if (err == QK_OK) {
-        facts.deal_version = record.version;
-        err = deal_record_parse(record.value, &deal);
-    }
-    if (err != QK_OK && err != QK_ERR_NOT_FOUND)
-        return err;
-    /* A new MK whose records are applied, but whose shares are not yet combined here. */
-    if (deal != NULL && deal->mk_version != facts.mk_version)
-        err = QK_ERR_BUSY;
-    deal_record_free(deal);
-    *ret_facts = facts;
-    return err == QK_ERR_BUSY ? err : QK_OK;
-}
-
 static enum qk_err head_fill(struct backup_run *run)
 {
     const struct service *service = run->backups->service;
@@ -299,12 +271,10 @@ static enum qk_err head_fill(struct backup_run *run)
 static enum qk_err run_open(struct backup_run *run)
 {
     struct service *service = run->backups->service;
-    struct key_facts facts;
-    enum qk_err err = facts_read(service, &facts);
+    struct backup_facts facts;
+    enum qk_err err = backup_facts_read(service, &facts);
 
-    if (err == QK_OK && (facts.deal_version != run->facts.deal_version ||
-                         facts.recovery_version != run->facts.recovery_version ||
-                         facts.mk_version != run->facts.mk_version))
+    if (err == QK_OK && !backup_facts_equal(&facts, &run->facts))
         err = QK_ERR_BUSY;
     if (err == QK_OK)
         err = store_snapshot_open_since(service->store, run->has_base ? run->base.stamp : 0,
@@ -337,7 +307,7 @@ static void run_flushed(void *arg, enum qk_err err)
 static void run_flush(struct backup_run *run)
 {
     const struct service *service = run->backups->service;
-    enum qk_err err = facts_read(service, &run->facts);
+    enum qk_err err = backup_facts_read(service, &run->facts);
 
     if (err == QK_ERR_SEALED) {
         deliver(run, err);
@@ -378,7 +348,6 @@ static enum qk_err run_new(struct backups *backups, struct backup_run **ret_run)
     run->out = BUF_INIT(BACKUP_CHUNK_BYTES_MAX + BACKUP_HEAD_BYTES + BACKUP_END_BYTES + 64);
     run->next = backups->runs;
     backups->runs = run;
-    backups->runs_n++;
     *ret_run = run;
     return QK_OK;
 }
@@ -394,7 +363,7 @@ enum qk_err backup_begin(struct backups *backups, const struct backup_base *base
         return QK_ERR_SEALED;
     if (hub_recovery_set(service->cluster) == NULL)
         return QK_ERR_NOT_FOUND;
-    if (backups->runs_n >= BACKUPS_MAX || backups->idle != NULL)
+    if (running_n(backups) >= BACKUPS_MAX || backups->idle != NULL)
         return QK_ERR_BUSY;
     err = run_new(backups, &run);
     if (err != QK_OK)
@@ -493,7 +462,7 @@ void backup_figures(const struct backups *backups, struct backup_figures *ret_fi
     memset(ret_figures, 0, sizeof *ret_figures);
     if (backups == NULL)
         return;
-    ret_figures->running_n = backups->runs_n;
+    ret_figures->running_n = running_n(backups);
     ret_figures->done_n = backups->done_n;
     ret_figures->failed_n = backups->failed_n;
     backup_schedule_figures(backups->schedule, ret_figures);
