@@ -194,12 +194,25 @@ static enum cli_exit enter_all(struct entering *entering, const char *purpose)
     return code;
 }
 
+/* By its peers, or by another's shares. */
+static bool is_open_by_now(struct cli *cli)
+{
+    json_t *reply = NULL;
+    bool open = cli_get(cli, "/v1/sys/seal-status", &reply) == CLI_OK &&
+                json_is_false(json_object_get(reply, "sealed"));
+
+    json_decref(reply);
+    return open;
+}
+
 enum cli_exit cli_unseal_recovery(struct cli *cli)
 {
     struct entering entering = {.cli = cli};
     enum cli_exit code = enter_all(&entering, "unseal");
 
-    if (code == CLI_OK && !entering.done)
+    if (code == CLI_OK && !entering.done && is_open_by_now(cli))
+        printf(cli->options.json ? "{\"sealed\":false}\n" : "unsealed meanwhile by others\n");
+    else if (code == CLI_OK && !entering.done)
         code = cli_fail(CLI_SEALED, "still sealed: %d of %d shares were entered, %u were wrong",
                         entering.progress, entering.t, entering.wrong_n);
     else if (code == CLI_OK && cli->options.json)

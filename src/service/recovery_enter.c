@@ -143,10 +143,15 @@ static void unseal(struct cluster *cluster, struct attempt *attempt, struct exch
                              seal_state_text(cluster->seal.state));
         return;
     }
-    if (cluster->recovering || cluster->opening != NULL || cluster->seal.combining) {
+    if (cluster->recovering) { /* by another's shares: what comes of it answers both */
+        attempt->waiting = exchange;
+        return;
+    }
+    if (cluster->opening != NULL || cluster->seal.combining) {
         recovery_share_fini(&attempt->shares[--attempt->shares_n]);
         exchange_reply_error(exchange, 503, "busy",
-                             "the node is being opened by another: enter the share again");
+                             "the node is being opened by its peers: see whether it is open, else "
+                             "enter the share again");
         return;
     }
     err = shares_open(cluster, attempt, &mk);
