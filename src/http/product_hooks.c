@@ -233,6 +233,8 @@ static void write_below(const struct service *service, struct buf *out)
          (double)link.bytes_in},
         {"quorumkeep_link_sent_bytes_total", "counter", "Bytes sent.", (double)link.bytes_out},
         {"quorumkeep_link_refused_total", "counter", "Connections refused.", (double)link.refused},
+        {"quorumkeep_link_not_allowed_total", "counter",
+         "Connections from addresses outside of [peer] allow.", (double)link.not_allowed},
     };
 
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);

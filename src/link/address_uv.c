@@ -64,19 +64,28 @@ void address_text(const struct sockaddr_storage *address, char *ret_text, size_t
     }
 }
 
-void address_bucket(const struct sockaddr_storage *address,
-                    uint8_t ret_key[static BUCKET_ADDRESS_BYTES])
+bool address_mapped(const struct sockaddr_storage *address,
+                    uint8_t ret_bytes[static BUCKET_ADDRESS_BYTES])
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 
-    memset(ret_key, 0, BUCKET_ADDRESS_BYTES);
+    memset(ret_bytes, 0, BUCKET_ADDRESS_BYTES);
     if (address->ss_family == AF_INET) {
         memcpy(&v4, address, sizeof v4);
-        ret_key[10] = ret_key[11] = 0xff;
-        memcpy(ret_key + 12, &v4.sin_addr, 4);
+        ret_bytes[10] = ret_bytes[11] = 0xff;
+        memcpy(ret_bytes + 12, &v4.sin_addr, 4);
     } else if (address->ss_family == AF_INET6) {
         memcpy(&v6, address, sizeof v6);
-        memcpy(ret_key, &v6.sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? 16 : 8);
+        memcpy(ret_bytes, &v6.sin6_addr, 16);
     }
+    return address->ss_family == AF_INET || address->ss_family == AF_INET6;
+}
+
+void address_bucket(const struct sockaddr_storage *address,
+                    uint8_t ret_key[static BUCKET_ADDRESS_BYTES])
+{
+    if (address_mapped(address, ret_key) && address->ss_family == AF_INET6 &&
+        !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)ret_key))
+        memset(ret_key + 8, 0, 8);
 }

@@ -18,6 +18,9 @@ MUST_USE enum qk_err address_numeric(const char *host, const char *port,
                                      struct sockaddr_storage *ret_address);
 /* Without the port. */
 void address_text(const struct sockaddr_storage *address, char *ret_text, size_t len);
+/* IPv4 mapped into IPv6; false if it is neither. */
+bool address_mapped(const struct sockaddr_storage *address,
+                    uint8_t ret_bytes[static BUCKET_ADDRESS_BYTES]);
 /* What the token buckets count by: IPv4 mapped, IPv6 by its /64 (which one host may own whole). */
 void address_bucket(const struct sockaddr_storage *address,
                     uint8_t ret_key[static BUCKET_ADDRESS_BYTES]);

@@ -1,4 +1,5 @@
-/* The listener, and what keeps a flood of connections from hurting: a token bucket an address, a
+/* The listener, and what keeps a flood of connections from hurting: who may connect at all, a token
+ * bucket an address, a
  * maximum of half-open handshakes of which the oldest that has shown nothing makes room, and a time
  * limit on each (link_uv.c). */
 #include "link/peers_uv.h"
@@ -41,7 +42,23 @@ static bool make_room(struct link *link, const struct conn *newcomer)
     return true;
 }
 
-static bool address_has_token(struct link *link, const struct conn *conn)
+/* Whoever knocks all day long is worth a line now and then. */
+static void tell_not_allowed(struct link *link, const struct sockaddr_storage *address)
+{
+    uint64_t now_ms = link_now_ms(link);
+    char text[CONN_ADDRESS_TEXT_BYTES];
+
+    link->stats.not_allowed++;
+    if (link->config.on_not_allowed == NULL || now_ms < link->not_allowed_next_ms)
+        return;
+    link->not_allowed_next_ms = now_ms + LINK_NOT_ALLOWED_MS;
+    address_text(address, text, sizeof text);
+    link->config.on_not_allowed(link->config.arg, text,
+                                link->stats.not_allowed - link->not_allowed_told);
+    link->not_allowed_told = link->stats.not_allowed;
+}
+
+static bool address_may_connect(struct link *link, const struct conn *conn)
 {
     struct sockaddr_storage address;
     uint8_t key[BUCKET_ADDRESS_BYTES];
@@ -49,6 +66,10 @@ static bool address_has_token(struct link *link, const struct conn *conn)
 
     if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&address, &len) != 0)
         return false; /* it is gone already */
+    if (!address_mapped(&address, key) || !link_allow_has(&link->allow, key)) {
+        tell_not_allowed(link, &address);
+        return false;
+    }
     address_bucket(&address, key);
     return bucket_take(&link->buckets, key, link_now_ms(link));
 }
@@ -65,7 +86,7 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     link_stream_accept(&conn->stream, &link->self);
     conn->deadline_ms = link_now_ms(link) + link->config.handshake_ms;
-    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0 || !address_has_token(link, conn) ||
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0 || !address_may_connect(link, conn) ||
         !make_room(link, conn)) {
         link->stats.refused++;
         link_add_conn(link, conn);

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "link/allow.h"
 
 struct uv_loop_s;
 struct secret;
@@ -32,6 +33,8 @@ struct link;
 #define LINK_QUEUE_BYTES_MAX (64 * MIB)         /* all channels: QK_ERR_BUSY past it */
 #define LINK_SNAPSHOT_QUEUE_BYTES_MAX (4 * MIB) /* LINK_SNAPSHOT alone: QK_ERR_BUSY past it */
 #define LINK_DRAIN_BYTES (1 * MIB)              /* on_drain when the queue falls below */
+
+#define LINK_NOT_ALLOWED_MS 10000
 
 enum link_channel {
     LINK_SEAL = 1,     /* HELLO, releases, shares, dealing */
@@ -51,6 +54,7 @@ struct link_config {
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     uint8_t node_id[NODE_ID_BYTES];
     uint8_t boot_id[BOOT_ID_BYTES]; /* random, new at each start of the process */
+    const struct link_allow *allow; /* who may connect; NULL: everybody. Copied */
     const char *listen;             /* "host:port", "[v6]:port"; port 0 picks one; NULL: none */
 
     /* 0 means the product's value; tests shorten them. */
@@ -81,6 +85,11 @@ struct link_config {
     /* An incoming connection was refused; `token_id` is NULL unless it was a join that had shown
      * one. For the audit log: `address` is numeric, without secrets. May be NULL. */
     void (*on_refused)(void *arg, const char *address, const uint8_t *token_id, enum qk_err err);
+
+    /* `n` connections were closed unread since this was last told, at most once in
+     * LINK_NOT_ALLOWED_MS: their addresses may not connect; `address` is the last one's. May be
+     * NULL. */
+    void (*on_not_allowed)(void *arg, const char *address, uint64_t n);
 
     /* Joins at the inviter. NULL on_join_token: joins are refused (QK_ERR_UNSUPPORTED).
      * A joiner names its token: answer with link_join_answer, inside the callback or later. */
@@ -148,7 +157,7 @@ void link_stranger_id(const uint8_t pk[static LINK_PK_BYTES], uint8_t ret_id[sta
 
 struct link_stats {
     uint64_t bytes_in, bytes_out, messages_in, messages_out;
-    uint64_t handshakes, refused, reconnects;
+    uint64_t handshakes, refused, reconnects, not_allowed;
     unsigned connections, half_open;
 };
 void link_stats_get(const struct link *link, struct link_stats *ret_stats);

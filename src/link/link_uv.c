@@ -253,6 +253,9 @@ static void link_init(struct link *link, const struct link_config *config)
     memcpy(link->self.cluster_id, config->cluster_id, sizeof link->self.cluster_id);
     memcpy(link->self.node_id, config->node_id, sizeof link->self.node_id);
     memcpy(link->self.boot_id, config->boot_id, sizeof link->self.boot_id);
+    if (config->allow != NULL)
+        link->allow = *config->allow;
+    link->config.allow = NULL; /* borrowed during link_open only */
     bucket_init(&link->buckets, link->config.address_burst, link->config.address_per_sec);
     link->tick_ms = tick_of(&link->config);
     link->ticked_ms = uv_now(config->loop);

@@ -42,6 +42,8 @@ struct link {
     struct conn *conns;
     struct peer *peers;
     struct bucket_table buckets;
+    struct link_allow allow;
+    uint64_t not_allowed_told, not_allowed_next_ms; /* of stats.not_allowed, to the owner */
     uint64_t last_join_id;
     struct link_stats stats;
     void (*close_cb)(void *arg);

@@ -10,8 +10,10 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "link/allow.h"
 
 #define CONFIG_PATH_BYTES_MAX 511
+#define CONFIG_ALLOW_BYTES_MAX 1023
 #define CONFIG_FILE_BYTES_MAX (256 * KIB)
 
 enum config_arena { CONFIG_ARENA_AUTO, CONFIG_ARENA_MEMFD, CONFIG_ARENA_MLOCK };
@@ -29,8 +31,10 @@ struct config {
     char tls_key[CONFIG_PATH_BYTES_MAX + 1];
     char tls_client_ca[CONFIG_PATH_BYTES_MAX + 1]; /* empty: clients need no certificate */
     /* [peer] */
-    char peer_listen[ADDRESS_BYTES_MAX + 1];    /* default 127.0.0.1:7700 */
-    char peer_advertise[ADDRESS_BYTES_MAX + 1]; /* told to members; default: peer_listen */
+    char peer_listen[ADDRESS_BYTES_MAX + 1];     /* default 127.0.0.1:7700 */
+    char peer_advertise[ADDRESS_BYTES_MAX + 1];  /* told to members; default: peer_listen */
+    char peer_allow[CONFIG_ALLOW_BYTES_MAX + 1]; /* empty: everybody */
+    struct link_allow peer_allowed;              /* the same, by config_check */
     /* [memory] */
     enum config_arena arena;
     unsigned arena_kib;

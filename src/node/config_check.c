@@ -159,6 +159,19 @@ static enum qk_err check_http(const struct config *config, struct buf *message)
     return QK_ERR_INVALID;
 }
 
+static enum qk_err check_allow(struct config *config, struct buf *message)
+{
+    struct buf why = BUF_INIT(512);
+    enum qk_err err = QK_OK;
+
+    if (config->peer_allow[0] != '\0')
+        err = link_allow_parse(config->peer_allow, &config->peer_allowed, &why);
+    if (err != QK_OK)
+        buf_printf(message, "peer allow: %.*s", (int)why.len, (const char *)why.data);
+    buf_fini(&why);
+    return err == QK_OK ? QK_OK : QK_ERR_INVALID;
+}
+
 enum qk_err config_check(struct config *config, struct buf *message)
 {
     enum qk_err err;
@@ -185,6 +198,8 @@ enum qk_err config_check(struct config *config, struct buf *message)
         err = check_address("peer listen", config->peer_listen, message);
     if (err == QK_OK)
         err = check_advertised("peer advertise", config->peer_advertise, message);
+    if (err == QK_OK)
+        err = check_allow(config, message);
     if (err == QK_OK && config->heartbeat_ms * 3 > config->election_timeout_ms) {
         buf_printf(message,
                    "consensus: heartbeat_ms %u is too long for election_timeout_ms %u: at most a "

@@ -197,6 +197,13 @@ static void peer_refused(void *arg, const char *address, const uint8_t *token_id
     cluster_link_refused(node->service.cluster, address, token_id, err);
 }
 
+static void peer_not_allowed(void *arg, const char *address, uint64_t n)
+{
+    struct node *node = arg;
+
+    cluster_link_not_allowed(node->service.cluster, address, n);
+}
+
 static void join_token(void *arg, uint64_t join_id, const uint8_t token_id[LINK_TOKEN_ID_BYTES],
                        const char *address)
 {
@@ -317,6 +324,7 @@ static enum qk_err link_start(struct node *node, const uint8_t boot_id[BOOT_ID_B
         .identity = sec->identity,
         .psk = sec->cluster_psk,
         .listen = node->config.peer_listen,
+        .allow = &node->config.peer_allowed,
         .arg = node,
         .on_up = peer_up,
         .on_down = peer_down,
@@ -324,6 +332,7 @@ static enum qk_err link_start(struct node *node, const uint8_t boot_id[BOOT_ID_B
         .on_drain = peer_drain,
         .on_clone = peer_clone,
         .on_refused = peer_refused,
+        .on_not_allowed = peer_not_allowed,
         .on_join_token = join_token,
         .on_join_message = join_message,
         .on_join_closed = join_closed,

@@ -91,6 +91,8 @@ void cluster_link_down(void *arg, const uint8_t node_id[NODE_ID_BYTES]);
 void cluster_link_clone(void *arg, const uint8_t node_id[NODE_ID_BYTES], const char *first,
                         const char *second);
 void cluster_link_refused(void *arg, const char *address, const uint8_t *token_id, enum qk_err err);
+/* `n` connections from addresses that may not connect, this one's the last. */
+void cluster_link_not_allowed(void *arg, const char *address, uint64_t n);
 /* LINK_SEAL and LINK_RECORD. */
 void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struct bytes message);
 void cluster_join_token(void *arg, uint64_t join_id, const uint8_t token_id[16],

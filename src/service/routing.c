@@ -1,4 +1,6 @@
 /* What link and consensus bring to the hub, and what leadership entails. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +57,19 @@ void cluster_link_refused(void *arg, const char *address, const uint8_t *token_i
     audit_event(cluster->service->audit, token_id != NULL ? "join_refused" : "link_refused",
                 "address", address, "token", token_id != NULL ? token : NULL, "why",
                 qk_err_text(err), NULL);
+}
+
+void cluster_link_not_allowed(void *arg, const char *address, uint64_t n)
+{
+    struct cluster *cluster = arg;
+    char count[24];
+
+    snprintf(count, sizeof(count), "%" PRIu64, n);
+    audit_event(cluster->service->audit, "link_not_allowed", "address", address, "count", count,
+                NULL);
+    log_warn("link",
+             "%s connections from addresses outside of [peer] allow were closed, the last from %s",
+             count, address);
 }
 
 void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struct bytes message)

@@ -13,6 +13,8 @@ static const char *const seeds[] = {
      "[memory]\narena = mlock\narena_kib = 4096\n; text\n[seal]\nrelease_limit = 20\n"),
     "\0[consensus]\nelection_timeout_ms=1000\nheartbeat_ms=100\n[log]\nlevel=debug\n",
     "\1--name=n2\n--http-listen\n0.0.0.0:7602\n--insecure-http\nQUORUMKEEP_NAME=n3",
+    "\0[peer]\nallow = 10.0.0.0/8, ::ffff:10.0.0.0/104 ,fd00::/8\n",
+    "\1--peer-allow=10.0.0.0/8,::1",
     "\1--help",
     "\1--version",
 };

@@ -189,3 +189,44 @@ Test(flood, closing_the_link_in_the_middle_of_everything_is_clean)
     flood_end();
     both_fini();
 }
+
+static uint64_t told_n;
+static char told_address[64];
+
+static void on_not_allowed(void *arg, const char *address, uint64_t n)
+{
+    (void)arg;
+    told_n += n;
+    (void)snprintf(told_address, sizeof told_address, "%s", address);
+}
+
+Test(flood, an_address_that_may_not_connect_is_closed_unread_and_told_once)
+{
+    struct buf message = BUF_INIT(256);
+    struct link_allow allow;
+    struct link_stats stats;
+    int in, out[5];
+
+    cr_assert_eq(link_allow_parse("127.0.0.1, ::1", &allow, &message), QK_OK);
+    node_init(&a, 1);
+    a.config.allow = &allow;
+    a.config.on_not_allowed = on_not_allowed;
+    node_start(&a);
+    memset(&allow, 0, sizeof allow); /* it was copied */
+    in = raw_connect(&a, "127.0.0.1");
+    for (unsigned i = 0; i < 5; i++)
+        out[i] = raw_connect(&a, "127.0.0.9");
+    for (unsigned i = 0; i < 5; i++)
+        RUN_UNTIL(raw_is_closed(out[i]));
+    cr_assert_not(raw_is_closed(in));
+    link_stats_get(a.link, &stats);
+    cr_assert_eq(stats.not_allowed, 5);
+    cr_assert_eq(told_n, 1);
+    cr_assert_str_eq(told_address, "127.0.0.9");
+    (void)close(in);
+    for (unsigned i = 0; i < 5; i++)
+        (void)close(out[i]);
+    node_stop(&a);
+    node_fini(&a);
+    buf_fini(&message);
+}

@@ -229,8 +229,23 @@ Test(config, what_cannot_work_is_refused)
     expect_error(LIST("--peer-listen", "::1:77", NULL), NONE, "HOST:PORT");
     expect_error(LIST("--peer-listen", "0.0.0.0:77", NULL), NONE, "others cannot reach");
     expect_error(LIST("--heartbeat-ms", "500", NULL), NONE, "at most a third");
+    expect_error(LIST("--peer-allow", "10.0.0.1/8", NULL), NONE, "behind its prefix");
+    expect_error(NONE, LIST("QUORUMKEEP_PEER_ALLOW=n1.example", NULL), "no IPv4 or IPv6 address");
     expect_error(LIST("--name", "a b", NULL), NONE, "letters");
     expect_error(NONE, LIST("QUORUMKEEP_ARENA=swap", NULL), "QUORUMKEEP_ARENA");
+}
+
+Test(config, addresses_of_peers_are_a_list)
+{
+    struct buf message = BUF_INIT(4096);
+    struct config config;
+
+    cr_assert_eq(load(LIST("--peer-allow", "10.0.0.0/8, ::1/128", NULL), NONE, &config, &message),
+                 QK_OK);
+    cr_assert_eq(config.peer_allowed.n, 2);
+    cr_assert_eq(load(NONE, NONE, &config, &message), QK_OK);
+    cr_assert_eq(config.peer_allowed.n, 0);
+    buf_fini(&message);
 }
 
 Test(config, loopback_is_known_in_every_spelling)
