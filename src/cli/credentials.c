@@ -61,7 +61,7 @@ void credential_close(struct credential_source *source)
 
 enum qk_err credential_line(struct credential_source *source, const char *what, struct buf *out)
 {
-    enum qk_err err;
+    enum qk_err err = QK_OK;
 
     assert(out->secret);
 

@@ -26,7 +26,7 @@ struct parts {
 static struct context context_make(const uint8_t *cluster, const uint8_t *id, uint32_t mk_version,
                                    const uint8_t *seal_pk, const uint8_t *ephemeral_pk)
 {
-    struct context context;
+    struct context context = {0};
     uint8_t *at = context.bytes;
 
     memcpy(at, cluster, CLUSTER_ID_BYTES);

@@ -17,7 +17,7 @@
 void hub_marks_load(struct cluster *cluster)
 {
     struct watermark *marks = calloc(NODES_MAX, sizeof(*marks));
-    struct bytes value;
+    struct bytes value = BYTES_NONE;
     unsigned n = 0;
     enum qk_err err = QK_ERR_NOMEM;
 
