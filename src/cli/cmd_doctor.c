@@ -159,6 +159,25 @@ static void look_at_backups(struct doctor *doctor)
     json_decref(reply);
 }
 
+static void look_at_recovery(struct doctor *doctor)
+{
+    json_t *reply = NULL;
+    int status = ask(doctor, "/_quorumkeep/status", &reply);
+    const json_t *recovery = json_object_get(reply, "recovery");
+
+    if (status == 200 && json_is_null(recovery))
+        found(doctor, FINDING_NOTE, "recovery",
+              "no recovery shares: a node whose peers are lost for good stays closed for good; "
+              "'quorumkeep recovery rotate' makes some");
+    else if (status == 200 && json_is_object(recovery))
+        found(doctor, FINDING_OK, "recovery",
+              "any %lld of %lld shares open a node that is left alone; 'quorumkeep recovery "
+              "verify' tries them",
+              (long long)json_integer_value(json_object_get(recovery, "threshold")),
+              (long long)json_integer_value(json_object_get(recovery, "shares")));
+    json_decref(reply);
+}
+
 static void look_at_mode(struct doctor *doctor, const char *data, const char *name)
 {
     char path[PATH_BYTES];
@@ -250,6 +269,7 @@ enum cli_exit cli_doctor(struct cli *cli)
         if (doctor.fails_n == 0 && !doctor.closed)
             look_at_members(&doctor);
         look_at_backups(&doctor);
+        look_at_recovery(&doctor);
         look_at_directory(&doctor);
         look_at_clock(&doctor);
         if (cli->options.json)

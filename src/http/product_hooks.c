@@ -114,6 +114,9 @@ static void write_process(const struct service *service, struct buf *out)
     struct secret_stats secrets = secret_stats();
     const struct gauge gauges[] = {
         {"quorumkeep_open", "gauge", "1 if documents are served.", service_is_open(service)},
+        {"quorumkeep_read_only", "gauge",
+         "1 if no majority is in contact: local reads only, no writes.",
+         service_is_read_only(service)},
         {"process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes()},
         {"quorumkeep_arena_bytes", "gauge", "Locked memory for keys.", (double)secrets.bytes_total},
         {"quorumkeep_arena_used_bytes", "gauge", "Of it, in use.", (double)secrets.bytes_used},
