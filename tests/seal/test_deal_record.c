@@ -336,6 +336,21 @@ Test(deal_record, slots_between_absent_members_are_left_out_with_a_fresh_master_
     deal_fini(&deal);
 }
 
+/* A join or refresh after a rotation: the D and P of both are known to whoever kept the old MK. */
+Test(deal_record, slots_between_stale_members_are_left_out_with_the_same_master_key_too)
+{
+    struct deal deal;
+
+    deal_init(&deal, 4, 2);
+    deal.parties[1].absent = deal.parties[2].absent = deal.parties[3].absent = true;
+    deal.parties[2].stale = deal.parties[3].stale = true;
+    deal_build(&deal);
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 4; j++)
+            cr_assert_eq(deal_record_has_slot(deal.record, i, j), i != j && !(i >= 2 && j >= 2));
+    deal_fini(&deal);
+}
+
 static void swap_parties(struct deal *deal)
 {
     struct deal_party first = deal->parties[0];
