@@ -171,6 +171,11 @@ struct cluster_figures {
     unsigned clones_n;    /* alarms that last */
     uint64_t unsealed_us; /* from the share that completed the threshold to unsealed, last time */
     uint64_t epoch;
+    unsigned removals_n; /* not done yet */
+    unsigned stale_n;    /* members with a generation from before the newest MK */
+    bool deal_pending;   /* the deal in force is not final */
+    uint32_t mk_version; /* of the deal in force; 0: none */
+    uint64_t deal_age_s; /* by this node's clock */
 };
 void cluster_figures(const struct cluster *cluster, struct cluster_figures *ret_figures);
 

@@ -155,3 +155,14 @@ void hub_leave_note(struct cluster *cluster)
     log_warn("removal", "this node was %s", reason);
     audit_event(cluster->service->audit, "removed", "why", "its peers know it no more", NULL);
 }
+
+void hub_leave_figures(const struct cluster *cluster, struct cluster_figures *figures)
+{
+    uint64_t now_s = (uint64_t)time(NULL), made_s = cluster->deal_info.created_s;
+
+    figures->removals_n = cluster->removal.n;
+    figures->stale_n = cluster->deal_info.stale_n;
+    figures->deal_pending = cluster->record != NULL && !hub_is_final(cluster);
+    figures->mk_version = cluster->record != NULL ? cluster->record->mk_version : 0;
+    figures->deal_age_s = made_s != 0 && now_s > made_s ? now_s - made_s : 0;
+}

@@ -418,6 +418,7 @@ void hub_leave_forget(struct cluster *cluster, const struct dealing_effect *effe
 void hub_leave_end(struct cluster *cluster, const struct dealing_effect *effect);
 /* The record of the removal has changed: logs and audits it. */
 void hub_leave_changed(struct cluster *cluster, const struct system_removal *before);
+void hub_leave_figures(const struct cluster *cluster, struct cluster_figures *figures);
 /* Says once that this node was removed, when that has become known. */
 void hub_leave_note(struct cluster *cluster);
 

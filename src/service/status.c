@@ -467,5 +467,6 @@ void cluster_figures(const struct cluster *cluster, struct cluster_figures *ret_
     figures.attest_failed_n = cluster->attest.failed_n;
     figures.unsealed_us = cluster->counters.unsealed_us;
     figures.epoch = cluster->seal.deal.epoch;
+    hub_leave_figures(cluster, &figures);
     *ret_figures = figures;
 }
