@@ -36,6 +36,7 @@ static void signals_catch(void)
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         (void)sigaction(numbers[i], &action, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, and said */
 }
 
 static void id_text(const uint8_t *id, char *ret_text)

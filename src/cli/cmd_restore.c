@@ -32,8 +32,10 @@ static enum qk_err load(struct making *making, struct backup_chain *chain)
     if (err != QK_OK)
         return err;
     err = offline_store_take(making->store, rows);
-    if (err != QK_OK)
+    if (err != QK_OK && rows_error(rows) != QK_OK)
         backup_chain_explain(chain, rows, &making->message);
+    else if (err != QK_OK)
+        buf_printf(&making->message, "'%s': %s", making->dir.path, qk_err_text(err));
     rows_free(rows);
     return err;
 }
@@ -121,6 +123,10 @@ static enum qk_err take_store(struct making *making, const char *old)
         err = offline_store_rows(source, &rows);
     if (err == QK_OK)
         err = offline_store_take(making->store, rows);
+    if (err != QK_OK && err != QK_ERR_STALE && making->message.len == 0)
+        buf_printf(&making->message, "the records of '%s' could not be copied to '%s': %s", from,
+                   making->dir.path,
+                   rows != NULL && rows_error(rows) != QK_OK ? rows_fault(rows) : qk_err_text(err));
     if (err == QK_ERR_STALE)
         buf_printf(&making->message, "'%s' holds nothing", from);
     rows_free(rows);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum cli_exit making_harden(void)
     struct rlimit no_core = {0, 0};
     enum qk_err err = QK_ERR_IO;
 
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, and said */
     /* Not process_harden: a share file may be a descriptor that the shell has passed on. */
     if (prctl(PR_SET_DUMPABLE, 0) == 0 && setrlimit(RLIMIT_CORE, &no_core) == 0)
         err = secret_arena_init(SECRET_ARENA_AUTO, SECRET_ARENA_BYTES_DEFAULT);

@@ -29,6 +29,15 @@ static void on_fatal(void *arg, enum qk_err err, const char *what)
     store->fatal = err;
 }
 
+/* Nobody makes room while a tool waits. */
+static void on_full(void *arg, bool full)
+{
+    struct offline_store *store = arg;
+
+    if (full)
+        store->fatal = QK_ERR_FULL;
+}
+
 static void on_done(void *arg, enum qk_err err)
 {
     struct offline_store *store = arg;
@@ -48,7 +57,7 @@ enum qk_err offline_store_open(const char *path, struct offline_store **ret_stor
                                struct buf *message)
 {
     struct offline_store *store = calloc(1, sizeof *store);
-    struct store_callbacks callbacks = {.arg = store, .fatal = on_fatal};
+    struct store_callbacks callbacks = {.arg = store, .fatal = on_fatal, .full = on_full};
     char what[512] = "";
     enum qk_err err;
 

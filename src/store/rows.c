@@ -167,6 +167,11 @@ struct rows_moment rows_moment(const struct rows *rows)
     return rows->moment;
 }
 
+enum qk_err rows_error(const struct rows *rows)
+{
+    return rows->failed;
+}
+
 const char *rows_fault(const struct rows *rows)
 {
     return rows->fault != NULL ? rows->fault : qk_err_text(rows->failed);

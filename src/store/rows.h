@@ -46,6 +46,8 @@ struct rows_moment rows_moment(const struct rows *rows);
 /* QK_ERR_CORRUPT: malformed, a checksum is wrong, out of order, or, at the end of a full or merged
  * stream, its hash or count is: rows_fault says what, static text. Errors stick. */
 MUST_USE enum qk_err rows_next(struct rows *rows, struct rows_item *ret_item);
+/* What rows_next failed with; QK_OK: it did not. */
+enum qk_err rows_error(const struct rows *rows);
 const char *rows_fault(const struct rows *rows);
 
 /* Appends the full stream's bytes: its head, then each item, the end included. */
