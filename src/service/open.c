@@ -102,6 +102,8 @@ static void opened_again(struct cluster *cluster)
              (double)cluster->counters.unsealed_us / 1000.0);
     opened(cluster);
     catalog_keys_changed(cluster->service);
+    hub_refresh_soon(
+        cluster); /* the dealing machine waits for this, and nothing else would tell it */
 }
 
 static void keyring_flushed(void *arg, enum qk_err err)
