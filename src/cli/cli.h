@@ -81,6 +81,10 @@ enum cli_exit cli_key_show(struct cli *cli);
 enum cli_exit cli_key_reencrypt(struct cli *cli);
 enum cli_exit cli_seal(struct cli *cli);
 enum cli_exit cli_unhold(struct cli *cli);
+enum cli_exit cli_cluster_show(struct cli *cli);
+enum cli_exit cli_cluster_set(struct cli *cli);
+/* Puts `value`, a number or a word, into `body`. */
+void cli_setting_put(json_t *body, const char *name, const char *value);
 enum cli_exit cli_node_suspend(struct cli *cli);
 enum cli_exit cli_node_resume(struct cli *cli);
 enum cli_exit cli_unseal(struct cli *cli);

@@ -48,6 +48,10 @@ enum cli_exit cli_init(struct cli *cli)
 
     if (cli->options.name != NULL)
         (void)json_object_set_new(body, "name", json_string(cli->options.name));
+    if (cli->options.threshold != NULL)
+        cli_setting_put(body, "threshold", cli->options.threshold);
+    if (cli->options.unseal_quorum != NULL)
+        cli_setting_put(body, "unseal_quorum", cli->options.unseal_quorum);
     code = cli_recovery_options(cli, body);
     if (code != CLI_OK) {
         json_decref(body);

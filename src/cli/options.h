@@ -14,7 +14,7 @@ struct options {
     bool json, help, insecure_http;
     /* for those that name them */
     const char *name, *ttl, *wait, *token_file, *file, *rev, *since, *limit, *start, *end, *base;
-    const char *key_file;
+    const char *key_file, *threshold, *unseal_quorum;
     bool all, hold;
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
     bool watch, pause, resume, no_wait, no_reencrypt, new_cluster;
@@ -34,7 +34,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 40
+#define OPTION_SPECS_N 42
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -2,8 +2,8 @@
 #include "cli/cli.h"
 
 const struct verb cli_verbs[] = {
-    {NULL, "init", "", 0, 0, "name recovery-shares recovery-threshold", false,
-     "Make a new cluster with this node as its first. Prints what is shown only once.",
+    {NULL, "init", "", 0, 0, "name threshold unseal-quorum recovery-shares recovery-threshold",
+     false, "Make a new cluster with this node as its first. Prints what is shown only once.",
      "quorumkeep init --data /var/lib/quorumkeep --json > init.json", cli_init},
     {NULL, "status", "", 0, 0, "wait", false,
      "What the node is doing. Exit code 0 if documents are served, 2 if not.",
@@ -11,6 +11,12 @@ const struct verb cli_verbs[] = {
     {NULL, "doctor", "", 0, 0, "", true,
      "Look for what is wrong, on the node and on this machine, and say what to do.",
      "quorumkeep doctor --data /var/lib/quorumkeep", cli_doctor},
+    {"cluster", "show", "", 0, 0, "", false, "The settings of the cluster.",
+     "quorumkeep cluster show", cli_cluster_show},
+    {"cluster", "set", "NAME=VALUE...", 1, OPTIONS_ARGS_MAX, "", false,
+     "Change settings of the cluster: unseal_quorum (2, a number, majority), threshold (2 to 16), "
+     "release_limit (1 to 63; 0: each node's own).",
+     "quorumkeep cluster set unseal_quorum=majority threshold=3", cli_cluster_set},
     {"node", "invite", "", 0, 0, "ttl replace", false,
      "Print a join token: good for one node, for an hour unless --ttl says otherwise. With "
      "--replace, for a node that takes the place of a member.",

@@ -190,6 +190,9 @@ size_t consensus_members(const struct consensus *c, struct consensus_member *ret
 /* True if this node leads and heard a majority of voters within an election timeout, or follows a
  * leader that it heard within one. */
 bool consensus_has_majority_contact(const struct consensus *c);
+/* 0 while a majority is in contact; else how long ago it was, at most; UINT64_MAX: never in this
+ * process. What this node has applied is no staler than that. */
+uint64_t consensus_alone_ms(const struct consensus *c);
 /* Milliseconds since the last message of `peer`, UINT64_MAX if none since the start. */
 uint64_t consensus_peer_contact_ms(const struct consensus *c, uint64_t peer);
 /* Leader: how many entries `peer` is behind; UINT64_MAX if unknown here. */

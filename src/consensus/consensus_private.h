@@ -77,6 +77,8 @@ struct consensus {
     struct engine *engine; /* NULL before the start */
     struct disk *disk;
     struct disk_state found; /* between open and start */
+    uint64_t together_at;    /* when a majority was last in contact, as seen every TOGETHER_MS */
+    bool together;           /* it ever was */
     bool bootstrapped;
     uv_timer_t timer;
     uv_prepare_t prepare;
@@ -109,6 +111,8 @@ struct consensus {
 };
 
 uint64_t consensus_now(const struct consensus *c);
+/* Remembers when a majority was last in contact. */
+void consensus_note_contact(struct consensus *c);
 /* Ends everything: `what` names the reason. */
 void consensus_fail(struct consensus *c, const char *what);
 /* Performs all that the engine wants. `err` is what the event returned. */

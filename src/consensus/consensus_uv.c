@@ -403,6 +403,7 @@ void consensus_drive(struct consensus *c, enum qk_err err)
     while (err == QK_OK && more && !c->failed && !c->closing)
         err = turn(c, &more, &applied_n);
     c->driving = false;
+    consensus_note_contact(c);
     if (err != QK_OK) {
         char what[64];
         snprintf(what, sizeof(what), "consensus: %s", qk_err_text(err));

@@ -1,6 +1,8 @@
 /* What a member knows of itself and of its peers. */
 #include "consensus/consensus_private.h"
 
+#define TOGETHER_MS 50 /* how often contact is looked at */
+
 enum qk_err consensus_token_index(struct bytes token, uint64_t *ret_index, uint64_t *ret_term)
 {
     struct snapshot snapshot;
@@ -109,6 +111,27 @@ bool consensus_has_majority_contact(const struct consensus *c)
             heard++;
     }
     return heard > voters / 2;
+}
+
+/* Contact is lost by definition an election timeout after the last message. */
+uint64_t consensus_alone_ms(const struct consensus *c)
+{
+    if (consensus_has_majority_contact(c))
+        return 0;
+    return c->together ? consensus_now(c) - c->together_at + c->config.election_timeout_ms
+                       : UINT64_MAX;
+}
+
+void consensus_note_contact(struct consensus *c)
+{
+    uint64_t now = consensus_now(c);
+
+    if (c->together && now - c->together_at < TOGETHER_MS)
+        return;
+    if (!consensus_has_majority_contact(c))
+        return;
+    c->together = true;
+    c->together_at = now;
 }
 
 uint64_t consensus_peer_lag(const struct consensus *c, uint64_t peer)

@@ -86,6 +86,8 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/unhold", ACCESS_PUBLIC, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_unhold},
     {METHOD_POST, "/_quorumkeep/nodes/{name}/suspend", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_node_suspend},
     {METHOD_POST, "/_quorumkeep/nodes/{name}/resume", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_node_resume},
+    {METHOD_GET, "/_quorumkeep/settings", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_settings},
+    {METHOD_PUT, "/_quorumkeep/settings", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_settings_put},
     {METHOD_GET, "/_quorumkeep/nodes", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_members},
     {METHOD_GET, "/_quorumkeep/keys", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys},
     {METHOD_GET, "/_quorumkeep/keys/{name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key},

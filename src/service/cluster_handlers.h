@@ -29,6 +29,10 @@ void handle_unhold(struct service *service, struct exchange *exchange);
  */
 void handle_node_suspend(struct service *service, struct exchange *exchange);
 void handle_node_resume(struct service *service, struct exchange *exchange);
+/* GET, PUT /_quorumkeep/settings {unseal_quorum?, threshold?, release_limit?}: the settings of the
+ * cluster; PUT on the leader: 400, 409. */
+void handle_settings(struct service *service, struct exchange *exchange);
+void handle_settings_put(struct service *service, struct exchange *exchange);
 void handle_unseal(struct service *service, struct exchange *exchange);
 /* GET /_quorumkeep/recovery: 200 with what is public of the live set; 404. */
 void handle_recovery(struct service *service, struct exchange *exchange);

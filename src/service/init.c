@@ -22,6 +22,7 @@
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
+#include "service/settings.h"
 #include "store/store.h"
 #include "wire/unhold.h"
 #include "wire/version.h"
@@ -38,7 +39,8 @@ struct init {
     struct secret *operator_key;
     struct buf password; /* secret */
     unsigned shares_n, threshold;
-    struct buf shares; /* secret: the texts of the recovery shares */
+    uint32_t unseal_quorum, deal_threshold; /* of the cluster's settings */
+    struct buf shares;                      /* secret: the texts of the recovery shares */
     bool submitted;
 };
 
@@ -164,8 +166,8 @@ static void put_system(struct cluster *cluster, const struct init *init,
     const struct node_sec *sec = cluster->service->node_sec;
     struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
     struct system_cluster info = {.created_s = (uint64_t)time(NULL),
-                                  .unseal_quorum = 2,
-                                  .threshold = cluster->settings.threshold,
+                                  .unseal_quorum = init->unseal_quorum,
+                                  .threshold = init->deal_threshold,
                                   .refresh_s = SYSTEM_REFRESH_S_DEFAULT};
     struct system_next next = {2, 2};
     struct system_member self = {.x = 1, .raft_id = 1, .state = MEMBER_ACTIVE};
@@ -381,6 +383,17 @@ static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
 }
 
 /* The name and how many shares of recovery. False: the refusal has been sent. */
+/* False: answered. */
+static bool settings_read(struct exchange *exchange, const json_t *json, struct init *init)
+{
+    const json_t *quorum = json_object_get(json, "unseal_quorum");
+    const json_t *threshold = json_object_get(json, "threshold");
+
+    return (quorum == NULL || settings_quorum_read(exchange, quorum, &init->unseal_quorum)) &&
+           (threshold == NULL ||
+            settings_threshold_read(exchange, threshold, &init->deal_threshold));
+}
+
 static bool body_read(struct exchange *exchange, struct init *init)
 {
     char *ret_name = init->name;
@@ -397,7 +410,8 @@ static bool body_read(struct exchange *exchange, struct init *init)
         good = false;
     else if (name != NULL)
         snprintf(ret_name, NODE_NAME_BYTES_MAX + 1, "%s", json_string_value(name));
-    if (good && !hub_recovery_counts(exchange, json, &init->shares_n, &init->threshold)) {
+    if (good && !(settings_read(exchange, json, init) &&
+                  hub_recovery_counts(exchange, json, &init->shares_n, &init->threshold))) {
         json_decref(json);
         return false;
     }
@@ -426,6 +440,8 @@ void handle_init(struct service *service, struct exchange *exchange)
     init->password = BUF_SECRET_INIT(INIT_PASSWORD_CHARS + 1);
     init->shares = BUF_SECRET_INIT(INIT_REPLY_BYTES_MAX);
     init->exchange = exchange;
+    init->unseal_quorum = 2;
+    init->deal_threshold = cluster->settings.threshold;
     if (!body_read(exchange, init)) {
         init_free(init);
         return;

@@ -92,17 +92,15 @@ static void read_linearizable(struct service *service, struct exchange *exchange
     submit_reply_err(service, exchange, err);
 }
 
-/* How long ago this node last heard from the leader; a leader that a majority still follows is not
- * stale. */
+/* How long ago this node last heard from the leader, or from a majority where it leads or knows no
+ * leader; a leader that a majority still follows is not stale. */
 static void read_say_stale(struct service *service, struct exchange *exchange)
 {
     struct consensus *consensus = service->consensus;
     uint64_t leader = consensus_leader(consensus);
-    uint64_t stale_ms = UINT64_MAX;
+    uint64_t stale_ms = consensus_alone_ms(consensus);
 
-    if (consensus_role(consensus) == CONSENSUS_LEADER)
-        stale_ms = consensus_has_majority_contact(consensus) ? 0 : UINT64_MAX;
-    else if (leader != 0)
+    if (consensus_role(consensus) != CONSENSUS_LEADER && leader != 0)
         stale_ms = consensus_peer_contact_ms(consensus, leader);
     if (stale_ms == UINT64_MAX)
         exchange_field(exchange, "X-Quorumkeep-Staleness", "unknown; applied=%" PRIu64,

@@ -109,6 +109,11 @@ uint64_t consensus_peer_contact_ms(const struct consensus *c, uint64_t peer)
     return peer == 2 ? 1234 : UINT64_MAX;
 }
 
+uint64_t consensus_alone_ms(const struct consensus *c)
+{
+    return consensus_has_majority_contact(c) ? 0 : 5678;
+}
+
 bool consensus_has_majority_contact(const struct consensus *c)
 {
     (void)c;

@@ -203,6 +203,52 @@ Test(system, a_deal_s_info_of_the_first_version_has_nobody_stale)
     buf_fini(&out);
 }
 
+Test(system, a_record_of_the_cluster_from_before_its_newer_fields_is_read)
+{
+    static const uint8_t id[CLUSTER_ID_BYTES] = {4}, pk[32] = {9};
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_cluster cluster;
+
+    pack_array(&out, 7);
+    pack_u64(&out, 1);
+    pack_bin(&out, bytes_of(id, sizeof(id)));
+    pack_text(&out, "home");
+    pack_u64(&out, 5);
+    pack_bin(&out, bytes_of(pk, sizeof(pk)));
+    pack_u64(&out, 0);
+    pack_u64(&out, 3);
+    cr_assert_eq(system_cluster_decode(buf_bytes(&out), &cluster), QK_OK);
+    cr_assert_eq(cluster.unseal_quorum, 0); /* a majority */
+    cr_assert_eq(cluster.threshold, 3);
+    cr_assert_eq(cluster.release_limit, 0);
+    buf_fini(&out);
+}
+
+Test(system, control_out_of_its_limits_is_refused)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_control control = {.hold = true}, read;
+
+    system_control_encode(&control, &out); /* a hold without a number: no unhold could name it */
+    cr_assert_eq(system_control_decode(buf_bytes(&out), &read), QK_ERR_CORRUPT);
+    buf_reset(&out);
+    control = (struct system_control){.suspended_n = NODES_MAX};
+    system_control_encode(&control, &out);
+    cr_assert_eq(system_control_decode(buf_bytes(&out), &read), QK_OK);
+    cr_assert_eq(read.suspended_n, NODES_MAX);
+    buf_reset(&out);
+    pack_array(&out, 5);
+    pack_u64(&out, 1);
+    pack_bool(&out, false);
+    pack_u64(&out, 0);
+    pack_u64(&out, 0);
+    pack_array(&out, NODES_MAX + 1);
+    for (unsigned i = 0; i <= NODES_MAX; i++)
+        pack_bin(&out, bytes_of(control.suspended[0], NODE_ID_BYTES));
+    cr_assert_eq(system_control_decode(buf_bytes(&out), &read), QK_ERR_CORRUPT);
+    buf_fini(&out);
+}
+
 Test(system, ids_of_zero_are_refused)
 {
     struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
