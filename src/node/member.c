@@ -8,11 +8,9 @@
  * whoever asked: main at start, the init or join request later. */
 #include "node/node.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/encode.h"
@@ -23,7 +21,6 @@
 #include "store/store.h"
 #include "wire/command.h"
 #include "wire/version.h"
-#include "wire/command.h"
 
 /* --- the log --------------------------------------------------------------------------------- */
 
@@ -101,24 +98,6 @@ static void raft_fatal(void *arg, const char *what)
     (void)arg;
     log_error("node", "the log failed, this node stops: %s", what);
     _exit(1);
-}
-
-static void store_fatal(void *arg, enum qk_err err, const char *what)
-{
-    (void)arg;
-    log_error("node", "the store failed, this node stops: %s: %s", what, qk_err_text(err));
-    _exit(1);
-}
-
-static void store_full(void *arg, bool full)
-{
-    struct node *node = arg;
-
-    if (full)
-        log_warn("node", "no space left in '%s': writes are refused until there is room",
-                 node->service.data_dir);
-    else
-        log_info("node", "there is space in '%s' again: writes go on", node->service.data_dir);
 }
 
 /* --- the links ------------------------------------------------------------------------------- */
@@ -229,56 +208,6 @@ static void join_closed(void *arg, uint64_t join_id)
 
 /* --- start ----------------------------------------------------------------------------------- */
 
-static void set_aside_text(const char *path, const char *what, const char *aside, char *ret_why)
-{
-    const char *name = strrchr(aside, '/');
-
-    log_error("node", "'%s' is damaged (%s) and was set aside as '%s'", path, what, aside);
-    snprintf(ret_why, RESTORE_WHY_BYTES, "the store was damaged and set aside as '%.200s'",
-             name != NULL ? name + 1 : aside);
-}
-
-/* A file that cannot even be opened goes the way of one that the walk found damaged. */
-static enum qk_err store_open_or_aside(struct node *node, const char *path, char *ret_what,
-                                       size_t size, char *ret_why)
-{
-    struct store_callbacks callbacks = {.arg = node, .fatal = store_fatal, .full = store_full};
-    struct store **store = &node->service.store;
-    char aside[sizeof node->service.data_dir + 64];
-    enum qk_err err = store_open(&node->loop, path, NULL, &callbacks, store, ret_what, size);
-
-    if (err != QK_ERR_CORRUPT)
-        return err;
-    err = store_set_aside(path, (uint64_t)time(NULL), aside, sizeof aside);
-    if (err != QK_OK)
-        return err;
-    set_aside_text(path, ret_what, aside, ret_why);
-    return store_open(&node->loop, path, NULL, &callbacks, store, ret_what, size);
-}
-
-static enum qk_err store_start(struct node *node, char *ret_why, char *ret_reason)
-{
-    char path[sizeof node->service.data_dir + 16];
-    char aside[sizeof path + 32];
-    char what[512] = "";
-    enum qk_err err;
-
-    snprintf(path, sizeof path, "%s/store.mdb", node->service.data_dir);
-    if (access(path, F_OK) != 0 && errno == ENOENT)
-        snprintf(ret_why, RESTORE_WHY_BYTES, "store.mdb was missing");
-    err = store_recover(path, (uint64_t)time(NULL), aside, sizeof aside, what, sizeof what);
-    if (err == QK_ERR_CORRUPT) {
-        set_aside_text(path, what, aside, ret_why);
-        err = QK_OK;
-    }
-    if (err == QK_OK)
-        err = store_open_or_aside(node, path, what, sizeof what, ret_why);
-    if (err != QK_OK)
-        snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s': %.200s (%s)", path, what,
-                 qk_err_text(err));
-    return err;
-}
-
 static enum qk_err log_open(struct node *node, bool founder, char *ret_reason)
 {
     char dir[sizeof node->service.data_dir + 8];
@@ -371,7 +300,7 @@ static enum qk_err parts_start(struct node *node, bool founder,
                                const uint8_t boot_id[BOOT_ID_BYTES], char *ret_reason)
 {
     char why[RESTORE_WHY_BYTES] = "";
-    enum qk_err err = store_start(node, why, ret_reason);
+    enum qk_err err = member_store_start(node, why, ret_reason);
 
     if (err == QK_OK)
         err = owner_check(node, ret_reason);

@@ -84,6 +84,8 @@ void attestation_from(void *arg, const uint8_t node_id[NODE_ID_BYTES], char *ret
 enum qk_err member_start(void *arg, bool founder, const uint8_t boot_id[BOOT_ID_BYTES],
                          char *ret_reason);
 void member_discard(void *arg);
+/* member_store.c: `ret_why` (RESTORE_WHY_BYTES) is written if the file was missing or damaged. */
+MUST_USE enum qk_err member_store_start(struct node *node, char *ret_why, char *ret_reason);
 void member_damaged(void *arg, const char *what);
 /* Closes what is open (maybe nothing), then calls `closed` from the loop. */
 void member_close(struct node *node, void (*closed)(struct node *node));
