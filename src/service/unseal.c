@@ -430,6 +430,7 @@ static void on_record(struct cluster *cluster, struct seal_event *event,
     event->deal = &deal;
     newer = parsed->epoch > cluster->seal.candidate.epoch;
     hub_seal(cluster, event);
+    event->deal = NULL; /* it ends here */
     /* Kept only if the machine took it: a record that it refuses must not push out one under way.
      */
     if (newer && cluster->seal.candidate.epoch == parsed->epoch &&
