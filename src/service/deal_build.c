@@ -98,8 +98,11 @@ static enum qk_err add_member(struct build *build, const struct hub_member *memb
         return QK_OK;
     if (joins && build->fresh && !is_in_record(build->cluster, member->node_id))
         return QK_OK;
+    /* A joining member that stands in the deal in force holds a generation of it, with which the
+     * disk of one who leaves could open something: like any other that is away, it is dealt in with
+     * that generation, so that the removal is not done before it is back and has erased it. */
     if (part == NULL || part->attempt != build->attempt)
-        return joins ? QK_OK : add_away(build, member);
+        return joins && !build->fresh ? QK_OK : add_away(build, member);
     party = party_add(build, member, part->gen);
     party->d = part->d;
     party->p = part->p;

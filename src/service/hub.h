@@ -248,7 +248,7 @@ void hub_members_restored(struct cluster *cluster);
 
 /* --- introduce.c ---------------------------------------------------------------------------- */
 
-/* This node joins and no deal includes it yet. */
+/* This node is no full member yet. */
 bool hub_is_joining(const struct cluster *cluster);
 /* Asks those that it knows who the unknown keys that have connected are. */
 void hub_introduce(struct cluster *cluster);

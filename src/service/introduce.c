@@ -7,7 +7,8 @@
  * it took those that its inviter named: good for connections and the log, for no release, until
  * the records say it themselves.
  *
- * Only as long as no deal includes this node: later on it can have a newer deal proven. */
+ * Only as long as it joins: a deal that it stands in is followed by others without it while it is
+ * away, but every deal names a full member, which can have a newer one proven. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +19,14 @@
 bool hub_is_joining(const struct cluster *cluster)
 {
     const struct node_sec *sec = cluster->service->node_sec;
-    size_t i;
 
-    return sec != NULL && sec->x != 1 && !cluster->restoring &&
-           (cluster->record == NULL ||
-            deal_record_find(cluster->record, sec->node_id, &i) != QK_OK);
+    if (sec == NULL || sec->x == 1 || cluster->restoring)
+        return false;
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (memcmp(cluster->members[i].node_id, sec->node_id, NODE_ID_BYTES) == 0)
+            return cluster->members[i].version == 0 ||
+                   cluster->members[i].info.state == MEMBER_JOINING;
+    return true;
 }
 
 static bool stranger_is_here(const struct cluster *cluster)
