@@ -34,7 +34,7 @@ struct options {
 
 struct totals {
     uint64_t failed_n, lost_n, acked_n, releases_n, deals_n, crashes_n, points_n, installs_n,
-        healing_max, removals_n, rotations_n;
+        healing_max, removals_n, rotations_n, pairs_n;
 };
 
 static void dir_remove(void)
@@ -111,6 +111,8 @@ static void run(struct world *w, struct system *sys)
 
     system_chaos_begin(sys);
     end = w->now + CHAOS_MS_MIN + sim_below(w, 8000);
+    if (sys->remove + sys->away > 0) /* a cluster has to be there first */
+        end += sim_below(w, 8000);
     system_run_until(w, end);
     if (w->failure[0] != 0)
         return;
@@ -120,6 +122,9 @@ static void run(struct world *w, struct system *sys)
         system_run_until(w, w->now + LOOK_MS);
     while (w->failure[0] == 0 && w->now < end && !system_check_end(sys, false));
     (void)system_check_end(sys, true);
+    if (w->failure[0] == 0 && !sys->lost && sys->rollbacks_n == 0 && sys->final_epoch > 0 &&
+        sim_below(w, 2) == 0)
+        system_check_pair(sys);
 }
 
 static void add_up(struct totals *totals, const struct system *sys, bool clean, uint64_t healing)
@@ -132,6 +137,7 @@ static void add_up(struct totals *totals, const struct system *sys, bool clean, 
     totals->crashes_n += sys->crashes_n;
     totals->points_n += sys->points_n;
     totals->installs_n += sys->w->installs_n;
+    totals->pairs_n += sys->pairs_n;
     totals->removals_n += sys->removals_n;
     totals->rotations_n += sys->rotations_n;
     if (healing > totals->healing_max)
@@ -274,10 +280,10 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " without a first deal, %" PRIu64
            " writes, %" PRIu64 " releases, %" PRIu64 " deals, %" PRIu64 " crashes (%" PRIu64
            " within a step), %" PRIu64 " installs, %" PRIu64 " removals, %" PRIu64
-           " new master keys\n",
+           " new master keys, %" PRIu64 " pairs alone\n",
            ran, totals.failed_n, totals.lost_n, totals.acked_n, totals.releases_n, totals.deals_n,
            totals.crashes_n, totals.points_n, totals.installs_n, totals.removals_n,
-           totals.rotations_n);
+           totals.rotations_n, totals.pairs_n);
     dir_remove();
     if (options.find)
         printf("bug %d (%s): %s\n", (int)options.bug, bug_text(options.bug),

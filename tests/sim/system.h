@@ -100,7 +100,7 @@ struct machine {
     bool rolled;         /* it was put back */
     struct noted {
         uint8_t node_id[NODE_ID_BYTES], boot_id[BOOT_ID_BYTES];
-        uint64_t boot_counter;
+        uint64_t boot_counter, made, term, index;
     } noted[MACHINES_MAX], noted_disk[MACHINES_MAX]; /* of the others, and durable */
     /* system_local.c: the catalog that is being opened */
     void (*opening_cb)(void *arg, enum qk_err err);
@@ -113,7 +113,8 @@ struct machine {
     bool dying; /* it crashes at the end of the present event: nothing leaves it any more */
     bool inert; /* it is being taken down */
     bool fixed; /* joins of this one ended for good */
-    uint64_t start_last, held_ms, control_seen, control_ms; /* system_orders.c */
+    uint64_t start_last, held_ms, control_seen, control_ms, own_checked; /* system_orders.c */
+    uint64_t away_until_ms;                /* it stays down until then */
     uint64_t stopped_ms, stopped_until_ms; /* the process gets no time: SIGSTOP, swapping */
     struct service service;
     struct cluster *cluster;
@@ -194,11 +195,12 @@ struct system {
     unsigned sessions;
     struct link_join *joining[64];
     /* the seed's character */
-    unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, remove, redeal, seal,
-        shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, late;
+    unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, remove, redeal, away,
+        seal, shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
+    char waits[80];
     bool lost; /* the founder fell before its first deal was final: nothing can be expected */
     struct acked acked[SYSTEM_ACKED_MAX];
     unsigned acked_n, acked_total;
@@ -212,7 +214,7 @@ struct system {
     unsigned recovery_n;
     uint64_t docs_n;
     unsigned rollbacks_n;
-    uint64_t removals_n, rotations_n;
+    uint64_t removals_n, rotations_n, pairs_n;
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
     uint64_t delivered_sent;
@@ -332,6 +334,7 @@ void removal_threshold(struct system *sys);
 void removal_wipe(struct system *sys);
 bool removal_is_done(const struct system *sys, const uint8_t *node_id);
 void removal_applied(struct machine *m);
+void removal_check_own(struct machine *m);
 void removal_check_mk(struct machine *m);
 const char *removal_unfinished(const struct machine *leader); /* NULL: all is done */
 
@@ -347,6 +350,8 @@ void system_check_applied(struct machine *m);
 void system_check_result(struct machine *m, uint64_t index, unsigned position, struct bytes result);
 void system_check_sent(struct machine *from, const uint8_t *node_id, struct bytes message);
 void system_check_machine(struct machine *m);
+/* Everybody falls, and only as many as must suffice come back, one after the other. */
+void system_check_pair(struct system *sys);
 bool system_check_end(struct system *sys, bool final);
 
 #endif

@@ -84,10 +84,18 @@ void __wrap_dealing_step(struct dealing *dealing, uint64_t now_ms,
         for (unsigned i = 0; i < facts.members_n; i++)
             facts.members[i].part = false;
     }
+    for (unsigned i = 0; on(BUG_DONE_WITH_OLD) && i < facts.members_n; i++)
+        facts.members[i].stale = false;
+    for (unsigned i = 0; on(BUG_DONE_UNASKED) && i < facts.members_n; i++)
+        memcpy(dealing->erased[dealing->erased_n = i], facts.members[i].node_id, NODE_ID_BYTES);
+    if (on(BUG_DONE_UNASKED) && facts.members_n > 0)
+        dealing->erased_n = facts.members_n;
     for (unsigned i = 0; on(BUG_PROMOTE_EARLY) && i < facts.members_n; i++)
         if (facts.members[i].role == DEALING_JOINING && facts.members[i].in_raft)
             facts.members[i].in_deal = true;
     __real_dealing_step(dealing, now_ms, &altered, effects);
+    for (unsigned i = 0; on(BUG_SAME_MK) && i < effects->n; i++)
+        effects->list[i].fresh = false;
 }
 
 void __real_wire_command_cond(struct wire_command *command, struct bytes key, uint64_t version);
@@ -98,6 +106,33 @@ void __wrap_wire_command_cond(struct wire_command *command, struct bytes key, ui
 
     if (!on(BUG_OLD_ATTEMPT) || !bytes_equal(key, record_key_bytes(&begin)))
         __real_wire_command_cond(command, key, version);
+}
+
+enum qk_err __real_deal_record_build(const struct deal_input *input, struct random_source random,
+                                     struct buf *out, struct secret **ret_dealer_share);
+enum qk_err __wrap_deal_record_build(const struct deal_input *input, struct random_source random,
+                                     struct buf *out, struct secret **ret_dealer_share);
+enum qk_err __wrap_deal_record_build(const struct deal_input *input, struct random_source random,
+                                     struct buf *out, struct secret **ret_dealer_share)
+{
+    struct deal_party parties[NODES_MAX];
+    struct deal_input altered = *input;
+
+    memcpy(parties, input->parties, input->parties_n * sizeof(parties[0]));
+    for (size_t i = 0; on(BUG_ABSENT_SLOTS) && i < input->parties_n; i++)
+        parties[i].absent = parties[i].stale = false;
+    altered.parties = parties;
+    return __real_deal_record_build(&altered, random, out, ret_dealer_share);
+}
+
+void __real_wire_command_delete(struct wire_command *command, struct bytes key);
+void __wrap_wire_command_delete(struct wire_command *command, struct bytes key);
+void __wrap_wire_command_delete(struct wire_command *command, struct bytes key)
+{
+    enum record_space space;
+
+    if (!on(BUG_KEEPS_HALVES) || !record_key_space(key, &space) || space != RECORD_KEYRING)
+        __real_wire_command_delete(command, key);
 }
 
 void __real_system_next_encode(const struct system_next *next, struct buf *out);

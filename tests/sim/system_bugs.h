@@ -27,7 +27,13 @@
     X(BUG_HOLD_AT_START, "what the log holds of a hold at the start is not looked at")             \
     X(BUG_SUSPENDED_SERVED, "a member releases to a suspended one")                                \
     X(BUG_MARKS_LOST, "what is remembered of the peers is not kept over a restart")                \
-    X(BUG_ROLLED_BACK_SERVED, "a member releases to one whose disk was put back")
+    X(BUG_ROLLED_BACK_SERVED, "a member releases to one whose disk was put back")                  \
+    X(BUG_ERASE_UNSYNCED, "older generations are erased before record and FINAL are on the disk")  \
+    X(BUG_DONE_WITH_OLD, "a removal is done though a member stands with its old generation")       \
+    X(BUG_DONE_UNASKED, "a removal is done before all have erased their older generations")        \
+    X(BUG_SAME_MK, "the deal of a removal keeps the master key")                                   \
+    X(BUG_ABSENT_SLOTS, "a new MK, and slots between two members that were away")                  \
+    X(BUG_KEEPS_HALVES, "halves of older generations stay in the records")
 
 enum bug {
     BUG_NONE,

@@ -134,6 +134,24 @@ static void redeal(struct system *sys)
         removal_refresh(sys, die < 3);
 }
 
+/* Some stay away for longer than the others wait, who deal meanwhile. */
+static void away(struct system *sys)
+{
+    unsigned n = 1 + sim_below(sys->w, 2);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct machine *m = any(sys);
+
+        if (m == people_leader(sys) || sys->final_epoch == 0)
+            continue;
+        if (m->alive)
+            system_crash(m);
+        m->away_until_ms = sys->w->now + 2000 + sim_below(sys->w, 12000);
+    }
+    if (sim_chance(sys->w, 500))
+        removal_refresh(sys, true);
+}
+
 static void chaos_act(struct system *sys)
 {
     struct world *w = sys->w;
@@ -146,7 +164,7 @@ static void chaos_act(struct system *sys)
         else
             crash(sys);
     } else if ((die -= sys->crash) < 3 * sys->crash + 50) {
-        if (!m->alive)
+        if (!m->alive && m->away_until_ms <= w->now)
             system_start(m);
     } else if ((die -= 3 * sys->crash + 50) < sys->cut) {
         if (sim_chance(w, 400))
@@ -167,7 +185,9 @@ static void chaos_act(struct system *sys)
         rollback(sys);
     } else if ((die -= sys->rollback) < sys->remove) {
         removal_order(sys);
-    } else if ((die -= sys->remove) < sys->redeal) {
+    } else if ((die -= sys->remove) < sys->away) {
+        away(sys);
+    } else if ((die -= sys->away) < sys->redeal) {
         redeal(sys);
     } else if ((die -= sys->redeal) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
@@ -250,7 +270,7 @@ void chaos_step(struct world *w)
 void system_chaos_begin(struct system *sys)
 {
     struct world *w = sys->w;
-    unsigned n = 2 + sim_below(w, 4);
+    unsigned n = 2 + sim_below(w, 5);
 
     sys->crash = pick(w, 10, 40, 90);
     sys->crash_point = pick(w, 0, 200, 1200);
@@ -262,6 +282,7 @@ void system_chaos_begin(struct system *sys)
     sys->suspend = pick(w, 0, 0, 15);
     sys->remove = pick(w, 0, 20, 60);
     sys->redeal = pick(w, 0, 5, 20);
+    sys->away = pick(w, 0, 0, 8);
     sys->rollback = sim_below(w, 10) == 0 ? 30 : 0;
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);

@@ -306,6 +306,7 @@ void system_check_machine(struct machine *m)
     if (m->cluster->booted) {
         check_keys(m);
         orders_check_machine(m);
+        removal_check_own(m);
     }
 }
 
@@ -313,6 +314,9 @@ void system_check_machine(struct machine *m)
 
 static bool wait(struct system *sys, bool final, const char *what, unsigned at)
 {
+    if (sys->w->trace && strcmp(sys->waits, what) != 0)
+        printf("%6llu the end waits: m%u %s\n", (unsigned long long)sys->w->now, at, what);
+    snprintf(sys->waits, sizeof(sys->waits), "%s", what);
     if (final)
         sim_fail(sys->w, "faults have ended, but m%u %s", at, what);
     return false;
@@ -375,7 +379,8 @@ bool system_check_end(struct system *sys, bool final)
 
     if (sys->w->failure[0] != 0)
         return true;
-    if (sys->final_epoch == 0 && sys->machines[0].life > 1 && sys->recovery_n == 0) {
+    if (sys->final_epoch == 0 && sys->recovery_n == 0 &&
+        (sys->machines[0].life > 1 || sys->machines[0].cluster->seal.state == SEAL_SEALED)) {
         if (sys->acked_n > 0)
             sim_fail(sys->w, "a write was acknowledged before a deal was final");
         sys->lost = true;
@@ -399,4 +404,64 @@ bool system_check_end(struct system *sys, bool final)
         if (is_member(&sys->machines[i]) && !check_docs(&sys->machines[i]))
             return true;
     return true;
+}
+
+/* --- any who suffice ------------------------------------------------------------------------- */
+
+static unsigned choose(struct system *sys, unsigned n, struct machine **ret_chosen)
+{
+    unsigned found = 0;
+
+    for (unsigned tries = 0; tries < 100 && found < n; tries++) {
+        struct machine *m = &sys->machines[sim_below(sys->w, sys->machines_n)];
+        bool taken = !is_member(m) || m->cluster->seal.state != SEAL_UNSEALED;
+
+        for (unsigned i = 0; i < found; i++)
+            taken = taken || ret_chosen[i] == m;
+        if (!taken)
+            ret_chosen[found++] = m;
+    }
+    return found;
+}
+
+static bool all_open(struct machine *const *chosen, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!chosen[i]->alive || chosen[i]->cluster->seal.state != SEAL_UNSEALED)
+            return false;
+    return true;
+}
+
+#define ALONE_MS 3000
+#define TOGETHER_MS 60000
+
+void system_check_pair(struct system *sys)
+{
+    const struct truth_deal *deal = NULL;
+    struct machine *chosen[MACHINES_MAX];
+    uint64_t end;
+    unsigned n;
+
+    for (unsigned i = 0; i < sys->truth->deals_n; i++)
+        if (sys->truth->deals[i].final)
+            deal = &sys->truth->deals[i];
+    n = deal != NULL ? deal->threshold : MACHINES_MAX;
+    if (n >= MACHINES_MAX || choose(sys, n, chosen) < n)
+        return;
+    for (unsigned i = 0; i < sys->machines_n; i++)
+        if (sys->machines[i].alive)
+            system_crash(&sys->machines[i]);
+    for (unsigned i = 0; i < n && sys->w->failure[0] == 0; i++) {
+        system_start(chosen[i]);
+        system_run_until(sys->w, sys->w->now + ALONE_MS);
+        if (i + 1 < n && chosen[i]->alive && chosen[i]->cluster->mk != NULL)
+            fail(chosen[i], "m%u opened with %u of %u", chosen[i]->at, i + 1, n);
+    }
+    end = sys->w->now + TOGETHER_MS;
+    while (sys->w->failure[0] == 0 && sys->w->now < end && !all_open(chosen, n))
+        system_run_until(sys->w, sys->w->now + 100);
+    if (!all_open(chosen, n))
+        fail(chosen[0], "m%u and m%u may open each other and cannot: locked out", chosen[0]->at,
+             chosen[1]->at);
+    sys->pairs_n++;
 }

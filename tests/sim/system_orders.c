@@ -165,7 +165,7 @@ void orders_start(struct machine *m)
     uint64_t index;
 
     m->start_last = entry_log_last(&m->raft->disk.log);
-    m->held_ms = m->control_ms = m->control_seen = 0;
+    m->own_checked = m->held_ms = m->control_ms = m->control_seen = 0;
     index = find_in_log(m, m->disk.index, m->start_last, is_hold);
     if (index > 0 && m->sys->bug != BUG_HOLD_AT_START)
         cluster_control_pending(m->cluster, index);

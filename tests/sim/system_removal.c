@@ -171,10 +171,15 @@ static void check_worthless(struct machine *m, const uint8_t *node_id)
         for (unsigned k = 0; k < deal->n; k++) {
             const struct truth_member *member = &deal->members[k];
             const struct machine *other = machine_with(m->sys, member->node_id);
+            struct record_key key;
 
             if (other == NULL || removal_is_done(m->sys, member->node_id) ||
                 memcmp(member->node_id, node_id, NODE_ID_BYTES) == 0 || other->rolled)
                 continue;
+            key = record_deal_part(member->node_id, member->gen);
+            if (table_find(&m->mem, record_key_bytes(&key)) != NULL)
+                fail(m, "a removal is done, but the records still keep halves of epoch %llu",
+                     (unsigned long long)deal->epoch);
             if (disk_holds(other, member->gen))
                 fail(m, "a removal is done, but m%u still holds generation %llu of epoch %llu",
                      other->at, (unsigned long long)member->gen, (unsigned long long)deal->epoch);
@@ -283,6 +288,25 @@ void removal_check_deal(struct machine *m, const struct deal_record *record,
         check_leaving(m, deal, truth->leaving[i]);
     for (unsigned i = 0; i < truth->removed_n; i++)
         check_leaving(m, deal, truth->removed[i]);
+}
+
+/* What its own records name is in its node.sec: it is erased only once newer ones are durable. */
+void removal_check_own(struct machine *m)
+{
+    const struct row *row = sys_row(m, RECORD_DEAL);
+    struct deal_record *record = NULL;
+    size_t i;
+
+    if (row == NULL || m->service.node_sec == NULL || m->rolled || row->version == m->own_checked ||
+        removal_is_done(m->sys, m->service.node_id) ||
+        deal_record_parse(blob_bytes(row->value), &record) != QK_OK)
+        return;
+    m->own_checked = row->version;
+    if (deal_record_find(record, m->service.node_id, &i) == QK_OK &&
+        node_sec_find(m->service.node_sec, record->members[i].gen) == NULL)
+        fail(m, "m%u has erased generation %llu, which its records name", m->at,
+             (unsigned long long)record->members[i].gen);
+    deal_record_free(record);
 }
 
 /* A master key in use is the one of its version. */

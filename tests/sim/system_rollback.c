@@ -10,14 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Peers hear of each other every five seconds and note it then; what happened since is not known to
- * anybody, and an image younger than that is nothing that people restore. */
-#define IMAGE_AGE_MS_MIN 6000
-
 struct image {
     uint8_t node_sec[NODE_SEC_FILE_BYTES];
     uint8_t node_id[NODE_ID_BYTES];
-    uint64_t made_ms;
+
+    uint64_t made;
     struct node *raft;
     struct disk disk;
     struct table table;
@@ -110,7 +107,7 @@ void rollback_copy(struct machine *m)
         return;
     }
     memcpy(image->node_id, m->service.node_id, NODE_ID_BYTES);
-    image->made_ms = m->sys->w->now;
+    image->made = m->service.node_sec->gen_last;
     image->raft = m->raft;
     disk_copy(&m->raft->disk, &image->disk);
     table_copy(&m->disk, &image->table);
@@ -119,13 +116,33 @@ void rollback_copy(struct machine *m)
     system_say(m, "a copy of its disk is made");
 }
 
+/* Peers hear of each other every five seconds, and at each deal, and note it then: what happened
+ * since is known to nobody, so that an image from just before a fall is not told from the disk.
+ * Here each of the others has heard of something that the image lacks. */
+static bool is_known(const struct machine *m)
+{
+    const struct image *image = m->image;
+
+    for (unsigned i = 0; i < m->sys->machines_n; i++) {
+        const struct machine *other = &m->sys->machines[i];
+        const struct noted *noted = &other->noted_disk[m->at];
+
+        if (other == m || !other->last_sec)
+            continue;
+        if (memcmp(noted->node_id, image->node_id, NODE_ID_BYTES) != 0 ||
+            (noted->made <= image->made && noted->term <= image->disk.term &&
+             noted->index <= entry_log_last(&image->disk.log)))
+            return false;
+    }
+    return true;
+}
+
 bool rollback_restore(struct machine *m)
 {
     struct image *image = m->image;
 
-    if (image == NULL || m->sys->w->now - image->made_ms < IMAGE_AGE_MS_MIN || !m->alive ||
-        m->service.node_sec == NULL || m->raft != image->raft ||
-        memcmp(m->service.node_id, image->node_id, NODE_ID_BYTES) != 0)
+    if (image == NULL || !is_known(m) || !m->alive || m->service.node_sec == NULL ||
+        m->raft != image->raft || memcmp(m->service.node_id, image->node_id, NODE_ID_BYTES) != 0)
         return false;
     system_crash(m);
     system_say(m, "its disk is put back to an older copy");
@@ -141,6 +158,12 @@ bool rollback_restore(struct machine *m)
 
 /* --- what is remembered of whom -------------------------------------------------------------- */
 
+static void raise(uint64_t *value, uint64_t to)
+{
+    if (to > *value)
+        *value = to;
+}
+
 void rollback_heard(struct machine *m, const struct machine *from, const struct peer_hello *hello)
 {
     const struct seal_peer *peer = seal_peer_find(&m->cluster->seal, m->sides[from->at].id);
@@ -152,11 +175,15 @@ void rollback_heard(struct machine *m, const struct machine *from, const struct 
     if (memcmp(noted->node_id, hello->node_id, NODE_ID_BYTES) != 0)
         memset(noted, 0, sizeof(*noted));
     if (noted->boot_counter > hello->boot_counter ||
-        (noted->boot_counter == hello->boot_counter && noted->boot_counter != 0))
+        (noted->boot_counter == hello->boot_counter && noted->boot_counter != 0 &&
+         memcmp(noted->boot_id, hello->boot_id, BOOT_ID_BYTES) != 0))
         return;
     memcpy(noted->node_id, hello->node_id, NODE_ID_BYTES);
     memcpy(noted->boot_id, hello->boot_id, BOOT_ID_BYTES);
     noted->boot_counter = hello->boot_counter;
+    raise(&noted->made, hello->made);
+    raise(&noted->term, hello->term);
+    raise(&noted->index, hello->index < hello->stored ? hello->index : hello->stored);
 }
 
 void rollback_durable(struct machine *m)

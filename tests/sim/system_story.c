@@ -152,12 +152,74 @@ static void stranger_leads_restart(struct system *sys)
     (void)until(&m[3], is_member, 20000, "did not become a member");
 }
 
+/* It was in a deal, fell before it was a full member, and is in no deal any more when it is back.
+ */
+static void stranger_leads_dealt(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 4);
+    if (!join_begin(&m[3]))
+        return;
+    for (unsigned i = 0; i < 2000 && !is_open(&m[3]); i++)
+        pass(sys, 1);
+    if (is_member(&m[3]))
+        sim_fail(sys->w, "it was a member too soon: the story was not told");
+    system_crash(&m[3]);
+    if (!join_all(sys, 1, 2) || !lead(&m[2]))
+        return;
+    system_start(&m[3]);
+    (void)until(&m[3], is_member, 20000, "did not become a member");
+}
+
+static bool names(const struct machine *m, const struct machine *whom)
+{
+    size_t i;
+
+    return m->cluster->record != NULL &&
+           deal_record_find(m->cluster->record, whom->last_id, &i) == QK_OK;
+}
+
+static bool has_removed(const struct machine *m)
+{
+    return m->sys->removals_n > 0;
+}
+
+/* A seed's: m3 stands in a deal with m1 and falls before it is a full member; then m1 is removed.
+ * It is done only when m3 is back and has erased its generation: removal_applied looks. */
+static void removal_joiner(struct system *sys)
+{
+    struct machine *m = sys->machines;
+    const struct hub_member *member;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 2) || !lead(&m[0]) || !join_begin(&m[3]))
+        return;
+    for (unsigned i = 0; i < 3000 && !names(&m[0], &m[3]); i++)
+        pass(sys, 1);
+    if (!names(&m[0], &m[3]) || is_member(&m[3]))
+        sim_fail(sys->w, "the story was not told: m3 is in no deal, or a member");
+    system_crash(&m[3]);
+    pass(sys, 15000); /* FINAL waives it */
+    member = hub_member_find(m[0].cluster, m[1].last_id);
+    if (member != NULL)
+        people_ask_about(&m[0], handle_node_remove, member->info.name, "{\"reencrypt\":false}");
+    pass(sys, 20000);
+    if (sys->removals_n > 0)
+        sim_fail(sys->w, "a removal is done though one who joins holds what the removed one needs");
+    system_start(&m[3]);
+    if (until(&m[0], has_removed, 30000, "does not finish the removal"))
+        (void)until(&m[3], is_member, 20000, "did not become a member");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
     const char *text;
 } stories[] = {
     {"stranger-leads", stranger_leads, "a joiner whose leader joined after it becomes a member"},
+    {"stranger-leads-dealt", stranger_leads_dealt, "also if it was in a deal before"},
+    {"removal-joiner", removal_joiner, "a removal waits for one who joins and stands in a deal"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
 };
 #define STORIES_N (sizeof(stories) / sizeof(stories[0]))
