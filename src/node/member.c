@@ -5,7 +5,9 @@
  * (cluster_*), to the log, to http (forwarded requests) or to the transfer of snapshots.
  *
  * Each failure closes what was opened, in the order link, consensus, store, and the reason goes to
- * whoever asked: main at start, the init or join request later. */
+ * whoever asked: main at start, the init or join request later.
+ *
+ * Over 500 lines: the callbacks of the parts below, a few lines each, stand together. */
 #include "node/node.h"
 
 #include <inttypes.h>
