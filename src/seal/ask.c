@@ -217,8 +217,8 @@ void ask_deny(struct seal_step_ctx *ctx, const struct seal_event *event)
     if (peer == NULL || !peer->connected || denial->rule >= RELEASE_RULES_N)
         return;
     peer->denied = (enum release_rule)denial->rule;
-    if (peer->denied == RELEASE_WATERMARK)
-        peer->told_below = true;
+    if (peer->denied == RELEASE_WATERMARK && peer->known)
+        ctx->m->rolled_back = peer->told_below = true;
     if (denial->retry_ms > SEAL_RETRY_MS_MAX && denial->retry_ms <= RELEASE_DELAY_MS_MAX)
         peer->want_next_ms = ctx->now_ms + denial->retry_ms;
 }

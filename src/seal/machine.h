@@ -250,6 +250,7 @@ struct seal_machine {
     uint64_t index;
     uint64_t stored;
     uint64_t made;
+    bool rolled_back; /* a member has told so, in this life of the process */
     struct watermark marks[NODES_MAX];
     unsigned marks_n;
     struct seal_config config;
@@ -308,7 +309,8 @@ bool seal_mark_matched(struct seal_machine *machine, const uint8_t node_id[stati
 /* What Raft between this node and that peer must heed; `pair` is the caller's to know. */
 struct watermark_raft_facts seal_raft_facts(const struct seal_machine *machine,
                                             const uint8_t node_id[static NODE_ID_BYTES], bool pair);
-/* A connected peer says that this node's disk is older than what it remembers. */
+/* A member has said that this node's disk is older than what it remembers; it need not be there any
+ * more: who has forgotten votes must not give others. */
 bool seal_is_rolled_back(const struct seal_machine *machine);
 
 #endif

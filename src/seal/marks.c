@@ -147,13 +147,7 @@ bool seal_mark_matched(struct seal_machine *machine, const uint8_t node_id[stati
 
 bool seal_is_rolled_back(const struct seal_machine *machine)
 {
-    for (unsigned i = 0; i < NODES_MAX; i++) {
-        const struct seal_peer *peer = &machine->peers[i];
-
-        if (peer->used && peer->connected && peer->known && peer->told_below)
-            return true;
-    }
-    return false;
+    return machine->rolled_back;
 }
 
 struct watermark_raft_facts seal_raft_facts(const struct seal_machine *machine,

@@ -88,7 +88,7 @@ struct watermark_raft_facts {
     bool judged;     /* the peer has answered a HELLO in this session */
     bool below;      /* the peer is below its mark here */
     bool pair;       /* self and the peer are the only voters, now and by what is committed */
-    bool told;       /* some peer says that this node is below its mark there */
+    bool told;       /* some peer has said that this node is below its mark there */
     bool told_by_it; /* and this peer is one that does */
 };
 

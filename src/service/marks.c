@@ -79,7 +79,9 @@ bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names)
         buf_put_str(names, name);
         some = true;
     }
-    return some;
+    if (!some && seal_is_rolled_back(&cluster->seal))
+        buf_put_str(names, "other members, away now,");
+    return some || seal_is_rolled_back(&cluster->seal);
 }
 
 /* --- Raft ------------------------------------------------------------------------------------ */

@@ -423,3 +423,18 @@ Test(watermark, what_was_remembered_before_a_restart_of_the_peer_still_refuses)
     cr_assert_eq(world->nodes[0].last_denial, RELEASE_WATERMARK);
     world_free(world);
 }
+
+/* Whoever told it may be gone: it still keeps its votes back. */
+Test(watermark, what_a_node_was_told_outlasts_the_session)
+{
+    struct world *world = comes_back(2, 4, 49);
+
+    world_kill(world, 0);
+    world_kill(world, 2);
+    cr_assert(seal_is_rolled_back(world->nodes[1].m));
+    world_kill(world, 1);
+    world->nodes[1].index = world->nodes[1].stored = 50;
+    world_start(world, 1, &world->nodes[0].deal);
+    cr_assert_not(seal_is_rolled_back(world->nodes[1].m));
+    world_free(world);
+}
