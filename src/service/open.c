@@ -23,7 +23,10 @@ static void opening_failed(struct cluster *cluster, enum qk_err err, const char 
     struct seal_event event = {.kind = SEAL_EV_COMBINED, .ok = false};
     bool recovering = cluster->recovering;
 
-    log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
+    if (err == QK_ERR_STALE) /* the deal came from a peer, the keyring comes by the log */
+        log_info("seal", "%s here is wrapped for another master key: waiting for the log", what);
+    else
+        log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
     opening_drop(cluster);
     if (cluster->service->catalog == NULL) {
         catalog_close(cluster->service);
@@ -51,6 +54,7 @@ static void opened(struct cluster *cluster)
     if (recovering)
         hub_recovery_opened(cluster, QK_OK);
     keys_opened(cluster->service);
+    hub_refresh_soon(cluster); /* the dealing machine rests while the keys are behind */
 }
 
 static void catalog_opened(void *arg, enum qk_err err)
