@@ -15,7 +15,7 @@ const struct verb cli_verbs[] = {
      "quorumkeep cluster show", cli_cluster_show},
     {"cluster", "set", "NAME=VALUE...", 1, OPTIONS_ARGS_MAX, "", false,
      "Change settings of the cluster: unseal_quorum (2, a number, majority), threshold (2 to 16), "
-     "release_limit (1 to 63; 0: each node's own).",
+     "release_limit (1 to 63; 0: each node's own), refresh_days (30; 0: never).",
      "quorumkeep cluster set unseal_quorum=majority threshold=3", cli_cluster_set},
     {"node", "invite", "", 0, 0, "ttl replace", false,
      "Print a join token: good for one node, for an hour unless --ttl says otherwise. With "

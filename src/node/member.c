@@ -21,7 +21,6 @@
 #include "link/link.h"
 #include "seal/node_sec.h"
 #include "store/store.h"
-#include "wire/command.h"
 #include "wire/version.h"
 
 /* --- the log --------------------------------------------------------------------------------- */
@@ -281,23 +280,6 @@ static enum qk_err link_start(struct node *node, const uint8_t boot_id[BOOT_ID_B
     return err;
 }
 
-/* See service/control.c. */
-static bool is_control(struct bytes command)
-{
-    struct wire_reader reader;
-
-    return wire_reader_open(command, &reader) == QK_OK && reader.kind == WIRE_HOLD;
-}
-
-static void control_look(struct node *node)
-{
-    uint64_t index = consensus_find_unapplied(node->service.consensus,
-                                              store_applied(node->service.store), is_control);
-
-    if (index > 0)
-        cluster_control_pending(node->service.cluster, index);
-}
-
 static enum qk_err parts_start(struct node *node, bool founder,
                                const uint8_t boot_id[BOOT_ID_BYTES], char *ret_reason)
 {
@@ -313,7 +295,7 @@ static enum qk_err parts_start(struct node *node, bool founder,
     if (err == QK_OK)
         err = restore_check(node, founder, why);
     if (err == QK_OK)
-        control_look(node);
+        control_find(node);
     if (err == QK_OK)
         err = link_start(node, boot_id, ret_reason);
     if (err == QK_OK)

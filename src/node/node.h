@@ -90,6 +90,9 @@ void member_damaged(void *arg, const char *what);
 /* Closes what is open (maybe nothing), then calls `closed` from the loop. */
 void member_close(struct node *node, void (*closed)(struct node *node));
 
+/* control.c: between the log's open and its start. */
+void control_find(struct node *node);
+
 /* restore.c. Between consensus_open and consensus_start: finds out whether the store was lost;
  * `why` (may be empty) is what is known of it, else it is told by what is missing. */
 MUST_USE enum qk_err restore_check(struct node *node, bool founder, const char *why);

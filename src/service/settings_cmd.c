@@ -12,6 +12,9 @@
 #include "service/hub.h"
 #include "service/settings.h"
 
+#define DAY_S 86400u
+#define REFRESH_DAYS_MAX 3650
+
 /* --- reading --------------------------------------------------------------------------------- */
 
 static json_t *quorum_json(uint32_t quorum)
@@ -21,10 +24,11 @@ static json_t *quorum_json(uint32_t quorum)
 
 static json_t *settings_json(const struct cluster *cluster, const struct system_cluster *info)
 {
-    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:i}", "name", info->name, "unseal_quorum",
+    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:i, s:i}", "name", info->name, "unseal_quorum",
                              quorum_json(info->unseal_quorum), "unseal_quorum_now",
                              (int)hub_unseal_quorum(cluster, cluster->members_n), "threshold",
-                             (int)info->threshold, "release_limit", (int)info->release_limit);
+                             (int)info->threshold, "release_limit", (int)info->release_limit,
+                             "refresh_days", (int)(info->refresh_s / DAY_S));
 
     (void)json_object_set_new(json, "threshold_now",
                               cluster->record != NULL ? json_integer((json_int_t)cluster->record->t)
@@ -87,6 +91,18 @@ static bool limit_read(struct exchange *exchange, const json_t *value, uint32_t 
     return false;
 }
 
+static bool refresh_read(struct exchange *exchange, const json_t *value, uint32_t *ret_s)
+{
+    if (number_in(value, 0, REFRESH_DAYS_MAX, ret_s)) {
+        *ret_s *= DAY_S;
+        return true;
+    }
+    exchange_reply_error(exchange, 400, "bad_request",
+                         "\"refresh_days\" is a number from 1 to %d, or 0 for never",
+                         REFRESH_DAYS_MAX);
+    return false;
+}
+
 /* False: answered. */
 static bool wish_read(struct exchange *exchange, json_t *json, struct system_cluster *info)
 {
@@ -108,10 +124,13 @@ static bool wish_read(struct exchange *exchange, json_t *json, struct system_clu
         } else if (strcmp(key, "release_limit") == 0) {
             if (!limit_read(exchange, value, &info->release_limit))
                 return false;
+        } else if (strcmp(key, "refresh_days") == 0) {
+            if (!refresh_read(exchange, value, &info->refresh_s))
+                return false;
         } else {
             exchange_reply_error(exchange, 400, "bad_request",
-                                 "there is no setting of that name: unseal_quorum, threshold and "
-                                 "release_limit are");
+                                 "there is no setting of that name: unseal_quorum, threshold, "
+                                 "release_limit and refresh_days are");
             return false;
         }
     }
