@@ -249,7 +249,7 @@ static void to_disk(struct machine *m)
 /* The writer's transaction is durable: whole or not at all. */
 void store_sim_commit(struct machine *m)
 {
-    struct flush *flush = m->flushes;
+    unsigned due = 0;
 
     m->committing = false;
     if (m->raft != NULL && m->raft->alive && engine_installing(m->raft->engine)) {
@@ -259,21 +259,18 @@ void store_sim_commit(struct machine *m)
     if (system_crash_point(m))
         return;
     to_disk(m);
-    m->flushes = NULL;
+    for (const struct flush *flush = m->flushes; flush != NULL; flush = flush->next)
+        due++;
     if (m->raft != NULL && m->raft->alive)
         world_settle(m->sys->w, m->raft,
                      engine_synced(m->raft->engine, m->sys->w->now, m->disk.index));
-    while (flush != NULL && m->alive) {
-        struct flush *next = flush->next;
+    /* If it falls meanwhile, store_sim_close tells the others. */
+    for (; due > 0 && m->alive && m->flushes != NULL; due--) {
+        struct flush *flush = m->flushes;
 
+        m->flushes = flush->next;
         flush->cb(flush->arg, QK_OK);
         free(flush);
-        flush = next;
-    }
-    while (flush != NULL) { /* it fell in world_settle */
-        struct flush *next = flush->next;
-        free(flush);
-        flush = next;
     }
 }
 
