@@ -11,6 +11,9 @@ enum qk_err hub_may_seal(const struct cluster *cluster)
 {
     if (cluster->seal.state == SEAL_UNINITIALISED)
         return QK_ERR_UNINITIALISED;
+    /* Its reply, with the shares of recovery, would never come. */
+    if (cluster->init != NULL)
+        return QK_ERR_BUSY;
     /* MK is in memory only until the first deal is final or recovery shares were handed out: wiping
      * it would be for ever. */
     if (cluster->recovery_version == 0 &&

@@ -269,6 +269,7 @@ int main(int argc, char **argv)
     }
     if (!dir_make() || secret_arena_init(SECRET_ARENA_UNLOCKED, 0) != QK_OK)
         return 3;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
     while (ran < options.seeds_n) {

@@ -212,6 +212,30 @@ static void removal_joiner(struct system *sys)
         (void)until(&m[3], is_member, 20000, "did not become a member");
 }
 
+static void seal_in_init(struct system *sys)
+{
+    struct machine *m;
+    enum qk_err err;
+
+    sys->with_recovery = true;
+    m = system_add(sys);
+    sys->delay_max = sys->w->delay_max = 3;
+    sys->commit_max = 10;
+    sys->w->flush_max = 2;
+    system_start(m);
+    people_init(m);
+    for (unsigned i = 0; i < 300 && sys->recovery_n == 0; i++) {
+        system_current = m;
+        err = cluster_seal(m->cluster);
+        system_current = NULL;
+        if (err == QK_OK && sys->recovery_n == 0)
+            sim_fail(sys->w, "m0 was sealed before init had answered");
+        pass(sys, 1);
+    }
+    if (sys->recovery_n != SYSTEM_RECOVERY_SHARES)
+        sim_fail(sys->w, "init gave no shares");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -220,6 +244,7 @@ static const struct story {
     {"stranger-leads", stranger_leads, "a joiner whose leader joined after it becomes a member"},
     {"stranger-leads-dealt", stranger_leads_dealt, "also if it was in a deal before"},
     {"removal-joiner", removal_joiner, "a removal waits for one who joins and stands in a deal"},
+    {"seal-in-init", seal_in_init, "a node is not sealed while init is under way"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
 };
 #define STORIES_N (sizeof(stories) / sizeof(stories[0]))
