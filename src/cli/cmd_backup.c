@@ -129,12 +129,29 @@ static enum cli_exit part_open(const char *path, int *ret_fd)
     return CLI_OK;
 }
 
-/* Durable before it has its name; link() because it fails where rename() would overwrite. */
+/* link() because it fails where rename() would overwrite; where a file system has no links, the
+ * name is taken first. */
+static int give_name(const char *path)
+{
+    int fd;
+
+    if (link(part_path, path) == 0)
+        return 0;
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+        return -1;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    return rename(part_path, path);
+}
+
+/* Durable before it has its name. */
 static enum cli_exit part_finish(int fd, const char *path)
 {
     if (fsync(fd) != 0)
         return cli_fail(CLI_ERROR, "'%s': %s", part_path, strerror(errno));
-    if (link(part_path, path) != 0)
+    if (give_name(path) != 0)
         return cli_fail(errno == EEXIST ? CLI_CONFLICT : CLI_ERROR, "'%s': %s", path,
                         strerror(errno));
     return sync_folder(path);
