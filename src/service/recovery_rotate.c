@@ -19,6 +19,7 @@
 #include "service/audit.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
+#include "service/keys_current.h"
 
 #define PENDING_MS (10u * 60 * 1000)
 #define NONCE_BYTES 16
@@ -39,6 +40,19 @@ struct confirm {
     struct exchange *exchange;
     struct recovery_set set;
 };
+
+/* The keyring in memory, the deal and the live set are all of one master key, as far as this node
+ * has read; that nothing newer has been applied is for the command's conditions to say. Between a
+ * deal with a new MK and its opening here a set would be made over the old one, and its record, in
+ * step with the new deal's version, would lock out whoever has its shares. */
+static bool keys_settled(const struct cluster *cluster)
+{
+    uint32_t mk_version = keyring_mk_version(cluster->service->keyring);
+
+    return keys_are_current(cluster->service) && cluster->opening == NULL &&
+           (cluster->record == NULL || cluster->record->mk_version == mk_version) &&
+           (cluster->recovery_version == 0 || cluster->recovery.mk_version == mk_version);
+}
 
 static bool may_rotate(struct cluster *cluster, struct exchange *exchange)
 {
@@ -113,6 +127,12 @@ void handle_recovery_rotate(struct service *service, struct exchange *exchange)
 
     if (!may_rotate(cluster, exchange))
         return;
+    if (!keys_settled(cluster)) {
+        exchange_field(exchange, "Retry-After", "1");
+        exchange_reply_error(exchange, 503, "busy",
+                             "the master key is being changed: try again in a moment");
+        return;
+    }
     json = json_loadb((const char *)body.data, body.len, 0, NULL);
     good = hub_recovery_counts(exchange, json, &n, &t);
     json_decref(json);
@@ -215,7 +235,7 @@ void handle_recovery_confirm(struct service *service, struct exchange *exchange)
     if (!may_rotate(cluster, exchange))
         return;
     pending = pending_find(cluster, exchange);
-    if (pending == NULL ||
+    if (pending == NULL || !keys_settled(cluster) ||
         pending->set.mk_version != keyring_mk_version(cluster->service->keyring)) {
         exchange_reply_error(exchange, 409, "conflict",
                              "there is no such rotation any more (the leader or the master key "
