@@ -360,6 +360,11 @@ static bool look_for_work(struct dealing_ctx *ctx)
         acks_begin(ctx);
         return true;
     }
+    /* A voter that is away keeps a joiner from its vote for as long as it is: no deal waits for
+     * that, nor the end of a removal. */
+    if (d->change_failed &&
+        (leaving_deals(ctx) || (d->state == DEALING_IDLE && leaving_erase_begin(ctx))))
+        return true;
     for (unsigned i = 0; i < facts->members_n; i++)
         if (work_for(ctx, &facts->members[(d->first + i) % facts->members_n]))
             return true;
@@ -387,6 +392,7 @@ static void on_done(struct dealing_ctx *ctx, const struct dealing_event *event)
         parts_drop(ctx);
     if (was == DEALING_PROPOSE && event->err == QK_OK)
         d->again_wait_ms = DEALING_AGAIN_MS_MIN;
+    d->change_failed = event->err != QK_OK && (was == DEALING_ADD || was == DEALING_PROMOTE);
     if (event->err != QK_OK) {
         if (was == DEALING_PROPOSE)
             dealing_again_later(ctx);
@@ -435,8 +441,10 @@ static void go_on(struct dealing_ctx *ctx)
         collect_go_on(ctx);
     else if (d->state == DEALING_ACKS)
         acks_go_on(ctx);
-    else if (d->state == DEALING_ERASE && !look_for_work(ctx))
-        leaving_erase_go_on(ctx);
+    else if (d->state == DEALING_ERASE &&
+             ((d->change_failed && ctx->now_ms < d->next_ms) || !look_for_work(ctx)))
+        leaving_erase_go_on(
+            ctx); /* who was asked has time to answer before the change's next try */
     if (d->state == DEALING_IDLE && ctx->now_ms >= d->next_ms && !look_for_work(ctx))
         d->wait_ms = DEALING_RETRY_MS_MIN;
 }

@@ -169,9 +169,10 @@ struct dealing {
     uint8_t erased[NODES_MAX][NODE_ID_BYTES]; /* who holds no older generation than its */
     uint64_t again_ms;                        /* not before: a deal that nobody joins by */
     uint32_t again_wait_ms;
-    unsigned first;    /* where the search for work begins: moves on after a failure */
-    uint64_t began_ms; /* of COLLECT and ACKS */
-    uint64_t next_ms;  /* when to ask again, or to look for work again */
+    bool change_failed; /* the last step was a change of Raft's that has to wait, maybe for long */
+    unsigned first;     /* where the search for work begins: moves on after a failure */
+    uint64_t began_ms;  /* of COLLECT and ACKS */
+    uint64_t next_ms;   /* when to ask again, or to look for work again */
     uint32_t wait_ms;
 };
 

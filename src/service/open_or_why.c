@@ -131,11 +131,12 @@ static bool names_self(const struct cluster *cluster)
 }
 
 /* A peer that knows a newer deal, and this node not at all: one that were merely behind would know
- * an older one. */
+ * an older one. A joiner whom no deal includes yet was never a member: its record may be on the
+ * way. */
 static bool disowns(const struct cluster *cluster, const struct seal_peer *peer)
 {
-    return peer->used && peer->connected && peer->greeted && peer->hello.by_record &&
-           peer->hello.epoch > cluster->seal.deal.epoch;
+    return !hub_is_joining(cluster) && peer->used && peer->connected && peer->greeted &&
+           peer->hello.by_record && peer->hello.epoch > cluster->seal.deal.epoch;
 }
 
 bool hub_is_removed(const struct cluster *cluster)

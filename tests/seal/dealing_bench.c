@@ -187,6 +187,8 @@ static void operate(struct bench *b, const struct dealing_effect *effect)
 
     if (effect->kind == DEALING_DO_PROPOSE && b->fail_proposals)
         event.err = QK_ERR_INVALID;
+    else if (effect->kind == DEALING_DO_PROMOTE && b->fail_changes)
+        event.err = QK_ERR_BUSY;
     else if (!crashes || b->crash_effects)
         take_effect(b, effect);
     crashes = crashes || (b->ops_n == b->crash_at);

@@ -18,6 +18,7 @@ struct bench {
     bool silent[NODES_MAX]; /* by number less one: gives no generation and no ack */
     unsigned fresh_n, transfers_n;
     bool fail_proposals;
+    bool fail_changes;         /* no promotion: a voter is away */
     bool keeps[NODES_MAX + 1]; /* by number: does not erase its older generations */
     bool erased[NODES_MAX + 1];
 };

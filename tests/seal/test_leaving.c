@@ -405,6 +405,30 @@ Test(rotation, waits_while_somebody_joins)
     free(b);
 }
 
+/* A voter that is away keeps every joiner from its vote: that must hold up no deal, and no end of a
+ * removal. */
+Test(rotation, does_not_wait_for_a_joiner_that_cannot_get_its_vote)
+{
+    struct bench *b = whole(3);
+
+    b->fail_changes = true;
+    bench_add(b, DEALING_JOINING);
+    bench_run(b, 5000);
+    cr_assert(bench_member(b, 4)->in_deal);
+    b->records.rotate = true;
+    bench_run(b, 60000);
+    cr_assert_eq(b->fresh_n, 1);
+    cr_assert(b->records.final);
+    leave(b, 3);
+    bench_run(b, 60000);
+    cr_assert_not(b->records.removal);
+    cr_assert_eq(b->fresh_n, 2);
+    b->fail_changes = false;
+    bench_run(b, 60000);
+    cr_assert(bench_is_whole(b));
+    free(b);
+}
+
 Test(refresh, is_due_by_the_clock_of_who_leads)
 {
     cr_assert_not(dealing_refresh_due(1000, 0, 10), "a deal of a version that kept no time");
