@@ -1,4 +1,5 @@
 """Copies of data directories, and what tests/secrecy/thief opens with them."""
+import http.client
 import json
 import shutil
 import subprocess
@@ -62,16 +63,24 @@ def until(condition, seconds, what):
     while time.monotonic() < end:
         try:
             last = condition()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             last = error
-        if last and not isinstance(last, OSError):
+        if last and not isinstance(last, Exception):
             return last
         time.sleep(0.05)
     raise AssertionError(f"waited in vain for {what}: {last}")
 
 
+def control(node, method, path, body=None):
+    """None also where the node dies over it."""
+    try:
+        return node.control(method, path, body)
+    except (OSError, http.client.HTTPException):
+        return None
+
+
 def status(node):
-    reply = node.control("GET", "/_quorumkeep/status")
+    reply = control(node, "GET", "/_quorumkeep/status")
     return reply.json if reply is not None and reply.status == 200 else {}
 
 
@@ -85,7 +94,7 @@ def ask_leader(cluster, path, body=None, skip=()):
     def ask():
         for node in cluster:
             if node.alive() and node.name not in skip:
-                reply = node.control("POST", path, body or {})
+                reply = control(node, "POST", path, body or {})
                 if reply is not None and reply.status not in (502, 503):
                     return reply
         return None
@@ -101,7 +110,7 @@ def settled(cluster, without=(), seconds=40):
     def look():
         running = [node for node in cluster if node.alive() and node.name not in without]
         for node in running:
-            view = node.control("GET", "/_quorumkeep/deal")
+            view = control(node, "GET", "/_quorumkeep/deal")
             if view is None or view.status != 200 or view.json.get("removal") or not view.json["final"]:
                 return None
             if set(names(node)) & set(without) or node.up() != 200:
