@@ -256,6 +256,7 @@ unsigned seal_shares_missing(const struct seal_machine *machine)
         const struct seal_peer *peer = &machine->peers[i];
 
         if (peer->used && peer->connected && peer->known && peer->greeted &&
+            peer->below == WATERMARK_GOOD &&
             step_deal_member(&machine->deal, peer->node_id) != NULL)
             live++;
     }

@@ -70,15 +70,20 @@ static void add_missing(const struct cluster *cluster, struct buf *out)
     add(out, "waiting for %u more node%s", missing, missing == 1 ? "" : "s");
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
+        const struct seal_peer *peer = seal_peer_find(&cluster->seal, member->node_id);
+        bool below = peer != NULL && peer->connected && peer->below != WATERMARK_GOOD;
         char name[NODE_NAME_BYTES_MAX + 1];
         uint64_t ms;
 
-        if (hub_is_self(cluster, member->node_id) || hub_is_live(cluster, member->node_id) ||
-            !in_deal(cluster, member->node_id))
+        if (hub_is_self(cluster, member->node_id) ||
+            (hub_is_live(cluster, member->node_id) && !below) || !in_deal(cluster, member->node_id))
             continue;
         ms = hub_seen_ms(cluster, member->node_id);
         hub_node_text(cluster, member->node_id, name, sizeof(name));
-        if (ms == UINT64_MAX)
+        if (below)
+            add(out, "%s%s (refused: its disk is older than what this node remembers)",
+                first ? ": " : ", ", name);
+        else if (ms == UINT64_MAX)
             add(out, "%s%s (never)", first ? ": " : ", ", name);
         else
             add(out, "%s%s (last seen %" PRIu64 " s ago)", first ? ": " : ", ", name, ms / 1000);
