@@ -114,6 +114,12 @@ void hub_recovery_opened(struct cluster *cluster, enum qk_err err)
                           true, true);
             continue;
         }
+        if (err == QK_ERR_STALE) { /* the log has brought another master key in between */
+            recovery_share_fini(&attempt->shares[--attempt->shares_n]);
+            exchange_reply_error(exchange, 503, "busy",
+                                 "the master key was changed meanwhile: enter the share again");
+            continue;
+        }
         attempt_end(cluster, attempt, "the store did not open");
         exchange_reply_error(exchange, 500, "damaged",
                              "the shares opened the master key, but keyring or catalog of this "

@@ -298,6 +298,25 @@ Test(recovery_attempt, nothing_is_begun_that_could_not_end)
     cluster->restoring = false;
 }
 
+Test(recovery_attempt, a_master_key_that_changed_meanwhile_ends_nothing)
+{
+    struct call call = {.exchange = {.ops = &ops}, .body = BUF_INIT(64 * KIB)};
+    char *nonce = begin(user(1), "unseal");
+    struct attempt *attempt = &cluster->recoveries->attempts[0];
+    int progress;
+
+    call.exchange.request.method = METHOD_POST;
+    cr_assert_eq(enter(user(1), nonce, 1, &progress), 200);
+    cr_assert_eq(enter(user(1), nonce, 2, &progress), 200);
+    attempt->waiting = &call.exchange;
+    hub_recovery_opened(cluster, QK_ERR_STALE);
+    cr_assert_eq(call.status, 503);
+    cr_assert_eq(enter(user(1), nonce, 2, &progress), 200);
+    cr_assert_eq(progress, 2);
+    buf_fini(&call.body);
+    free(nonce);
+}
+
 /* Somebody who writes the disk of one node puts a commitment of his own: true shares look altered,
  * and nothing is opened. */
 Test(recovery_attempt, a_damaged_keyslot_is_told_apart_from_a_wrong_share)
