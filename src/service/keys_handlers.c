@@ -51,7 +51,7 @@ json_t *reencrypt_json(const struct service *service)
     if (service->store == NULL ||
         reencrypt_record_get(service->store, &record, &version) != QK_OK || version == 0)
         return NULL;
-    if (job != NULL && job->phase == PHASE_WALK && job->record.round == record.round)
+    if (job != NULL && job->phase != PHASE_IDLE && job->record.round == record.round)
         record.done_n = job->record.done_n; /* newer than what was stored last */
     return record_json(job, &record);
 }
