@@ -177,8 +177,8 @@ uint64_t consensus_last_index(const struct consensus *c);
 uint64_t consensus_stored(const struct consensus *c);
 /* Leader: what `peer` has said that it holds durably, as far as it is committed; else 0. */
 uint64_t consensus_peer_holds(const struct consensus *c, uint64_t peer);
-/* This node and `other` are the only voters, in the newest configuration known here and in the
- * newest that is committed. */
+/* This node and `other` are the only voters in the newest configuration, and each that may still be
+ * the committed one has no majority without this node: so it holds all that is committed. */
 bool consensus_is_pair(const struct consensus *c, uint64_t other);
 enum consensus_message { CONSENSUS_REQUEST, CONSENSUS_VOTE, CONSENSUS_ANSWER };
 /* What a message is: of a candidate or leader, a vote given or refused, or another answer. */

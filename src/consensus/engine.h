@@ -136,8 +136,8 @@ uint64_t engine_stored_index(const struct engine *e);
 /* The disk's log ends there or later; the core says 0 while the disk's still is the old one. */
 uint64_t engine_held_index(const struct engine *e);
 bool engine_transferring(const struct engine *e);
-/* This member and `other` are the only voters, in the newest configuration and in the newest that
- * is committed. */
+/* This member and `other` are the only voters in the newest configuration, and each that may still
+ * be the committed one has no majority without this member: so it holds all that is committed. */
 bool engine_is_pair(const struct engine *e, uint64_t other);
 bool engine_installing(const struct engine *e);
 /* The store is short of the log's first entry: see restore.c. */

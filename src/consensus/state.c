@@ -59,30 +59,47 @@ uint64_t engine_held_index(const struct engine *e)
     return engine_installing(e) ? e->stored_before : e->raft.last_stored;
 }
 
-static bool are_pair(const struct members *members, uint64_t one, uint64_t other)
+/* This member votes, and nobody but `other` besides: no majority without it. */
+static bool needs_self(const struct engine *e, const struct members *members, uint64_t other)
 {
-    const struct consensus_member *a = members_get(members, one), *b = members_get(members, other);
+    const struct consensus_member *self = members_get(members, e->config.id);
+    const struct consensus_member *peer = members_get(members, other);
+    unsigned n = peer != NULL && peer->voter ? 2 : 1;
 
-    return one != other && a != NULL && a->voter && b != NULL && b->voter &&
-           members_voters_n(members) == 2;
+    return self != NULL && self->voter && members_voters_n(members) == n;
+}
+
+/* What may still be the committed one: all from the last that is known to be on. */
+static bool all_need_self(const struct engine *e, uint64_t other)
+{
+    uint64_t from = e->raft.configuration_committed_index;
+    struct members members = e->applied_members;
+
+    if (entry_log_get(&e->log, from) == NULL) { /* trimmed: it was applied then */
+        if (!needs_self(e, &members, other))
+            return false;
+        from = e->log.first;
+    }
+    for (uint64_t index = from; index <= entry_log_last(&e->log); index++) {
+        const struct log_entry *entry = entry_log_get(&e->log, index);
+
+        if (entry == NULL || entry->type != RAFT_CHANGE)
+            continue;
+        if (members_decode_entry(bytes_of(entry->data, entry->len), &members) != QK_OK ||
+            !needs_self(e, &members, other))
+            return false;
+    }
+    return true;
 }
 
 bool engine_is_pair(const struct engine *e, uint64_t other)
 {
-    const struct log_entry *entry = entry_log_get(&e->log, e->raft.configuration_committed_index);
     struct members members;
 
     members_of_raft(&e->raft.configuration, &members);
-    if (!are_pair(&members, e->config.id, other))
+    if (other == e->config.id || members_voters_n(&members) != 2 || !needs_self(e, &members, other))
         return false;
-    if (e->raft.configuration_uncommitted_index == 0)
-        return true;
-    if (entry == NULL) /* trimmed: it was applied then */
-        members = e->applied_members;
-    else if (entry->type != RAFT_CHANGE ||
-             members_decode_entry(bytes_of(entry->data, entry->len), &members) != QK_OK)
-        return false;
-    return are_pair(&members, e->config.id, other);
+    return e->raft.configuration_uncommitted_index == 0 || all_need_self(e, other);
 }
 
 bool engine_transferring(const struct engine *e)
