@@ -65,6 +65,9 @@ void hub_leave_facts(const struct cluster *cluster, struct dealing_facts *facts)
 
     facts->removal = cluster->removal_version > 0;
     facts->fresh_min = threshold_wish(cluster, staying);
+    if (facts->dealt && facts->fresh_min > cluster->record->t &&
+        staying_n(facts, true) < facts->fresh_min)
+        facts->fresh_min = (unsigned)cluster->record->t; /* it is not raised by that deal */
     if (facts->fresh_min < quorum)
         facts->fresh_min = quorum;
     if (facts->fresh_min < 2)
