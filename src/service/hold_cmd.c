@@ -12,6 +12,8 @@
 #include "service/recovery.h"
 #include "wire/unhold.h"
 
+#define UNHOLD_AUDIT_MS 1000
+
 void handle_hold(struct service *service, struct exchange *exchange)
 {
     const struct cluster *cluster = service->cluster;
@@ -69,6 +71,20 @@ static const char *signer(const struct cluster *cluster, const struct unhold *un
     return NULL;
 }
 
+/* Anybody may ask without login, so refusals write a line a second at most. */
+static void audit_signature(struct cluster *cluster, const struct exchange *exchange,
+                            const char *who)
+{
+    uint64_t now_ms = hub_now_ms(cluster);
+
+    if (who == NULL && now_ms < cluster->unhold_audit_ms)
+        return;
+    if (who == NULL)
+        cluster->unhold_audit_ms = now_ms + UNHOLD_AUDIT_MS;
+    audit_event(cluster->service->audit, who != NULL ? "unhold_signed" : "unhold_refused", "key",
+                who, "by", exchange->from, NULL);
+}
+
 /* An old signature is told apart from a wrong one only where it is about this hold. */
 static bool unhold_allowed(struct cluster *cluster, struct exchange *exchange,
                            const struct unhold *unhold)
@@ -81,8 +97,7 @@ static bool unhold_allowed(struct cluster *cluster, struct exchange *exchange,
         return false;
     }
     who = unhold->number == control->hold_number ? signer(cluster, unhold) : NULL;
-    audit_event(cluster->service->audit, who != NULL ? "unhold_signed" : "unhold_refused", "key",
-                who, "by", exchange->from, NULL);
+    audit_signature(cluster, exchange, who);
     if (who != NULL)
         return true;
     if (unhold->number != control->hold_number)

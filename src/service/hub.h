@@ -116,6 +116,7 @@ struct cluster {
     uint32_t order_requests;
     bool hold_wanted, hold_proposing; /* seal_order.c */
     uint64_t hold_wanted_number, hold_until_ms;
+    uint64_t unhold_audit_ms; /* no line for another refusal before */
     uint64_t control_pending; /* the log's index of a change of it that may be committed; 0: none */
     struct deal_record *record;          /* the newest: own log or adopted */
     uint64_t deal_version;               /* of the record "deal"; 0: none */
