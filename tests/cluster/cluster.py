@@ -258,10 +258,14 @@ class Cluster:
 
     def leader(self):
         for node in self:
-            if node.alive():
-                reply = node.control("GET", "/_quorumkeep/status")
-                if reply is not None and reply.status == 200 and "raft" in reply.json and reply.json["raft"]["role"] == "leader":
-                    return node
+            if not node.alive():
+                continue
+            try:
+                reply = node.control("GET", "/_quorumkeep/status", timeout=5)
+            except (OSError, http.client.HTTPException):
+                continue  # stopped, or too busy to answer: it leads nobody
+            if reply is not None and reply.status == 200 and "raft" in reply.json and reply.json["raft"]["role"] == "leader":
+                return node
         return None
 
     def down(self):
