@@ -37,7 +37,7 @@ const struct verb cli_verbs[] = {
      "code 0 when done, 1 while it is pending: then it says whom it waits for.",
      "quorumkeep node remove n3", cli_node_remove},
     {"master", "refresh", "", 0, 0, "no-wait wait", false,
-     "Share the master key anew: older disks and copies of them are worth nothing then.",
+     "Share the same master key anew: a copy of one disk from before helps no other disk any more.",
      "quorumkeep master refresh", cli_master_refresh},
     {"master", "rotate", "", 0, 0, "new-keys no-wait wait", false,
      "Replace the master key and wrap every key under the new one; documents stay as they are. "
