@@ -39,6 +39,19 @@ static void crash(struct system *sys)
         system_crash(m);
 }
 
+/* One that has given its vote to another falls and is back at once, while nobody leads yet. */
+static bool crash_voter(struct system *sys)
+{
+    struct machine *m = any(sys);
+
+    if (people_leader(sys) != NULL || !m->alive || m->raft == NULL || m->raft->disk.vote == 0 ||
+        m->raft->disk.vote == m->raft->id || !may_fall(m))
+        return false;
+    system_crash(m);
+    system_start(m);
+    return true;
+}
+
 /* Power fails everywhere at once. */
 static void blackout(struct system *sys)
 {
@@ -152,12 +165,23 @@ static void away(struct system *sys)
         removal_refresh(sys, true);
 }
 
+static unsigned away_n(const struct system *sys)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sys->machines_n; i++)
+        n += sys->machines[i].last_sec && sys->machines[i].away_until_ms > sys->w->now;
+    return n;
+}
+
 static void chaos_act(struct system *sys)
 {
     struct world *w = sys->w;
     unsigned die = sim_below(w, 1000);
     struct machine *m = any(sys);
 
+    if (sys->crash > 10 && sim_chance(w, 30) && crash_voter(sys))
+        return;
     if (die < sys->crash) {
         if (sim_chance(w, 100))
             blackout(sys);
@@ -189,6 +213,8 @@ static void chaos_act(struct system *sys)
         away(sys);
     } else if ((die -= sys->away) < sys->redeal) {
         redeal(sys);
+    } else if (away_n(sys) > 1 && sim_chance(w, 40)) {
+        removal_refresh(sys, true);
     } else if ((die -= sys->redeal) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
@@ -283,6 +309,10 @@ void system_chaos_begin(struct system *sys)
     sys->remove = pick(w, 0, 20, 60);
     sys->redeal = pick(w, 0, 5, 20);
     sys->away = pick(w, 0, 0, 8);
+    if (sys->away > 0) { /* many, most of them there */
+        n = MACHINES_MAX;
+        sys->crash = 10;
+    }
     sys->rollback = sim_below(w, 10) == 0 ? 30 : 0;
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);

@@ -9,6 +9,8 @@
 #include "consensus/apply.h"
 #include "consensus/consensus.h"
 
+#define TRANSFER_LOOK_MS 100
+
 static struct engine *engine_of(const struct consensus *c)
 {
     const struct machine *m = machine_of(c);
@@ -431,6 +433,8 @@ void consensus_sim_pump(struct machine *m)
     ask(m);
     run_change(m);
     run_transfer(m);
+    if (m->transfer.running) /* its end is looked for */
+        system_push(m, TRANSFER_LOOK_MS, SYS_PUMP, 1, NULL, 0);
     world_settle(m->sys->w, m->raft, QK_OK);
 }
 
