@@ -369,6 +369,17 @@ static bool is_compacted(const struct reencrypt *job, uint64_t round)
            get_u64(value.data) == round;
 }
 
+/* What was sealed again may be applied and not yet in the file, which still holds the old then. */
+static void compact_flushed(void *arg, enum qk_err err)
+{
+    struct reencrypt *job = arg;
+
+    if (err == QK_OK)
+        err = store_compact(job->service->store, compacted, job);
+    if (err != QK_OK)
+        compacted(job, err);
+}
+
 static void compact(struct reencrypt *job)
 {
     struct reencrypt_record record;
@@ -380,7 +391,8 @@ static void compact(struct reencrypt *job)
         record.state != REENCRYPT_DONE || is_compacted(job, record.round))
         return;
     job->compact_round = record.round;
-    job->compacting = store_compact(job->service->store, compacted, job) == QK_OK;
+    job->compacting = true;
+    store_flush(job->service->store, compact_flushed, job);
 }
 
 /* --- the tick -------------------------------------------------------------------------------- */

@@ -215,8 +215,9 @@ void store_staging_free(struct store_staging *staging);
 void store_swap(struct store *store, struct store_staging *staging, store_cb cb, void *arg);
 
 /* Copies the file without what is free in it and puts the copy in its place, so that nothing that
- * was deleted or written over is left there. QK_ERR_BUSY at once: a snapshot is being read, or a
- * compaction runs; else `cb` fires, never from inside this call: also with QK_ERR_BUSY (a snapshot
+ * was deleted or written over there is left. What is only applied goes in afterwards, over what it
+ * replaces: flush first. At once QK_ERR_BUSY (a snapshot is being read, or a compaction runs) or
+ * QK_ERR_CLOSED; else `cb` fires, never from inside this call: also with QK_ERR_BUSY (a snapshot
  * began meanwhile) or QK_ERR_FULL, which leave the file as it was. Commits wait meanwhile, applying
  * goes on. Cursors go on in the new file. */
 MUST_USE enum qk_err store_compact(struct store *store, store_cb cb, void *arg);
