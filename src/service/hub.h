@@ -297,6 +297,8 @@ bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names);
 /* --- routing.c ------------------------------------------------------------------------------- */
 
 /* A sealed leader: to an unsealed voter, if there is one; at most once in HUB_TRANSFER_MS. */
+/* Another one should: this node holds no master key in force, and can't get it as a leader. */
+bool hub_cannot_lead(const struct cluster *cluster);
 void hub_hand_on(struct cluster *cluster);
 
 /* --- seal_order.c --------------------------------------------------------------------------- */

@@ -137,14 +137,29 @@ static void transferred(void *arg, enum qk_err err)
         log_debug("cluster", "leadership was not handed on: %s", qk_err_text(err));
 }
 
-/* A sealed leader can evaluate no write: an unsealed voter takes over. */
+/* Sealed, or leaving and open with a master key that a newer deal has replaced: the order came
+ * while that deal was being made, and nobody gives it a share of it. */
+bool hub_cannot_lead(const struct cluster *cluster)
+{
+    if (cluster->seal.state != SEAL_UNSEALED)
+        return true;
+    if (cluster->record == NULL || cluster->seal.mk_version == 0 ||
+        cluster->record->mk_version <= cluster->seal.mk_version)
+        return false;
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (hub_is_self(cluster, cluster->members[i].node_id))
+            return cluster->members[i].info.state == MEMBER_LEAVING;
+    return true;
+}
+
+/* A leader that holds no keys in force can evaluate no write: an unsealed voter takes over. */
 void hub_hand_on(struct cluster *cluster)
 {
     struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
     size_t n = consensus_members(cluster->service->consensus, raft, CONSENSUS_MEMBERS_MAX);
     uint64_t now_ms = hub_now_ms(cluster);
 
-    if (cluster->seal.state == SEAL_UNSEALED || cluster->seal.state == SEAL_UNINITIALISED ||
+    if (!hub_cannot_lead(cluster) || cluster->seal.state == SEAL_UNINITIALISED ||
         cluster->transferring || now_ms < cluster->transfer_next_ms)
         return;
     for (size_t i = 0; i < n; i++) {

@@ -361,7 +361,7 @@ void hub_seal_tick(void *arg)
     hub_introduce(cluster);
     hub_replace(cluster);
     hub_control_settle(cluster);
-    if (cluster->booted && cluster->seal.state != SEAL_UNSEALED && cluster_is_leader(cluster))
+    if (cluster->booted && hub_cannot_lead(cluster) && cluster_is_leader(cluster))
         cluster_consensus_changed(cluster);
 }
 

@@ -1,6 +1,6 @@
-/* system --seed S | --seeds N [--from S] | --story NAME, [--bug K] [--verbose] [--trace] [--go-on]:
- * exit 0 if every seed is clean. system --find K --seeds N: exit 0 if one is not. With --long-only
- * it is skipped (77) unless QK_TEST_LONG is set. */
+/* system --seed S | --seeds N [--from S] | --story NAME, [--bug K] [--verbose] [--trace] [--go-on]
+ * [--twice]: exit 0 if every seed is clean. system --find K --seeds N: exit 0 if one is not. With
+ * --long-only it is skipped (77) unless QK_TEST_LONG is set. */
 #include "system.h"
 
 #include <getopt.h>
@@ -22,12 +22,14 @@
 
 char system_dir[SYSTEM_PATH_BYTES / 2];
 static volatile uint64_t current_seed;
+static uint64_t last_digest;
 static volatile bool finding; /* a bug: an assertion that ends the process has found it */
 
 struct options {
     uint64_t from, seeds_n;
     enum bug bug;
     bool verbose, trace, go_on, slow_first;
+    bool twice;           /* each seed, and the same must come of it */
     bool find, long_only; /* exit 0 if the bug is found */
     const char *story;
 };
@@ -177,6 +179,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
                seed, clean ? "clean" : "failed", w->digest, sys->machines_n, w->now,
                (uint64_t)sys->acked_total, sys->releases_n, sys->deals_n, sys->crashes_n,
                sys->lost ? " (founder lost)" : "");
+    last_digest = w->digest;
     add_up(totals, sys, clean, w->now);
     system_fini(sys);
     world_fini(w);
@@ -199,12 +202,19 @@ static int usage(void)
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'},  {"bug", required_argument, NULL, 'b'},
-        {"verbose", no_argument, NULL, 'v'},     {"go-on", no_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},       {"slow-first", no_argument, NULL, 'd'},
-        {"story", required_argument, NULL, 'y'}, {"find", required_argument, NULL, 'F'},
-        {"long-only", no_argument, NULL, 'L'},   {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"bug", required_argument, NULL, 'b'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},
+        {"slow-first", no_argument, NULL, 'd'},
+        {"story", required_argument, NULL, 'y'},
+        {"find", required_argument, NULL, 'F'},
+        {"long-only", no_argument, NULL, 'L'},
+        {"twice", no_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -228,6 +238,9 @@ static bool parse(int argc, char **argv, struct options *options)
                 return false;
             options->bug = (enum bug)value;
             options->find = finding = c == 'F';
+            break;
+        case 'w':
+            options->twice = true;
             break;
         case 'L':
             options->long_only = true;
@@ -274,6 +287,14 @@ int main(int argc, char **argv)
     signal(SIGSEGV, on_abort);
     while (ran < options.seeds_n) {
         bool clean = run_seed(options.from + ran, &options, &totals);
+        uint64_t digest = last_digest;
+
+        if (options.twice && run_seed(options.from + ran, &options, &totals) == clean &&
+            last_digest != digest) {
+            printf("seed %" PRIu64 " is not the same twice\n", options.from + ran);
+            totals.failed_n++;
+            clean = false;
+        }
         ran++;
         if (!clean && !options.go_on)
             break;
