@@ -282,7 +282,8 @@ static void in_begin(struct forward *forward, const uint8_t *peer,
     in->running = true; /* refusals answer through the exchange like handlers */
     if (hooks->may_forward != NULL && !hooks->may_forward(hooks->arg, peer)) {
         exchange_reply_error(&in->hx.base, 403, "suspended",
-                             "the node that took this request is suspended: ask another member");
+                             "the node that took this request is suspended or being removed: ask "
+                             "another member");
         return;
     }
     if (admit_forwarded(&in->hx) != ADMIT_OK)

@@ -45,7 +45,7 @@ struct http_hooks {
     /* The leader, when it is another node and its link is up. */
     bool (*leader)(void *arg, uint8_t ret_node_id[static NODE_ID_BYTES]);
     bool (*is_member)(void *arg, const uint8_t node_id[static NODE_ID_BYTES]);
-    /* A member whose requests are to be served: not suspended. NULL: all are. */
+    /* A member whose requests are to be served: not suspended, not leaving. NULL: all are. */
     bool (*may_forward)(void *arg, const uint8_t node_id[static NODE_ID_BYTES]);
     /* One message on LINK_FORWARD; QK_ERR_BUSY: the queue is full, try again. */
     enum qk_err (*send)(void *arg, const uint8_t node_id[static NODE_ID_BYTES],

@@ -72,7 +72,7 @@ static bool hook_may_forward(void *arg, const uint8_t node_id[static NODE_ID_BYT
 {
     const struct service *service = arg;
 
-    return service->cluster != NULL && !cluster_is_suspended(service->cluster, node_id);
+    return service->cluster != NULL && cluster_is_trusted(service->cluster, node_id);
 }
 
 static enum qk_err hook_send(void *arg, const uint8_t node_id[static NODE_ID_BYTES],

@@ -108,9 +108,6 @@ void cluster_attested(struct cluster *cluster, uint32_t id, const struct attest_
  * applied or another entry has its place, this node neither releases nor opens. Inside
  * ops.start_member. */
 void cluster_control_pending(struct cluster *cluster, uint64_t index);
-/* An operator has suspended it: nothing that it asks or forwards is answered. */
-bool cluster_is_suspended(const struct cluster *cluster,
-                          const uint8_t node_id[static NODE_ID_BYTES]);
 
 /* --- a store that was lost ------------------------------------------------------------------- */
 
@@ -137,6 +134,9 @@ MUST_USE enum qk_err cluster_leader(const struct cluster *cluster,
                                     uint8_t ret_node_id[static NODE_ID_BYTES]);
 bool cluster_is_member(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);
 bool cluster_is_leader(const struct cluster *cluster);
+/* A member whose word counts: neither suspended nor being removed. A disk that was reported stolen
+ * must neither pass on requests in a user's name nor give orders. */
+bool cluster_is_trusted(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);
 /* May this Raft message be sent to, or taken from, that member? Not where a disk was restored from
  * an older copy: seal/watermark.h. `message` may be a fragment. */
 bool cluster_raft_may_send(const struct cluster *cluster,

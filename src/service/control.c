@@ -71,12 +71,6 @@ bool hub_is_suspended(const struct cluster *cluster, const uint8_t *node_id)
     return system_is_suspended(&cluster->control, node_id);
 }
 
-bool cluster_is_suspended(const struct cluster *cluster,
-                          const uint8_t node_id[static NODE_ID_BYTES])
-{
-    return hub_is_suspended(cluster, node_id);
-}
-
 static unsigned release_limit(const struct cluster *cluster)
 {
     if (cluster->has_settings && cluster->info.release_limit > 0)

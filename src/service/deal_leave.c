@@ -169,3 +169,13 @@ void hub_leave_figures(const struct cluster *cluster, struct cluster_figures *fi
     figures->mk_version = cluster->record != NULL ? cluster->record->mk_version : 0;
     figures->deal_age_s = made_s != 0 && now_s > made_s ? now_s - made_s : 0;
 }
+
+bool cluster_is_trusted(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES])
+{
+    if (hub_is_suspended(cluster, node_id))
+        return false;
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (memcmp(cluster->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
+            return cluster->members[i].info.state != MEMBER_LEAVING;
+    return false;
+}

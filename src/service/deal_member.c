@@ -292,7 +292,7 @@ static void on_part(struct cluster *cluster, const uint8_t *node_id, const struc
 void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
                       const struct peer_message *message)
 {
-    if (!cluster_is_member(cluster, node_id) || hub_is_suspended(cluster, node_id))
+    if (!cluster_is_trusted(cluster, node_id))
         return;
     switch (message->kind) {
     case PEER_COLLECT:

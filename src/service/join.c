@@ -271,7 +271,7 @@ void hub_join_message(struct cluster *cluster, const uint8_t *node_id,
 {
     uint8_t leader[NODE_ID_BYTES];
 
-    if (!cluster_is_member(cluster, node_id))
+    if (!cluster_is_trusted(cluster, node_id))
         return;
     if (message->kind == PEER_MEMBERS)
         hub_introduce_message(cluster, node_id, &message->as.members);

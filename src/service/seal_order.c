@@ -274,9 +274,11 @@ static void on_seal_all(struct cluster *cluster, const uint8_t *node_id,
     enum qk_err err;
 
     hub_node_text(cluster, node_id, name, sizeof(name));
-    if (hub_is_suspended(cluster, node_id)) {
-        log_warn("seal", "%s orders to seal, but it is suspended: not heeded", name);
-        audit_event(cluster->service->audit, "seal_refused", "by", name, "why", "suspended", NULL);
+    if (!cluster_is_trusted(cluster, node_id)) {
+        log_warn("seal", "%s orders to seal, but it is suspended or being removed: not heeded",
+                 name);
+        audit_event(cluster->service->audit, "seal_refused", "by", name, "why",
+                    hub_is_suspended(cluster, node_id) ? "suspended" : "leaving", NULL);
         return;
     }
     err = seal_self(cluster, order->hold);
