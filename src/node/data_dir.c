@@ -10,7 +10,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_WAIT_MS 2000
+#define LOCK_PAUSE_MS 20
 
 static enum qk_err dir_check(const char *path, char *ret_reason)
 {
@@ -30,6 +34,20 @@ static enum qk_err dir_check(const char *path, char *ret_reason)
     return QK_OK;
 }
 
+/* A process that was killed may hold its lock a moment longer than its parent waits for it: a
+ * service that is restarted at once must not fail by that. */
+static bool lock_taken(int fd)
+{
+    const struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
+
+    for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOCK_PAUSE_MS) {
+        if (waited_ms >= LOCK_WAIT_MS || (errno != EWOULDBLOCK && errno != EINTR))
+            return false;
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 static enum qk_err dir_lock(struct node *node, char *ret_reason)
 {
     char path[sizeof node->service.data_dir + 8];
@@ -40,7 +58,7 @@ static enum qk_err dir_lock(struct node *node, char *ret_reason)
         snprintf(ret_reason, NODE_REASON_BYTES, "data dir: '%s': %s", path, strerror(errno));
         return QK_ERR_IO;
     }
-    if (flock(node->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_taken(node->lock_fd)) {
         snprintf(ret_reason, NODE_REASON_BYTES,
                  "data dir: '%s' is in use by another quorumkeepd: stop that one, or give this one "
                  "its own --data",
