@@ -93,16 +93,19 @@ static enum qk_err add_member(struct build *build, const struct hub_member *memb
     const struct hub_part *part = hub_part_find(build->cluster, member->node_id);
     struct deal_party *party;
     bool joins = member->info.state == MEMBER_JOINING;
+    bool kept = build->fresh || build->cluster->removal_version > 0 || hub_is_final(build->cluster);
 
     if (member->version == 0 || member->info.state == MEMBER_LEAVING)
         return QK_OK;
     if (joins && build->fresh && !is_in_record(build->cluster, member->node_id))
         return QK_OK;
-    /* A joining member that stands in the deal in force holds a generation of it, with which the
-     * disk of one who leaves could open something: like any other that is away, it is dealt in with
-     * that generation, so that the removal is not done before it is back and has erased it. */
+    /* A joining member that stands in a final deal holds a generation of it, with which the disk of
+     * one who leaves, now or later, could open something: like any other that is away it is dealt
+     * in with that generation, so that no removal is done before it is back and has erased it. */
     if (part == NULL || part->attempt != build->attempt)
-        return joins && !build->fresh ? QK_OK : add_away(build, member);
+        return joins && !(kept && is_in_record(build->cluster, member->node_id))
+                   ? QK_OK
+                   : add_away(build, member);
     party = party_add(build, member, part->gen);
     party->d = part->d;
     party->p = part->p;
