@@ -183,6 +183,17 @@ void system_check_applied(struct machine *m)
 
 /* --- what leaves a node ---------------------------------------------------------------------- */
 
+/* What a member says that leaves, or that is suspended, counts for nothing. */
+static bool has_a_say(const struct machine *from, const uint8_t *node_id)
+{
+    const struct seal_config *config = &from->cluster->seal.config;
+
+    for (unsigned i = 0; i < config->members_n; i++)
+        if (memcmp(config->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
+            return !config->members[i].leaving && config->members[i].suspended != RELEASE_FAIL;
+    return true;
+}
+
 static void check_given(struct machine *from, const uint8_t *node_id, const uint8_t *deal_id,
                         bool release)
 {
@@ -208,8 +219,9 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
     orders_check_given(from, node_id);
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct seal_peer *peer = &from->cluster->seal.peers[i];
-        if (peer->used && peer->known && seal_peer_live(peer, timer_now_ms(from->service.loop)) &&
-            deal != NULL && peer->hello.epoch > deal->epoch)
+        if (peer->used && peer->known && has_a_say(from, peer->node_id) &&
+            seal_peer_live(peer, timer_now_ms(from->service.loop)) && deal != NULL &&
+            peer->hello.epoch > deal->epoch)
             fail(from, "m%u gives although it knows of a newer deal", from->at);
     }
     if (sys->delivered_from != NULL && release &&
