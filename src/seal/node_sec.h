@@ -19,7 +19,7 @@
 
 #define NODE_SEC_HALF_BYTES 4096
 #define NODE_SEC_FILE_BYTES ((size_t)2 * NODE_SEC_HALF_BYTES)
-#define NODE_SEC_GENERATIONS_MAX 4
+#define NODE_SEC_GENERATIONS_MAX 16
 #define NODE_SEC_PATH_BYTES_MAX 4096
 
 /* D is half of what opens the node's own share, P is what its releases derive from. */
@@ -72,7 +72,8 @@ void node_sec_free(struct node_sec *node);
 MUST_USE enum qk_err node_sec_count_boot(struct node_sec *node);
 /* `founded` from now on. */
 MUST_USE enum qk_err node_sec_set_founded(struct node_sec *node);
-/* A new generation with fresh random D and P; `ret_gen` its number. QK_ERR_FULL when four are held.
+/* A new generation with fresh random D and P; `ret_gen` its number. QK_ERR_FULL when
+ * NODE_SEC_GENERATIONS_MAX are held.
  */
 MUST_USE enum qk_err node_sec_add_generation(struct node_sec *node, uint64_t *ret_gen);
 /* Erases, from both halves, all generations below `gen`. */

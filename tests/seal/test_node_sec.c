@@ -81,7 +81,7 @@ Test(node_sec, comes_back_as_it_was_saved)
     struct stat stat_;
     uint64_t gen;
 
-    for (uint64_t i = 1; i <= 4; i++) {
+    for (uint64_t i = 1; i <= NODE_SEC_GENERATIONS_MAX; i++) {
         cr_assert_eq(node_sec_add_generation(node, &gen), QK_OK);
         cr_assert_eq(gen, i);
     }
@@ -92,10 +92,12 @@ Test(node_sec, comes_back_as_it_was_saved)
     cr_assert_eq(memcmp(back->node_id, node_id, 16), 0);
     cr_assert(back->raft_id == 11 && back->x == 5 && back->boot_counter == 1);
     cr_assert_not(back->founded);
-    cr_assert(back->gens_n == 4 && back->gen_last == 4 && back->sequence == 6);
+    cr_assert_eq(back->gens_n, NODE_SEC_GENERATIONS_MAX);
+    cr_assert_eq(back->gen_last, NODE_SEC_GENERATIONS_MAX);
+    cr_assert_eq(back->sequence, NODE_SEC_GENERATIONS_MAX + 2);
     cr_assert(secret_equal(back->identity, identity) && secret_equal(back->cluster_psk, psk));
     cr_assert_eq(memcmp(back->noise_pk, node->noise_pk, 32), 0);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < NODE_SEC_GENERATIONS_MAX; i++) {
         cr_assert(secret_equal(back->gens[i].d, node->gens[i].d));
         cr_assert(secret_equal(back->gens[i].p, node->gens[i].p));
         cr_assert(!secret_equal(back->gens[i].d, back->gens[i].p));
