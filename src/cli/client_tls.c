@@ -108,6 +108,7 @@ static enum qk_err prepare(struct client_tls *tls, const struct client_target *t
     if (tls->ctx == NULL)
         return QK_ERR_NOMEM;
     (void)SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
+    (void)SSL_CTX_set_options(tls->ctx, SSL_OP_CLEANSE_PLAINTEXT);
     (void)SSL_CTX_set_mode(tls->ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
