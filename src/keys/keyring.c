@@ -323,6 +323,7 @@ static struct keyring_info info_of(const struct data_key *key)
     return (struct keyring_info){.key_id = key->id,
                                  .name = bytes_of(key->name, key->name_len),
                                  .active = key->active,
+                                 .limits = key->limits,
                                  .versions_n = key->versions_n};
 }
 
@@ -347,14 +348,21 @@ enum qk_err keyring_info_of(const struct keyring *keyring,
     return QK_OK;
 }
 
-void keyring_version_at(const struct keyring *keyring, const struct keyring_info *info, size_t at,
-                        uint32_t *ret_version, enum key_state *ret_state)
+struct key_version_info keyring_version_about(const struct key_version *version)
+{
+    return (struct key_version_info){.version = version->version,
+                                     .state = version->state,
+                                     .suite = version->suite,
+                                     .created_s = version->created_s};
+}
+
+struct key_version_info keyring_version_at(const struct keyring *keyring,
+                                           const struct keyring_info *info, size_t at)
 {
     const struct data_key *key = keyring_key(keyring, info->key_id);
 
     assert(key != NULL && at < key->versions_n);
-    *ret_version = key->versions[at].version;
-    *ret_state = key->versions[at].state;
+    return keyring_version_about(&key->versions[at]);
 }
 
 enum qk_err keyring_open_envelope(const struct keyring *keyring, const struct envelope_aad *aad,

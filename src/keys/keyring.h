@@ -13,20 +13,18 @@
  * which no document names. What a holder of an old MK must not read or test by guessing gets a
  * fresh key when keyring_rewrap makes new versions: catalog and data keys by a version, the
  * revision key by another in its place; names and blind indexes (sys/index) stay, so that they are
- * found again. Key info: format u8 (1) active u32 n u16 {version u32 state u8}[n], then len32 and
- * the envelope of BLAKE2b-256 (all before) ‖ the key's name. */
+ * found again. Key info: as in key_info.h, then len32 and the envelope of BLAKE2b-256 (all before)
+ * ‖ the key's name, so that no disk makes an old version active again. */
 #ifndef KEYS_KEYRING_H
 #define KEYS_KEYRING_H
 
 #include "keys/envelope.h"
+#include "keys/key_info.h"
 
 #define KEYRING_NAME_BYTES_MAX 32
 #define KEYRING_CREATE_RECORDS_MAX 8 /* as many as it is */
 #define KEY_NAME_BYTES_MAX 64
-#define KEY_VERSIONS_MAX 1024 /* of one key */
 #define KEYRING_KEYS_MAX 100000
-
-enum key_state { KEY_ACTIVE = 1, KEY_DECRYPT_ONLY = 2, KEY_DESTROYED = 3 };
 
 /* A record to store in, or read from, the KEYRING space. `value` belongs to who holds it. */
 struct keyring_record {
@@ -43,11 +41,11 @@ void keyring_records_fini(struct keyring_records *records);
 
 struct keyring;
 
-/* A keyring for a new cluster: fresh system keys and the data key "default", version 1. The records
- * must be committed before anything is sealed. The caller frees the keyring (keyring_close) and the
- * records (keyring_records_fini). MK stays the caller's. */
+/* A keyring for a new cluster: fresh system keys and the data key "default", version 1, made at
+ * `now_s` (cluster time). The records must be committed before anything is sealed. The caller frees
+ * the keyring (keyring_close) and the records (keyring_records_fini). MK stays the caller's. */
 MUST_USE enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES],
-                                    const struct secret *mk, uint32_t mk_version,
+                                    const struct secret *mk, uint32_t mk_version, uint64_t now_s,
                                     struct keyring_records *ret_records,
                                     struct keyring **ret_keyring);
 
@@ -119,7 +117,8 @@ extern const uint8_t keyring_catalog_id[KEY_ID_BYTES];
 struct keyring_info {
     const uint8_t *key_id;
     struct bytes name;
-    uint32_t active;
+    uint32_t active;          /* 0: the key is destroyed */
+    struct key_limits limits; /* as they were set: zeros are the defaults */
     size_t versions_n;
 };
 /* The `at`th data key in the order of ids; the catalog key is none. QK_ERR_NOT_FOUND past the last.
@@ -131,20 +130,21 @@ MUST_USE enum qk_err keyring_info_of(const struct keyring *keyring,
                                      const uint8_t key_id[static KEY_ID_BYTES],
                                      struct keyring_info *ret_info);
 /* Its `at`th version, in ascending order. */
-void keyring_version_at(const struct keyring *keyring, const struct keyring_info *info, size_t at,
-                        uint32_t *ret_version, enum key_state *ret_state);
+struct key_version_info keyring_version_at(const struct keyring *keyring,
+                                           const struct keyring_info *info, size_t at);
 
 /* Every record of the keyring wrapped anew under another MK. `emit` receives each record (borrowed)
  * and may fail, which ends the work. D,P records are re-sealed by keyring_seal_halves.
  *
- * With `new_versions` each data key and the catalog key also gets a fresh random version, which is
- * active from then on, the one that was active decrypts only, and the revision key is replaced: who
- * holds this keyring's MK and later gets the records learns none of the new keys. The keyring
- * itself stays as it is and learns of them from the records, as every other (keyring_add). A key
- * that has KEY_VERSIONS_MAX versions is QK_ERR_TOO_BIG. */
+ * With `new_versions` each data key that is not destroyed and the catalog key also gets a fresh
+ * random version, of the suite of the one before and made at `now_s`, which is active from then on,
+ * the one that was active decrypts only, and the revision key is replaced: who holds this keyring's
+ * MK and later gets the records learns none of the new keys. The keyring itself stays as it is and
+ * learns of them from the records, as every other (keyring_add). A key that has KEY_VERSIONS_MAX
+ * versions is QK_ERR_TOO_BIG. */
 MUST_USE enum qk_err
 keyring_rewrap(const struct keyring *keyring, const struct secret *mk, uint32_t mk_version,
-               bool new_versions,
+               bool new_versions, uint64_t now_s,
                enum qk_err (*emit)(void *arg, const struct keyring_record *record), void *arg);
 
 #endif

@@ -13,7 +13,9 @@ enum system_key { SYSTEM_INDEX, SYSTEM_AUDIT, SYSTEM_INTEGRITY, SYSTEM_REVISION,
 struct key_version {
     uint32_t version;
     uint8_t state; /* enum key_state, 0 until the key info has been read */
-    struct secret *key;
+    uint8_t suite;
+    uint64_t created_s;
+    struct secret *key; /* NULL: not read yet, or destroyed */
 };
 
 struct data_key {
@@ -21,6 +23,7 @@ struct data_key {
     uint8_t name[KEY_NAME_BYTES_MAX];
     size_t name_len;
     uint32_t active;
+    struct key_limits limits;
     struct key_version *versions; /* ascending */
     size_t versions_n;
 };
@@ -51,6 +54,7 @@ struct data_key *keyring_key(const struct keyring *keyring, const uint8_t *key_i
 MUST_USE enum qk_err keyring_key_ensure(struct keyring *keyring, const uint8_t *key_id,
                                         struct data_key **ret_key);
 struct key_version *keyring_version(const struct data_key *key, uint32_t version);
+struct key_version_info keyring_version_about(const struct key_version *version);
 MUST_USE enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
                                             struct key_version **ret_version);
 

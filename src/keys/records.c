@@ -7,7 +7,6 @@
 
 #include "keys/keyring_private.h"
 
-#define INFO_FORMAT 1
 #define INFO_SEALED_BYTES_MAX (HASH_BYTES + KEY_NAME_BYTES_MAX + ENVELOPE_OVERHEAD_BYTES)
 #define VALUE_BYTES_MAX (64 * KIB)
 #define NAME_KEY_BYTES (4 + KEY_ID_BYTES)
@@ -71,15 +70,16 @@ enum qk_err keyring_write_system(const struct keyring *keyring, size_t i, const 
     return keyring_wrap(keyring, record_name(ret_record), key, &ret_record->value);
 }
 
-/* The clear part of the key info: format, active version, states. */
 static void info_clear(const struct data_key *key, struct buf *out)
 {
-    buf_put_u8(out, INFO_FORMAT);
-    buf_put_u32(out, key->active);
-    buf_put_u16(out, (uint16_t)key->versions_n);
+    struct key_info info = {
+        .active = key->active, .limits = key->limits, .versions_n = key->versions_n};
+
+    key_info_put(&info, out);
     for (size_t i = 0; i < key->versions_n; i++) {
-        buf_put_u32(out, key->versions[i].version);
-        buf_put_u8(out, key->versions[i].state);
+        struct key_version_info about = keyring_version_about(&key->versions[i]);
+
+        key_info_put_version(&about, out);
     }
 }
 
@@ -128,7 +128,7 @@ enum qk_err keyring_write_version(const struct keyring *keyring, const struct da
 
 /* A key with a random version 1. */
 static enum qk_err make_key(struct keyring *keyring, const uint8_t *key_id, const char *name,
-                            struct data_key **ret_key)
+                            uint64_t now_s, struct data_key **ret_key)
 {
     struct key_version *version;
     struct data_key *key;
@@ -141,6 +141,8 @@ static enum qk_err make_key(struct keyring *keyring, const uint8_t *key_id, cons
     if (err != QK_OK)
         return err;
     version->state = KEY_ACTIVE;
+    version->suite = ENVELOPE_XCHACHA20POLY1305;
+    version->created_s = now_s;
     key->active = 1;
     key->name_len = strlen(name);
     memcpy(key->name, name, key->name_len);
@@ -149,10 +151,10 @@ static enum qk_err make_key(struct keyring *keyring, const uint8_t *key_id, cons
 }
 
 static enum qk_err create_key(struct keyring *keyring, const uint8_t *key_id, const char *name,
-                              struct keyring_records *records)
+                              uint64_t now_s, struct keyring_records *records)
 {
     struct data_key *key = NULL;
-    enum qk_err err = make_key(keyring, key_id, name, &key);
+    enum qk_err err = make_key(keyring, key_id, name, now_s, &key);
 
     if (err == QK_OK)
         err = keyring_write_info(keyring, key, &records->items[records->n++]);
@@ -161,7 +163,8 @@ static enum qk_err create_key(struct keyring *keyring, const uint8_t *key_id, co
     return err;
 }
 
-static enum qk_err create_all(struct keyring *keyring, struct keyring_records *records)
+static enum qk_err create_all(struct keyring *keyring, uint64_t now_s,
+                              struct keyring_records *records)
 {
     uint8_t default_id[KEY_ID_BYTES];
     enum qk_err err = QK_OK;
@@ -175,14 +178,14 @@ static enum qk_err create_all(struct keyring *keyring, struct keyring_records *r
     }
     random_fill(default_id, sizeof default_id);
     if (err == QK_OK)
-        err = create_key(keyring, keyring_catalog_id, KEYRING_CATALOG_NAME, records);
+        err = create_key(keyring, keyring_catalog_id, KEYRING_CATALOG_NAME, now_s, records);
     if (err == QK_OK)
-        err = create_key(keyring, default_id, KEYRING_DEFAULT_NAME, records);
+        err = create_key(keyring, default_id, KEYRING_DEFAULT_NAME, now_s, records);
     return err;
 }
 
 enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES], const struct secret *mk,
-                           uint32_t mk_version, struct keyring_records *ret_records,
+                           uint32_t mk_version, uint64_t now_s, struct keyring_records *ret_records,
                            struct keyring **ret_keyring)
 {
     struct keyring *keyring;
@@ -191,7 +194,7 @@ enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES], const
     if (err != QK_OK)
         return err;
     ret_records->n = 0;
-    err = create_all(keyring, ret_records);
+    err = create_all(keyring, now_s, ret_records);
     if (err != QK_OK) {
         keyring_records_fini(ret_records);
         keyring_close(keyring);
@@ -232,6 +235,10 @@ static enum qk_err add_version(struct keyring *keyring, struct bytes name, struc
         secret_free(bytes);
         return err;
     }
+    if (version->state == KEY_DESTROYED) { /* an older record than the info that says so */
+        secret_free(bytes);
+        return QK_OK;
+    }
     secret_free(version->key);
     version->key = bytes;
     return QK_OK;
@@ -253,22 +260,23 @@ static enum qk_err info_open(const struct keyring *keyring, struct bytes name, s
     return QK_OK;
 }
 
-static enum qk_err info_versions(struct data_key *key, struct bytes list)
+/* The bytes of a version that is destroyed go at once. */
+static enum qk_err info_versions(struct data_key *key, const struct key_info *info)
 {
-    struct reader reader = reader_of(list);
-
-    while (reader.at < list.len) {
-        uint32_t number = reader_u32(&reader);
-        uint8_t state = reader_u8(&reader);
+    for (size_t i = 0; i < info->versions_n; i++) {
+        struct key_version_info about = key_info_version(info, i);
         struct key_version *version;
-        enum qk_err err;
+        enum qk_err err = keyring_version_ensure(key, about.version, &version);
 
-        if (state < KEY_ACTIVE || state > KEY_DESTROYED)
-            return QK_ERR_CORRUPT;
-        err = keyring_version_ensure(key, number, &version);
         if (err != QK_OK)
             return err;
-        version->state = state;
+        version->state = about.state;
+        version->suite = about.suite;
+        version->created_s = about.created_s;
+        if (about.state == KEY_DESTROYED) {
+            secret_free(version->key);
+            version->key = NULL;
+        }
     }
     return QK_OK;
 }
@@ -277,27 +285,26 @@ static enum qk_err add_info(struct keyring *keyring, struct bytes name, struct b
 {
     struct buf plain = BUF_SECRET_INIT(HASH_BYTES + KEY_NAME_BYTES_MAX);
     struct reader reader = reader_of(value);
-    uint8_t format = reader_u8(&reader);
-    uint32_t active = reader_u32(&reader);
-    size_t n = reader_u16(&reader);
-    struct bytes list = reader_bytes(&reader, 5 * n);
-    struct bytes clear = bytes_slice(value, 0, reader.at);
-    struct bytes sealed = reader_blob(&reader, INFO_SEALED_BYTES_MAX);
     struct data_key *key = NULL;
-    enum qk_err err = QK_ERR_CORRUPT;
+    struct bytes clear, sealed;
+    struct key_info info;
+    enum qk_err err = key_info_read(&reader, &info);
 
-    if (reader_error(&reader) == QK_OK && format != INFO_FORMAT)
-        err = QK_ERR_UNSUPPORTED;
-    if (reader_end(&reader) != QK_OK || format != INFO_FORMAT)
-        goto out;
+    if (err != QK_OK)
+        return err;
+    clear = bytes_slice(value, 0, reader.at);
+    sealed = reader_blob(&reader, INFO_SEALED_BYTES_MAX);
+    if (reader_end(&reader) != QK_OK)
+        return QK_ERR_CORRUPT;
     err = info_open(keyring, name, clear, sealed, &plain);
     if (err == QK_OK)
         err = keyring_key_ensure(keyring, name.data + 4, &key);
     if (err == QK_OK)
-        err = info_versions(key, list);
+        err = info_versions(key, &info);
     if (err != QK_OK)
         goto out;
-    key->active = active;
+    key->active = info.active;
+    key->limits = info.limits;
     key->name_len = plain.len - HASH_BYTES;
     memcpy(key->name, plain.data + HASH_BYTES, key->name_len);
 

@@ -14,6 +14,7 @@ struct rewrap {
     const struct keyring *from;
     struct keyring *into; /* holds the new WK, nothing else */
     bool new_versions;
+    uint64_t now_s;
     enum qk_err (*emit)(void *arg, const struct keyring_record *record);
     void *arg;
 };
@@ -59,9 +60,16 @@ static enum qk_err rewrap_key(const struct rewrap *rewrap, const struct data_key
                         : pass(rewrap, keyring_write_info(rewrap->into, key, &record), &record);
 }
 
+static uint8_t active_suite(const struct data_key *key)
+{
+    const struct key_version *active = keyring_version(key, key->active);
+
+    return active != NULL ? active->suite : ENVELOPE_XCHACHA20POLY1305;
+}
+
 /* `key` with a fresh version behind its others; handles of the others are borrowed. A number is
  * never used twice: destroyed versions keep theirs. */
-static enum qk_err key_renew(const struct data_key *key, struct data_key *ret_next)
+static enum qk_err key_renew(const struct data_key *key, uint64_t now_s, struct data_key *ret_next)
 {
     struct data_key next = *key;
     struct key_version *fresh;
@@ -81,6 +89,8 @@ static enum qk_err key_renew(const struct data_key *key, struct data_key *ret_ne
     fresh = &next.versions[next.versions_n++];
     fresh->version = key->versions_n > 0 ? key->versions[key->versions_n - 1].version + 1 : 1;
     fresh->state = KEY_ACTIVE;
+    fresh->suite = active_suite(key);
+    fresh->created_s = now_s;
     next.active = fresh->version;
     err = secret_new_random(KEY_BYTES, &fresh->key);
     if (err != QK_OK) {
@@ -94,7 +104,7 @@ static enum qk_err key_renew(const struct data_key *key, struct data_key *ret_ne
 static enum qk_err rewrap_renewed(const struct rewrap *rewrap, const struct data_key *key)
 {
     struct data_key next;
-    enum qk_err err = key_renew(key, &next);
+    enum qk_err err = key_renew(key, rewrap->now_s, &next);
 
     if (err != QK_OK)
         return err;
@@ -106,12 +116,12 @@ static enum qk_err rewrap_renewed(const struct rewrap *rewrap, const struct data
 }
 
 enum qk_err keyring_rewrap(const struct keyring *keyring, const struct secret *mk,
-                           uint32_t mk_version, bool new_versions,
+                           uint32_t mk_version, bool new_versions, uint64_t now_s,
                            enum qk_err (*emit)(void *arg, const struct keyring_record *record),
                            void *arg)
 {
     struct rewrap rewrap = {
-        .from = keyring, .new_versions = new_versions, .emit = emit, .arg = arg};
+        .from = keyring, .new_versions = new_versions, .now_s = now_s, .emit = emit, .arg = arg};
     enum qk_err err = keyring_open(keyring->cluster, mk, mk_version, &rewrap.into);
 
     if (err != QK_OK)
@@ -120,8 +130,9 @@ enum qk_err keyring_rewrap(const struct keyring *keyring, const struct secret *m
     for (size_t i = 0; i < SYSTEM_KEYS_N && err == QK_OK; i++)
         err = rewrap_system(&rewrap, i);
     for (size_t i = 0; i < keyring->keys_n && err == QK_OK; i++)
-        err = new_versions ? rewrap_renewed(&rewrap, &keyring->keys[i])
-                           : rewrap_key(&rewrap, &keyring->keys[i]);
+        err = new_versions && keyring->keys[i].active != 0
+                  ? rewrap_renewed(&rewrap, &keyring->keys[i])
+                  : rewrap_key(&rewrap, &keyring->keys[i]);
     secret_scope_end();
     keyring_close(rewrap.into);
     return err;

@@ -107,5 +107,5 @@ enum qk_err deal_fresh_put(struct build *build, struct wire_command *command)
     if (err != QK_OK)
         return err;
     return keyring_rewrap(cluster->service->keyring, build->mk, build->mk_version,
-                          build->info.new_keys, rewrap_put, &rewrap);
+                          build->info.new_keys, build->info.created_s, rewrap_put, &rewrap);
 }

@@ -198,8 +198,8 @@ static enum qk_err put_keyring(struct cluster *cluster, struct wire_command *com
     enum qk_err err;
 
     record_space_id(RECORD_KEYRING, space);
-    err = keyring_create(cluster->service->cluster_id, cluster->mk, 1, &records,
-                         &cluster->service->keyring);
+    err = keyring_create(cluster->service->cluster_id, cluster->mk, 1, (uint64_t)time(NULL),
+                         &records, &cluster->service->keyring);
     if (err != QK_OK)
         return err;
     for (size_t i = 0; i < records.n; i++) {

@@ -56,7 +56,7 @@ json_t *reencrypt_json(const struct service *service)
     return record_json(job, &record);
 }
 
-static const char *state_text(enum key_state state)
+static const char *state_text(unsigned state)
 {
     switch (state) {
     case KEY_ACTIVE:
@@ -85,15 +85,15 @@ static json_t *versions_json(const struct service *service, const struct keyring
 
     *ret_old = 0;
     for (size_t i = 0; i < info->versions_n; i++) {
-        enum key_state state;
-        uint32_t version;
-        json_t *one;
+        struct key_version_info about = keyring_version_at(service->keyring, info, i);
+        json_t *one = json_pack("{s:I, s:s, s:I}", "version", (json_int_t)about.version, "state",
+                                state_text(about.state), "created", (json_int_t)about.created_s);
 
-        keyring_version_at(service->keyring, info, i, &version, &state);
-        one = json_pack("{s:I, s:s}", "version", (json_int_t)version, "state", state_text(state));
-        if (state != KEY_ACTIVE) {
-            (void)json_object_set_new(one, "records", old_records(job, info->key_id, version));
-            *ret_old += job == NULL ? 0 : reencrypt_counts_of(&job->counts, info->key_id, version);
+        if (about.state != KEY_ACTIVE) {
+            (void)json_object_set_new(one, "records",
+                                      old_records(job, info->key_id, about.version));
+            *ret_old +=
+                job == NULL ? 0 : reencrypt_counts_of(&job->counts, info->key_id, about.version);
         }
         (void)json_array_append_new(list, one);
     }

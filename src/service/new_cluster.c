@@ -260,8 +260,8 @@ static enum qk_err rewrite(struct store *store, const struct old_cluster *old,
     drop_all(&rewriting, record_key_bytes(&parts));
     put_system(&rewriting, old, made, &fresh->set, fresh->sec->noise_pk);
     if (rewriting.err == QK_OK)
-        rewriting.err =
-            keyring_rewrap(keyring, fresh->mk, fresh->mk_version, true, put_key, &rewriting);
+        rewriting.err = keyring_rewrap(keyring, fresh->mk, fresh->mk_version, true,
+                                       (uint64_t)time(NULL), put_key, &rewriting);
     command_apply(&rewriting, true);
     keyring_close(keyring);
     made->index = rewriting.index;

@@ -16,7 +16,7 @@ static enum qk_err make_and_load(void)
     struct keyring_records records = {.n = 0};
     struct keyring *keyring = NULL, *again = NULL;
     struct bytes names[KEYRING_CREATE_RECORDS_MAX], values[KEYRING_CREATE_RECORDS_MAX];
-    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+    enum qk_err err = keyring_create(id, mk, 1, 1000, &records, &keyring);
 
     if (err != QK_OK)
         return err;
@@ -41,13 +41,13 @@ static enum qk_err make_and_renew(void)
 {
     struct keyring_records records = {.n = 0};
     struct keyring *keyring = NULL, *next = NULL;
-    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+    enum qk_err err = keyring_create(id, mk, 1, 1000, &records, &keyring);
 
     if (err != QK_OK)
         return err;
     err = keyring_open(id, key, 2, &next);
     if (err == QK_OK)
-        err = keyring_rewrap(keyring, key, 2, true, add_again, next);
+        err = keyring_rewrap(keyring, key, 2, true, 2000, add_again, next);
     keyring_close(next);
     keyring_close(keyring);
     keyring_records_fini(&records);
@@ -99,7 +99,7 @@ static enum qk_err keep_halves(void)
     struct keyring_record sealed = {0};
     struct keyring *keyring = NULL;
     struct secret *d = NULL, *p = NULL;
-    enum qk_err err = keyring_create(id, mk, 1, &records, &keyring);
+    enum qk_err err = keyring_create(id, mk, 1, 1000, &records, &keyring);
 
     if (err != QK_OK)
         return err;

@@ -61,7 +61,7 @@ Test(keyring, loads_what_was_created)
     uint8_t unknown[KEY_ID_BYTES] = {9};
     uint32_t version;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(records.n, KEYRING_CREATE_RECORDS_MAX);
     cr_assert_eq(load(&records, cluster, mk, 1, &read), QK_OK);
     expect_same(made, read);
@@ -82,7 +82,7 @@ Test(keyring, wraps_bind_cluster_master_key_and_its_version)
     struct secret *other;
     uint8_t foreign[CLUSTER_ID_BYTES] = "another cluster";
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &other), QK_OK);
     cr_assert_eq(load(&records, cluster, other, 1, &read), QK_ERR_CORRUPT);
     cr_assert_eq(load(&records, foreign, mk, 1, &read), QK_ERR_CORRUPT);
@@ -97,7 +97,7 @@ Test(keyring, records_do_not_open_under_each_others_names)
     struct keyring_records records;
     struct keyring *made, *read;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     for (size_t i = 0; i < records.n; i++)
         for (size_t j = 0; j < records.n; j++) {
             struct bytes name = bytes_of(records.items[i].name, records.items[i].name_len);
@@ -117,7 +117,7 @@ Test(keyring, every_altered_or_cut_record_is_refused)
     struct keyring_records records;
     struct keyring *made, *read;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(keyring_open(cluster, mk, 1, &read), QK_OK);
     for (size_t i = 0; i < records.n; i++) {
         struct bytes name = bytes_of(records.items[i].name, records.items[i].name_len);
@@ -142,7 +142,7 @@ Test(keyring, a_missing_record_is_noticed)
     struct keyring_records records;
     struct keyring *made, *read;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     for (size_t i = 0; i < records.n; i++) {
         struct keyring_records fewer = {.n = 0};
 
@@ -166,10 +166,10 @@ Test(keyring, rewrapped_records_open_under_the_new_master_key_with_the_same_keys
     struct keyring *made, *next;
     struct secret *fresh;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
     cr_assert_eq(keyring_open(cluster, fresh, 2, &next), QK_OK);
-    cr_assert_eq(keyring_rewrap(made, fresh, 2, false, add_to, next), QK_OK);
+    cr_assert_eq(keyring_rewrap(made, fresh, 2, false, 2000, add_to, next), QK_OK);
     cr_assert_eq(keyring_complete(next), QK_OK);
     expect_same(made, next);
     secret_free(fresh);
@@ -186,7 +186,7 @@ static struct keyring *renewed(const struct keyring *from, uint32_t mk_version)
 
     cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
     cr_assert_eq(keyring_open(cluster, fresh, mk_version, &next), QK_OK);
-    cr_assert_eq(keyring_rewrap(from, fresh, mk_version, true, add_to, next), QK_OK);
+    cr_assert_eq(keyring_rewrap(from, fresh, mk_version, true, 2000, add_to, next), QK_OK);
     cr_assert_eq(keyring_complete(next), QK_OK);
     secret_free(fresh);
     return next;
@@ -199,9 +199,9 @@ Test(keyring, new_versions_are_active_and_the_old_ones_decrypt_only)
     struct keyring_info info;
     uint8_t id[KEY_ID_BYTES];
     uint32_t version;
-    enum key_state state;
+    struct key_version_info about;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     next = renewed(made, 2);
     cr_assert_eq(keyring_default(next, id, &version), QK_OK);
     cr_assert_eq(version, 2);
@@ -212,10 +212,11 @@ Test(keyring, new_versions_are_active_and_the_old_ones_decrypt_only)
     cr_assert_eq(memcmp(info.key_id, id, sizeof id), 0);
     cr_assert(bytes_equal(info.name, bytes_str("default")));
     cr_assert_eq(info.versions_n, 2);
-    keyring_version_at(next, &info, 0, &version, &state);
-    cr_assert(version == 1 && state == KEY_DECRYPT_ONLY);
-    keyring_version_at(next, &info, 1, &version, &state);
-    cr_assert(version == 2 && state == KEY_ACTIVE);
+    about = keyring_version_at(next, &info, 0);
+    cr_assert(about.version == 1 && about.state == KEY_DECRYPT_ONLY && about.created_s == 1000);
+    about = keyring_version_at(next, &info, 1);
+    cr_assert(about.version == 2 && about.state == KEY_ACTIVE && about.created_s == 2000);
+    cr_assert_eq(about.suite, ENVELOPE_XCHACHA20POLY1305);
     cr_assert_eq(keyring_info_at(next, 1, &info), QK_ERR_NOT_FOUND);
     keyring_close(next);
     keyring_close(made);
@@ -228,7 +229,7 @@ Test(keyring, new_versions_renew_the_catalog_and_the_revision_key_and_keep_blind
     struct keyring *made, *next;
     uint32_t before, after;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     next = renewed(made, 2);
     cr_assert(!secret_equal(keyring_catalog_key(made, &before), keyring_catalog_key(next, &after)));
     cr_assert(before == 1 && after == 2);
@@ -249,9 +250,9 @@ Test(keyring, versions_stay_in_order_over_many_renewals)
     struct keyring *now, *next;
     struct keyring_info info;
     uint32_t version;
-    enum key_state state;
+    struct key_version_info about;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &now), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &now), QK_OK);
     for (uint32_t n = 2; n <= 20; n++) {
         next = renewed(now, n);
         keyring_close(now);
@@ -260,9 +261,9 @@ Test(keyring, versions_stay_in_order_over_many_renewals)
     cr_assert_eq(keyring_info_at(now, 0, &info), QK_OK);
     cr_assert(info.versions_n == 20 && info.active == 20);
     for (uint32_t i = 0; i < 20; i++) {
-        keyring_version_at(now, &info, i, &version, &state);
-        cr_assert_eq(version, i + 1);
-        cr_assert_eq(state, i == 19 ? KEY_ACTIVE : KEY_DECRYPT_ONLY);
+        about = keyring_version_at(now, &info, i);
+        cr_assert_eq(about.version, i + 1);
+        cr_assert_eq(about.state, i == 19 ? KEY_ACTIVE : KEY_DECRYPT_ONLY);
     }
     keyring_close(now);
     keyring_records_fini(&records);
@@ -274,11 +275,11 @@ Test(keyring, a_holder_of_the_old_master_key_gets_nothing_out_of_the_new_records
     struct keyring *made, *old;
     struct secret *fresh;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
     /* He may claim the version that the records name: what he has is another key. */
     cr_assert_eq(keyring_open(cluster, mk, 2, &old), QK_OK);
-    cr_assert_eq(keyring_rewrap(made, fresh, 2, true, add_to, old), QK_ERR_CORRUPT);
+    cr_assert_eq(keyring_rewrap(made, fresh, 2, true, 2000, add_to, old), QK_ERR_CORRUPT);
     cr_assert_eq(keyring_keys_n(old), 0);
     keyring_close(old);
     secret_free(fresh);
@@ -293,7 +294,7 @@ Test(keyring, the_catalog_key_is_found_under_no_name)
     uint8_t id[KEY_ID_BYTES];
     uint32_t version;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(keyring_find(made, bytes_str("sys/catalog"), id, &version), QK_ERR_NOT_FOUND);
     cr_assert_eq(keyring_find(made, BYTES_NONE, id, &version), QK_ERR_NOT_FOUND);
     keyring_close(made);
@@ -309,7 +310,7 @@ Test(keyring, halves_of_a_member_come_back_and_bind_node_and_generation)
     uint8_t node[NODE_ID_BYTES] = "a node's own id", name[KEYRING_NAME_BYTES_MAX];
     size_t name_len = keyring_halves_name(node, 5, name);
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &d), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &p), QK_OK);
     cr_assert_eq(keyring_seal_halves(made, node, 5, d, p, &record), QK_OK);
@@ -340,7 +341,7 @@ Test(keyring, an_envelope_finds_its_key)
     uint8_t id[KEY_ID_BYTES];
     uint32_t version;
 
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &made), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &made), QK_OK);
     cr_assert_eq(keyring_default(made, id, &version), QK_OK);
     cr_assert_eq(envelope_seal(keyring_data_key(made, id, version), id, version, &aad,
                                bytes_str("body"), &sealed),

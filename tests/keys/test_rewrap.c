@@ -27,6 +27,7 @@ static void key_make(struct keyring *keyring, uint32_t number)
     cr_assert_eq(keyring_version_ensure(key, 1, &version), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &version->key), QK_OK);
     version->state = KEY_ACTIVE;
+    version->suite = ENVELOPE_XCHACHA20POLY1305;
     key->active = 1;
     key->name_len = (size_t)snprintf((char *)key->name, sizeof key->name, "key-%u", number);
 }
@@ -78,13 +79,13 @@ Test(rewrap, ten_thousand_keys_with_new_versions_fit_one_message_in_time)
     cr_assert_eq(secret_arena_init(SECRET_ARENA_UNLOCKED, SECRET_ARENA_BYTES_DEFAULT), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &mk), QK_OK);
     cr_assert_eq(secret_new_random(KEY_BYTES, &fresh), QK_OK);
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &keyring), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &keyring), QK_OK);
     for (uint32_t i = 0; i < KEYS_N - 1; i++)
         key_make(keyring, i);
     wire_command_begin(&command, WIRE_DEAL);
     wire_command_batch(&command);
     began = now_ms();
-    cr_assert_eq(keyring_rewrap(keyring, fresh, 2, true, to_command, &command), QK_OK);
+    cr_assert_eq(keyring_rewrap(keyring, fresh, 2, true, 2000, to_command, &command), QK_OK);
     cr_assert_eq(wire_command_end(&command, &bytes), QK_OK);
     made = now_ms();
     cr_assert_eq(keyring_open(cluster, fresh, 2, &next), QK_OK);

@@ -124,7 +124,7 @@ Test(seal_memory, keys_of_a_deal_are_only_in_the_arena_and_nowhere_when_freed)
     cr_assert_eq(secret_new_random(32, &psk), QK_OK);
     for (uint8_t i = 0; i < 2; i++)
         nodes[i] = saved_node(dir, i, psk);
-    cr_assert_eq(keyring_create(cluster, mk, 1, &records, &keyring), QK_OK);
+    cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &keyring), QK_OK);
     watch(mk);
     watch(psk);
     watch(nodes[0]->gens[0].d);

@@ -239,7 +239,7 @@ static void store_keyring(struct documents *documents)
     struct wire_command command;
     size_t i;
 
-    cr_assert_eq(keyring_create(documents->service.origin_id, documents->mk, 1, &records,
+    cr_assert_eq(keyring_create(documents->service.origin_id, documents->mk, 1, 1000, &records,
                                 &documents->service.keyring),
                  QK_OK);
     wire_command_begin(&command, WIRE_KEYRING);

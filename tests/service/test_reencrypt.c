@@ -75,7 +75,7 @@ static void renew(bool wanted)
     wire_command_begin(&renewal.command, WIRE_DEAL);
     wire_command_batch(&renewal.command);
     cr_assert_eq(
-        keyring_rewrap(documents.service.keyring, mk, mk_version, true, renew_one, &renewal),
+        keyring_rewrap(documents.service.keyring, mk, mk_version, true, 2000, renew_one, &renewal),
         QK_OK);
     cr_assert_eq(reencrypt_want(documents.service.store, wanted, &renewal.command), QK_OK);
     documents_apply(&documents, &renewal.command);
