@@ -95,6 +95,8 @@ static enum qk_err timers_new(struct cluster *cluster)
         err = timer_new(loop, hub_recovery_tick, cluster, &cluster->recovery_timer);
     if (err == QK_OK)
         err = timer_new(loop, keys_tick, cluster->service, &cluster->service->keys.timer);
+    if (err == QK_OK)
+        err = timer_new(loop, clock_tick, cluster->service, &cluster->service->clock.timer);
     return err;
 }
 
@@ -160,6 +162,7 @@ enum qk_err hub_start_member(struct cluster *cluster, bool founder, char *ret_re
     }
     cluster->booted = true;
     cluster->founder = founder;
+    clock_tick(cluster->service);
     hub_marks_load(cluster);
     hub_members_load(cluster);
     hub_seal_kind(cluster, founder ? SEAL_EV_CREATED : SEAL_EV_STARTED);
@@ -253,6 +256,8 @@ void hub_discard(struct cluster *cluster, const char *why)
     timer_stop(cluster->seal_timer);
     timer_stop(cluster->deal_timer);
     timer_stop(cluster->refresh_timer);
+    timer_stop(cluster->service->clock.timer);
+    clock_forget(cluster->service);
     forget(cluster);
     seal_init(&cluster->seal, cluster->service->node_id, cluster->boot_id, 0, 0);
     node_sec_path(cluster, path, sizeof(path));
@@ -347,6 +352,7 @@ void cluster_stop(struct cluster *cluster)
     timer_stop(cluster->order_timer);
     timer_stop(cluster->recovery_timer);
     timer_stop(cluster->service->keys.timer);
+    timer_stop(cluster->service->clock.timer);
     hub_wipe(cluster);
 }
 
@@ -363,14 +369,14 @@ static void timer_gone(void *arg)
 
 void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
 {
-    struct timer *timers[7];
+    struct timer *timers[8];
 
     if (cluster == NULL) {
         if (cb != NULL)
             cb(arg);
         return;
     }
-    if (cluster->seal_timer != NULL && cluster->service->keys.timer != NULL)
+    if (cluster->seal_timer != NULL && cluster->service->clock.timer != NULL)
         cluster_stop(cluster);
     hub_recovery_free(cluster);
     forget(cluster);
@@ -380,12 +386,12 @@ void cluster_free(struct cluster *cluster, void (*cb)(void *arg), void *arg)
     cluster->freed = cb;
     cluster->freed_arg = arg;
     memcpy(timers,
-           (struct timer *[7]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
+           (struct timer *[8]){cluster->seal_timer, cluster->deal_timer, cluster->refresh_timer,
                                cluster->join_timer, cluster->recovery_timer, cluster->order_timer,
-                               cluster->service->keys.timer},
+                               cluster->service->keys.timer, cluster->service->clock.timer},
            sizeof(timers));
     cluster->timers_open = 1; /* for the call below, so that it frees also without any timer */
-    for (unsigned i = 0; i < 7; i++)
+    for (unsigned i = 0; i < 8; i++)
         if (timers[i] != NULL) {
             cluster->timers_open++;
             timer_free(timers[i], timer_gone, cluster);

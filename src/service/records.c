@@ -159,6 +159,7 @@ void hub_refresh(void *arg)
         hub_members_publish(cluster);
         return;
     }
+    clock_read(cluster->service);
     read_settings(cluster);
     hub_control_read(cluster);
     read_rest(cluster);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "service/clock.h"
 
 struct uv_loop_s;
 struct store;
@@ -45,6 +46,7 @@ struct service {
     struct backups *backups;         /* from backups_new, for the process's life */
     struct cluster *cluster;
     struct keys_gate keys;
+    struct service_clock clock; /* cluster time: service_time_s */
     struct audit *audit;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     uint8_t origin_id[CLUSTER_ID_BYTES]; /* what envelopes bind, see struct system_cluster */
