@@ -10,6 +10,13 @@ struct principal principal_control(void)
     return who;
 }
 
+bool principal_has_token(const struct principal *who)
+{
+    static const uint8_t none[PRINCIPAL_TOKEN_BYTES];
+
+    return memcmp(who->token_id, none, sizeof(none)) != 0;
+}
+
 /* An administrator's rights, of a user or of the control socket. Rights of other users come with
  * grants: until there are any, they have none. */
 static enum qk_err access_check_admin(const struct principal *who)

@@ -9,6 +9,7 @@
 
 #define USER_ID_BYTES 16
 #define USER_NAME_BYTES_MAX 128
+#define PRINCIPAL_TOKEN_BYTES 16
 
 enum principal_kind {
     PRINCIPAL_NONE,    /* not logged in */
@@ -21,9 +22,13 @@ struct principal {
     uint8_t user_id[USER_ID_BYTES];
     char name[USER_NAME_BYTES_MAX + 1];
     uint64_t credential_version;
+    uint8_t token_id[PRINCIPAL_TOKEN_BYTES]; /* the login token shown; zeros: a password */
     bool admin;
     bool loopback; /* set by http: the client is on this machine (loopback, control socket) */
 };
+
+/* Logged in by a token (access/login_token.h), not by a password. */
+bool principal_has_token(const struct principal *who);
 
 /* What a route needs. */
 enum access_right {

@@ -30,6 +30,7 @@ static void encode_principal(const struct principal *who, struct buf *out)
     buf_put_u64(out, who->credential_version);
     buf_put_u8(out, who->admin ? 1 : 0);
     buf_put_u8(out, who->loopback ? 1 : 0);
+    buf_put(out, who->token_id, sizeof who->token_id);
 }
 
 static void encode_request(const struct forward_request *request, struct buf *out)
@@ -113,6 +114,7 @@ static void decode_principal(struct reader *reader, struct principal *ret_who)
     ret_who->credential_version = reader_u64(reader);
     ret_who->admin = decode_bool(reader);
     ret_who->loopback = decode_bool(reader);
+    reader_copy(reader, ret_who->token_id, sizeof ret_who->token_id);
 }
 
 static void decode_request(struct reader *reader, struct forward_request *ret_request)
