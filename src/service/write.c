@@ -122,17 +122,14 @@ static bool write_is_deleted(const struct stored *stored, const struct doc_leaf 
     return stored->record.leaves_n > 0 ? stored->record.leaves[0].deleted : leaf->deleted;
 }
 
-/* Makes the new record and appends its batch. */
-static enum qk_err write_propose(struct service *service, const struct catalog_database *database,
-                                 struct write *write, struct stored *stored,
-                                 struct doc_leaf *parent, struct wire_command *command)
+/* The record's value and what it depends on. */
+static enum qk_err write_make(struct service *service, const struct catalog_database *database,
+                              struct write *write, struct stored *stored, struct doc_leaf *parent,
+                              struct write_made *made)
 {
-    struct record_key key = record_document(database->id, write->id);
     struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     struct buf path = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES);
-    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
-    uint8_t flags = WIRE_DOC;
     enum qk_err err;
 
     err = write_key(service, write, &leaf);
@@ -147,23 +144,64 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
     leaf.path = buf_bytes(&path);
     err = buf_error(&path);
     if (err == QK_OK)
-        err = write_encode(service, database, write, stored, parent, &leaf, &value);
+        err = write_encode(service, database, write, stored, parent, &leaf, &made->value);
     if (err != QK_OK)
         goto out;
-    if (write_is_deleted(stored, &leaf))
-        flags |= WIRE_DELETED;
     write->revision = leaf.revision;
-    wire_command_batch(command);
-    wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
-                      database->record_version);
-    keys_cond(service, command, leaf.key_id);
-    wire_command_put(command, record_key_bytes(&key), stored->version + 1, flags,
-                     buf_bytes(&value));
+    made->key = record_document(database->id, write->id);
+    made->version = stored->version + 1;
+    made->flags = WIRE_DOC | (write_is_deleted(stored, &leaf) ? WIRE_DELETED : 0);
+    memcpy(made->key_id, leaf.key_id, KEY_ID_BYTES);
 
 out:
     buf_fini(&envelope);
     buf_fini(&path);
-    buf_fini(&value);
+    return err;
+}
+
+enum qk_err write_record(struct service *service, const struct catalog_database *database,
+                         struct bytes id, const struct document *document, struct stored *stored,
+                         struct write_made *ret_made)
+{
+    struct write write = {.id = id, .document = document};
+    struct doc_leaf *parent = stored->record.leaves_n == 0 ? NULL : &stored->record.leaves[0];
+
+    return write_make(service, database, &write, stored, parent, ret_made);
+}
+
+void write_made_conds(struct service *service, const struct catalog_database *database,
+                      const struct write_made *made, struct wire_command *command)
+{
+    wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
+                      database->record_version);
+    keys_cond(service, command, made->key_id);
+}
+
+void write_made_put(const struct write_made *made, struct wire_command *command)
+{
+    wire_command_put(command, record_key_bytes(&made->key), made->version, made->flags,
+                     buf_bytes(&made->value));
+}
+
+void write_made_fini(struct write_made *made)
+{
+    buf_fini(&made->value);
+}
+
+/* Makes the new record and appends its batch. */
+static enum qk_err write_propose(struct service *service, const struct catalog_database *database,
+                                 struct write *write, struct stored *stored,
+                                 struct doc_leaf *parent, struct wire_command *command)
+{
+    struct write_made made = WRITE_MADE_INIT;
+    enum qk_err err = write_make(service, database, write, stored, parent, &made);
+
+    if (err == QK_OK) {
+        wire_command_batch(command);
+        write_made_conds(service, database, &made, command);
+        write_made_put(&made, command);
+    }
+    write_made_fini(&made);
     return err;
 }
 

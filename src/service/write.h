@@ -5,7 +5,9 @@
 #include "doc/document.h"
 #include "service/catalog.h"
 #include "service/exchange.h"
+#include "service/read.h"
 #include "wire/command.h"
+#include "wire/records.h"
 
 enum write_state {
     WRITE_OPEN,     /* to be decided, or proposed and not yet known */
@@ -36,6 +38,28 @@ struct write {
  */
 MUST_USE enum qk_err write_evaluate(struct service *service, struct write *write,
                                     struct wire_command *command);
+
+/* One record made anew: what a batch of several needs, whose conditions come before its
+ * operations. Ends with write_made_fini. */
+struct write_made {
+    struct record_key key;
+    uint64_t version;
+    uint8_t flags;
+    uint8_t key_id[KEY_ID_BYTES]; /* of the data key it is sealed under */
+    struct buf value;
+};
+#define WRITE_MADE_INIT ((struct write_made){.value = BUF_INIT(RECORD_VALUE_BYTES_MAX)})
+
+/* Seals `document` over what is `stored` under `id` (its winner is the parent), without CouchDB's
+ * rule for revisions. Changes `stored`. */
+MUST_USE enum qk_err write_record(struct service *service, const struct catalog_database *database,
+                                  struct bytes id, const struct document *document,
+                                  struct stored *stored, struct write_made *ret_made);
+/* What it depends on, into the open batch: the database is the same, the key's version active. */
+void write_made_conds(struct service *service, const struct catalog_database *database,
+                      const struct write_made *made, struct wire_command *command);
+void write_made_put(const struct write_made *made, struct wire_command *command);
+void write_made_fini(struct write_made *made);
 /* The line in which a write stands: the document's record, or without such a database its name, so
  * that the answer is found in turn as well. */
 MUST_USE enum qk_err write_latch(struct service *service, struct bytes database_name,
