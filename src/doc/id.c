@@ -49,6 +49,9 @@ enum qk_err database_name_check(struct bytes name, struct doc_problem *ret_probl
                                "any of the characters "
                                "_, $, (, ), +, -, and / are allowed. Must begin with a letter.",
                                utf8_is_valid(shown) ? (int)shown.len : 0, (const char *)shown.data);
+    if (bytes_equal(name, bytes_str("v1")))
+        return doc_problem_set(ret_problem, 400, "illegal_database_name",
+                               "Name: 'v1'. The paths under /v1/ are those of Vault's interface.");
     if (name.len > DATABASE_NAME_BYTES_MAX)
         return doc_problem_set(ret_problem, 400, "database_name_too_long",
                                "Database name is too long: at most %d bytes",

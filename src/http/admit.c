@@ -172,7 +172,8 @@ static bool needs_json(const struct http_exchange *hx)
     enum method method = hx->base.request.method;
 
     return hx->route->class == ROUTE_CLASS_ADMIN &&
-           (method == METHOD_POST || method == METHOD_PUT || method == METHOD_DELETE);
+           (method == METHOD_POST || method == METHOD_PUT || method == METHOD_DELETE ||
+            method == METHOD_PATCH);
 }
 
 enum admit admit_begin(struct admission *admission)

@@ -121,7 +121,7 @@ static void decode_request(struct reader *reader, struct forward_request *ret_re
 {
     uint8_t method = reader_u8(reader);
 
-    if (method > METHOD_LIST)
+    if (method > METHOD_PATCH)
         reader->failed = QK_ERR_INVALID;
     ret_request->method = (enum method)method;
     ret_request->body_len = reader_u64(reader);

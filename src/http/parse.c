@@ -171,8 +171,9 @@ static void read_method(struct parse *parse)
         unsigned theirs;
         enum method ours;
     } METHODS[] = {
-        {HTTP_GET, METHOD_GET},   {HTTP_HEAD, METHOD_HEAD},     {HTTP_PUT, METHOD_PUT},
-        {HTTP_POST, METHOD_POST}, {HTTP_DELETE, METHOD_DELETE}, {HTTP_COPY, METHOD_COPY},
+        {HTTP_GET, METHOD_GET},     {HTTP_HEAD, METHOD_HEAD},     {HTTP_PUT, METHOD_PUT},
+        {HTTP_POST, METHOD_POST},   {HTTP_DELETE, METHOD_DELETE}, {HTTP_COPY, METHOD_COPY},
+        {HTTP_PATCH, METHOD_PATCH},
     };
 
     for (size_t i = 0; i < sizeof METHODS / sizeof METHODS[0]; i++) {

@@ -7,7 +7,7 @@
 static const char *const METHOD_NAMES[] = {
     [METHOD_GET] = "GET",   [METHOD_HEAD] = "HEAD",     [METHOD_PUT] = "PUT",
     [METHOD_POST] = "POST", [METHOD_DELETE] = "DELETE", [METHOD_COPY] = "COPY",
-    [METHOD_LIST] = "LIST",
+    [METHOD_LIST] = "LIST", [METHOD_PATCH] = "PATCH",
 };
 #define METHODS_N (sizeof METHOD_NAMES / sizeof METHOD_NAMES[0])
 
@@ -23,6 +23,11 @@ static bool segment_matches(const char *pattern, size_t len, struct bytes segmen
     return segment.len == len && memcmp(segment.data, pattern, len) == 0;
 }
 
+static bool is_rest(const char *pattern, size_t len)
+{
+    return len > 5 && pattern[0] == '{' && memcmp(pattern + len - 4, "...}", 4) == 0;
+}
+
 static bool path_matches(const char *pattern, const struct request *request)
 {
     unsigned i = 0;
@@ -31,6 +36,8 @@ static bool path_matches(const char *pattern, const struct request *request)
     while (pattern[0] == '/' && pattern[1] != '\0') {
         size_t len = strcspn(pattern + 1, "/");
 
+        if (is_rest(pattern + 1, len))
+            return i < request->segments_n;
         if (i == request->segments_n || !segment_matches(pattern + 1, len, request->segments[i]))
             return false;
         i++;

@@ -27,8 +27,8 @@ enum route_class {
 #define ROUTE_CLASSES_N 7
 
 /* `pattern`: literal segments and `{name}`, which stands for any one segment that neither is empty
- * nor begins with an underscore; `{*name}` for any one that is not empty. A GET row answers HEAD
- * too, unless a HEAD row comes first. */
+ * nor begins with an underscore; `{*name}` for any one that is not empty, and `{name...}`, at the
+ * end, for one or more. A GET row answers HEAD too, unless a HEAD row comes first. */
 struct route {
     enum method method;
     const char *pattern;

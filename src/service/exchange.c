@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "doc/json.h"
+#include "service/vault.h"
 
 /* Replies made whole in memory: lists of names and results of bulk writes; documents are larger. */
 #define REPLY_BYTES_MAX (64 * MIB)
@@ -101,6 +102,11 @@ void exchange_reply_error(struct exchange *exchange, int status, const char *err
     va_end(args);
     if (!utf8_is_valid(bytes_str(reason)))
         reason[0] = '\0'; /* cut inside a character, or a name that is no text */
+    if (vault_is_request(&exchange->request)) {
+        buf_fini(&text);
+        vault_reply_refusal(exchange, status, error, reason);
+        return;
+    }
     buf_put_str(&text, "{\"error\":");
     json_write_string(bytes_str(error), &text);
     buf_put_str(&text, ",\"reason\":");

@@ -21,10 +21,11 @@ enum method {
     METHOD_POST,
     METHOD_DELETE,
     METHOD_COPY,
-    METHOD_LIST
+    METHOD_LIST,
+    METHOD_PATCH
 };
 
-#define REQUEST_SEGMENTS_MAX 8
+#define REQUEST_SEGMENTS_MAX 32 /* paths of secrets are deep */
 #define REQUEST_PARAMS_MAX 64
 #define REPLY_FIELDS_MAX 8
 
@@ -89,7 +90,7 @@ void exchange_field(struct exchange *exchange, const char *name, const char *for
 void exchange_reply_json(struct exchange *exchange, int status, json_t *body);
 void exchange_reply_bytes(struct exchange *exchange, int status, const char *content_type,
                           struct bytes body);
-/* {"error": error, "reason": reason}, CouchDB's shape. */
+/* {"error": error, "reason": reason}, CouchDB's shape; Vault's for a path under /v1/. */
 void exchange_reply_error(struct exchange *exchange, int status, const char *error,
                           const char *reason_format, ...) __attribute__((format(printf, 4, 5)));
 /* The usual status, error word and reason of `err` (409 conflict, 503 sealed, ...). */

@@ -41,7 +41,8 @@ Test(id, length_480_is_good_and_481_is_not)
 Test(id, database_names_follow_couchdbs_rule)
 {
     static const char *const good[] = {"a", "az09_$()+-/x", "languages"};
-    static const char *const bad[] = {"", "A", "1a", "_users", "a.b", "aB", "a b", "a\\", "\u00e4"};
+    static const char *const bad[] = {"",   "A",   "1a",  "_users", "a.b",
+                                      "aB", "a b", "a\\", "\u00e4", "v1"};
     size_t i;
 
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -143,6 +143,7 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/{db}", ACCESS_USER, ROUTE_OPEN, READ, 100, handle_echo},
     {METHOD_GET, "/{db}/{doc}", ACCESS_PUBLIC, ROUTE_OPEN, READ, 100, handle_echo},
     {METHOD_GET, "/{db}/_design/{*name}", ACCESS_PUBLIC, ROUTE_OPEN, READ, 100, handle_echo},
+    {METHOD_PATCH, "/v1/vault/{path...}", ACCESS_USER, ROUTE_OPEN, READ, 100, handle_echo},
 };
 
 /* ---- hooks ---- */

@@ -105,6 +105,7 @@ Test(parse, list_is_a_method_split_or_pipelined)
            "LIST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nxLIST /d HTTP/1.1\r\nHost: "
            "h\r\n\r\n",
            "6L /a []\n0 /b []\n6L /c [x]\n6L /d []\n");
+    expect("PATCH /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", "7 /a [x]\n");
 }
 
 Test(parse, what_only_begins_like_list_is_no_list)

@@ -15,6 +15,7 @@ static const struct route ROUTES[] = {
     {.method = METHOD_DELETE, .pattern = "/{db}/{doc}"},
     {.method = METHOD_GET, .pattern = "/{db}/_design/{*name}"},
     {.method = METHOD_LIST, .pattern = "/{db}/{doc}"},
+    {.method = METHOD_PATCH, .pattern = "/v1/secret/{path...}"},
 };
 
 static char allow[ROUTE_ALLOW_BYTES];
@@ -41,6 +42,15 @@ Test(routes, literals_and_names_match)
     cr_assert_str_eq(find(METHOD_POST, "db", "_bulk_docs", NULL), "/{db}/_bulk_docs");
     cr_assert_str_eq(find(METHOD_GET, "db", "_design", "_x"), "/{db}/_design/{*name}");
     cr_assert_str_eq(find(METHOD_LIST, "db", "x", NULL), "/{db}/{doc}");
+}
+
+Test(routes, a_rest_is_one_segment_or_more)
+{
+    cr_assert_str_eq(find(METHOD_PATCH, "v1", "secret", "a"), "/v1/secret/{path...}");
+    cr_assert_str_eq(find(METHOD_PATCH, "v1", "secret", "_a"), "/v1/secret/{path...}");
+    cr_assert_str_eq(find(METHOD_PATCH, "v1", "secret", NULL), "");
+    cr_assert_str_eq(find(METHOD_GET, "v1", "secret", "a"), "");
+    cr_assert_str_eq(allow, "PATCH");
 }
 
 Test(routes, get_answers_head)

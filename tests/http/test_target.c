@@ -122,11 +122,16 @@ Test(target, what_is_no_path_is_refused)
 
 Test(target, segments_and_parameters_have_a_limit)
 {
-    char target[1024] = "/x?";
+    char target[1024] = "/x?", path[4 * REQUEST_SEGMENTS_MAX] = "";
 
-    cr_assert_eq(parse("/1/2/3/4/5/6/7/8"), QK_OK);
-    cr_assert_eq(parse("/1/2/3/4/5/6/7/8/"), QK_OK);
-    cr_assert_eq(parse("/1/2/3/4/5/6/7/8/9"), QK_ERR_INVALID);
+    for (int i = 0; i < REQUEST_SEGMENTS_MAX; i++)
+        strncat(path, "/a", sizeof path - strlen(path) - 1);
+    cr_assert_eq(parse(path), QK_OK);
+    cr_assert_eq(request.segments_n, REQUEST_SEGMENTS_MAX);
+    strncat(path, "/", sizeof path - strlen(path) - 1);
+    cr_assert_eq(parse(path), QK_OK);
+    strncat(path, "a", sizeof path - strlen(path) - 1);
+    cr_assert_eq(parse(path), QK_ERR_INVALID);
     for (int i = 0; i < REQUEST_PARAMS_MAX; i++)
         strncat(target, "a=1&", sizeof target - strlen(target) - 1);
     cr_assert_eq(parse(target), QK_OK);

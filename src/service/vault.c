@@ -1,0 +1,87 @@
+#include "service/vault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/limits.h"
+#include "doc/json.h"
+#include "secret/crypto.h"
+
+#define PREFIX "/v1/"
+#define UUID_TEXT_BYTES 36
+#define JSON_TYPE "application/json"
+
+bool vault_is_request(const struct request *request)
+{
+    return bytes_starts_with(request->target, bytes_str(PREFIX));
+}
+
+/* RFC 9562, version 4. */
+static void make_request_id(char ret_text[static UUID_TEXT_BYTES + 1])
+{
+    char hex[2 * 16 + 1];
+    uint8_t raw[16];
+
+    random_fill(raw, sizeof(raw));
+    raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
+    raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
+    hex_encode(raw, sizeof(raw), hex);
+    (void)snprintf(ret_text, UUID_TEXT_BYTES + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
+                   hex + 12, hex + 16, hex + 20);
+}
+
+void vault_reply(struct exchange *exchange, int status, json_t *data, json_t *auth,
+                 const char *warning)
+{
+    char id[UUID_TEXT_BYTES + 1];
+    json_t *warnings = warning == NULL ? json_null() : json_pack("[s]", warning);
+
+    make_request_id(id);
+    exchange_reply_json(exchange, status,
+                        json_pack("{s:s, s:s, s:b, s:i, s:o, s:n, s:o, s:o}", "request_id", id,
+                                  "lease_id", "", "renewable", 0, "lease_duration", 0, "data",
+                                  data == NULL ? json_null() : data, "wrap_info", "warnings",
+                                  warnings, "auth", auth == NULL ? json_null() : auth));
+}
+
+static void reply_errors(struct exchange *exchange, int status, const char *message)
+{
+    struct buf text = BUF_INIT(8 * KIB);
+
+    buf_put_str(&text, "{\"errors\":[");
+    if (message[0] != '\0' && utf8_is_valid(bytes_str(message)))
+        json_write_string(bytes_str(message), &text);
+    buf_put_str(&text, "]}\n");
+    exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+    buf_fini(&text);
+}
+
+void vault_reply_error(struct exchange *exchange, int status, const char *message_format, ...)
+{
+    char message[1024];
+    va_list args;
+
+    va_start(args, message_format);
+    if (vsnprintf(message, sizeof(message), message_format, args) < 0)
+        message[0] = '\0';
+    va_end(args);
+    reply_errors(exchange, status, message);
+}
+
+void vault_reply_done(struct exchange *exchange)
+{
+    exchange_reply_bytes(exchange, 204, JSON_TYPE, BYTES_NONE);
+}
+
+void vault_reply_refusal(struct exchange *exchange, int status, const char *error,
+                         const char *reason)
+{
+    if (status == 401 || status == 403)
+        vault_reply_error(exchange, 403, "permission denied: %s", reason);
+    else if (status == 404 && strcmp(error, "not_found") == 0)
+        vault_reply_error(exchange, 404, "%s", strcmp(reason, "missing") == 0 ? "" : reason);
+    else
+        vault_reply_error(exchange, status, "%s", reason);
+}
