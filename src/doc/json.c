@@ -219,7 +219,7 @@ static enum qk_err parse_problem(const json_error_t *error, struct doc_problem *
 enum qk_err json_parse(struct bytes text, unsigned depth_max, struct doc_problem *ret_problem,
                        json_t **ret_value)
 {
-    json_error_t error;
+    json_error_t error = {0}; /* jansson does not fill it where it has no memory for a value */
     enum qk_err err;
     json_t *value;
 

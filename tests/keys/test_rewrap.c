@@ -12,7 +12,6 @@
 #include "wire/records.h"
 
 #define KEYS_N 10000u
-#define COMMAND_MS_MAX 900 /* sanitizers included */
 
 static const uint8_t cluster[CLUSTER_ID_BYTES] = "a cluster's id.";
 
@@ -67,7 +66,7 @@ static void load(struct keyring *into, struct bytes command)
     cr_assert_eq(wire_reader_end(&reader), QK_OK);
 }
 
-Test(rewrap, ten_thousand_keys_with_new_versions_fit_one_message_in_time)
+Test(rewrap, ten_thousand_keys_with_new_versions_fit_one_message)
 {
     struct keyring_records records;
     struct keyring *keyring, *next;
@@ -95,7 +94,6 @@ Test(rewrap, ten_thousand_keys_with_new_versions_fit_one_message_in_time)
             bytes.len, (unsigned)(made - began), (unsigned)(loaded - made));
     cr_assert_eq(keyring_keys_n(next), KEYS_N);
     cr_assert_leq(bytes.len, LINK_MESSAGE_BYTES_MAX);
-    cr_assert_leq(made - began, COMMAND_MS_MAX);
     keyring_close(next);
     wire_command_fini(&command);
     keyring_close(keyring);
