@@ -13,7 +13,7 @@ struct planned {
     struct wire_op op;
     uint32_t at; /* its place in the batch */
     bool found;
-    struct format_record before; /* numbers only; the value is not kept */
+    struct format_record before; /* its value is borrowed: this turn of the loop only */
     size_t before_bytes;
 };
 
@@ -280,6 +280,22 @@ static enum qk_err perform_stats(struct store *store, const struct planned *plan
     return QK_OK;
 }
 
+/* Whoever follows all writes is told of this one, before the pending table has it. */
+static void observe(const struct store *store, const struct planned *planned,
+                    const struct pending_entry *entry)
+{
+    const struct store_observer *observer = &store->observer;
+    struct format_record now = {entry->version, entry->seq, entry->stamp, entry->flags,
+                                planned->op.value};
+    struct record before = format_record_public(&planned->before);
+    struct record after = format_record_public(&now);
+
+    if (observer->changed != NULL)
+        observer->changed(observer->arg, store->applying, planned->op.key,
+                          planned->found ? &before : NULL,
+                          entry->type == PENDING_PUT ? &after : NULL);
+}
+
 static enum qk_err perform_drop(struct store *store, struct bytes database)
 {
     struct pending_entry entry = {.type = PENDING_DROP};
@@ -289,6 +305,8 @@ static enum qk_err perform_drop(struct store *store, struct bytes database)
         return QK_ERR_NOMEM;
     entry.stamp = ++store->applied.stamp;
     spaces_drop(&store->spaces, space, entry.stamp);
+    if (store->observer.changed != NULL)
+        store->observer.changed(store->observer.arg, store->applying, database, NULL, NULL);
     return pending_add(&store->pending, &store->open, &entry, database, BYTES_NONE);
 }
 
@@ -310,6 +328,7 @@ static enum qk_err perform_op(struct store *store, const struct planned *planned
         return err;
     if (entry.seq != 0)
         *ret_seq = entry.seq;
+    observe(store, planned, &entry);
     return pending_add(&store->pending, &store->open, &entry, op->key, op->value);
 }
 
@@ -384,6 +403,7 @@ enum qk_err store_apply(struct store *store, uint64_t index, uint64_t term, bool
     assert(!store->closing);
     if (index <= store->applied.index)
         return QK_OK;
+    store->applying = index;
     store->partial = true; /* until its last command, nothing of an index goes to the file */
     if (command.len > 0)
         err = apply_command(store, command, result);

@@ -183,7 +183,7 @@ static enum qk_err row_of_record(struct store *store, struct bytes key, struct b
     if (!spaces_visible(&store->spaces, key, record.stamp))
         return QK_ERR_NOT_FOUND;
     ret_row->key = key;
-    ret_row->record = (struct record){record.version, record.seq, record.flags, record.value};
+    ret_row->record = format_record_public(&record);
     return QK_OK;
 }
 

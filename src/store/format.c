@@ -38,6 +38,15 @@ static enum qk_err row_open(struct bytes key, struct bytes row, size_t len_min,
     return QK_OK;
 }
 
+struct record format_record_public(const struct format_record *record)
+{
+    return (struct record){.version = record->version,
+                           .seq = record->seq,
+                           .flags = record->flags,
+                           .value = record->value,
+                           .stamp = record->stamp};
+}
+
 void format_record_write(struct bytes key, const struct format_record *record, uint8_t *ret_out)
 {
     put_u64(ret_out + 4, record->version);

@@ -50,6 +50,9 @@ struct format_state {
     uint64_t index, term, stamp;
 };
 
+/* As the store's users see it. */
+struct record format_record_public(const struct format_record *record);
+
 /* Writes FORMAT_RECORD_HEAD_BYTES + value.len bytes. */
 void format_record_write(struct bytes key, const struct format_record *record, uint8_t *ret_out);
 void format_change_write(struct bytes key, uint64_t stamp, uint8_t flags, struct bytes name,

@@ -52,6 +52,7 @@ struct store {
     struct pending_batch flying; /* with the writer; its head is NULL and dirty false if none */
     uint64_t batch_done;         /* number of the last batch in the file */
     struct format_state applied;
+    uint64_t applying; /* the index of the command at hand */
     uint64_t synced;
     /* One read transaction serves everything that is read in one turn of the loop. */
     MDB_txn *turn;
@@ -64,6 +65,7 @@ struct store {
     size_t watches_n, watches_cap;
     bool watches_holes;
     unsigned notifying;
+    struct store_observer observer; /* changed NULL: there is none */
     struct store_waiter *waiters, **waiters_tail;
     struct store_swap_request swap;
     struct store_compact_request compact;

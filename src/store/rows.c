@@ -192,7 +192,7 @@ static enum qk_err item_fill(struct rows_item *item)
         return QK_OK;
     err = format_record_read(item->key, item->row, &record);
     if (err == QK_OK)
-        item->record = (struct record){record.version, record.seq, record.flags, record.value};
+        item->record = format_record_public(&record);
     return err;
 }
 

@@ -37,6 +37,7 @@ struct store_snapshot {
     MDB_cursor *cursor; /* NULL: the table is not begun */
     unsigned table_at;  /* in snapshot_tables */
     uint64_t rows_n;
+    uint64_t documents_n; /* of store_snapshot_next: what its changes must come to */
     bool ended;
     crypto_generichash_state hash; /* of the full stream, always */
     uint64_t since;                /* not 0: an increment from that stamp */
@@ -329,4 +330,85 @@ enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len, str
         if (err != QK_OK)
             return err;
     }
+}
+
+/* --- row by row ---------------------------------------------------------------------------- */
+
+/* The next row of a table, whether it is visible or not; QK_ERR_NOT_FOUND behind the last. */
+static enum qk_err walk_row(struct store_snapshot *snapshot, enum format_table table, MDB_val *key,
+                            MDB_val *row)
+{
+    int rc = 0;
+
+    if (snapshot->cursor == NULL)
+        rc = mdb_cursor_open(snapshot->txn, snapshot->store->db.tables[table], &snapshot->cursor);
+    if (rc == 0)
+        rc = mdb_cursor_get(snapshot->cursor, key, row, MDB_NEXT);
+    if (rc == MDB_NOTFOUND) {
+        mdb_cursor_close(snapshot->cursor);
+        snapshot->cursor = NULL;
+    }
+    return db_err(rc);
+}
+
+enum qk_err store_snapshot_next(struct store_snapshot *snapshot, struct store_row *ret_row)
+{
+    struct format_record record;
+    MDB_val key, row;
+    enum qk_err err;
+
+    do {
+        err = walk_row(snapshot, FORMAT_RECORDS, &key, &row);
+        if (err != QK_OK)
+            return err;
+        if (format_row_check(FORMAT_RECORDS, db_bytes(key), db_bytes(row)) != QK_OK ||
+            format_record_read(db_bytes(key), db_bytes(row), &record) != QK_OK)
+            return snapshot_damaged(snapshot, FORMAT_RECORDS, db_bytes(key));
+    } while (!spaces_visible(&snapshot->spaces, db_bytes(key), record.stamp));
+    snapshot->documents_n += (record.flags & WIRE_DOC) != 0;
+    ret_row->key = db_bytes(key);
+    ret_row->record = format_record_public(&record);
+    return QK_OK;
+}
+
+/* The document that a row of a feed names is there, with that row's sequence. */
+static bool change_is_right(struct store_snapshot *snapshot, struct bytes key, struct bytes name)
+{
+    uint8_t at[RECORD_KEY_BYTES_MAX];
+    struct bytes document = bytes_of(at, DATABASE_ID_BYTES + name.len), row;
+    struct format_record record;
+
+    memcpy(at, key.data, DATABASE_ID_BYTES);
+    if (name.len > 0)
+        memcpy(at + DATABASE_ID_BYTES, name.data, name.len);
+    return db_get(&snapshot->store->db, snapshot->txn, FORMAT_RECORDS, document, &row) == QK_OK &&
+           format_record_read(document, row, &record) == QK_OK && (record.flags & WIRE_DOC) != 0 &&
+           record.seq == get_u64(key.data + DATABASE_ID_BYTES) &&
+           spaces_visible(&snapshot->spaces, document, record.stamp);
+}
+
+enum qk_err store_snapshot_next_change(struct store_snapshot *snapshot, bool *ret_right,
+                                       char *ret_text, size_t size)
+{
+    MDB_val key, row;
+    struct bytes name;
+    uint64_t stamp;
+    enum qk_err err;
+
+    do {
+        err = walk_row(snapshot, FORMAT_CHANGES, &key, &row);
+        if (err != QK_OK)
+            return err;
+        if (format_change_read(db_bytes(key), db_bytes(row), &stamp, &name) != QK_OK)
+            return snapshot_damaged(snapshot, FORMAT_CHANGES, db_bytes(key));
+    } while (!spaces_visible(&snapshot->spaces, db_bytes(key), stamp));
+    *ret_right = change_is_right(snapshot, db_bytes(key), name);
+    if (!*ret_right)
+        format_key_text(db_bytes(key), ret_text, size);
+    return QK_OK;
+}
+
+uint64_t store_snapshot_documents(const struct store_snapshot *snapshot)
+{
+    return snapshot->documents_n;
 }

@@ -190,6 +190,32 @@ uint64_t store_synced(const struct store *store)
     return store->synced;
 }
 
+uint64_t store_stamp(const struct store *store)
+{
+    return store->applied.stamp;
+}
+
+void store_observe(struct store *store, const struct store_observer *observer)
+{
+    assert(observer->changed != NULL && observer->swapped != NULL && observer->committing != NULL);
+    assert(observer->fact != NULL && store->observer.changed == NULL);
+
+    store->observer = *observer;
+}
+
+enum qk_err store_file_position(struct store *store, struct store_position *ret_position)
+{
+    struct format_state state;
+    MDB_txn *txn;
+    enum qk_err err = store_turn(store, &txn);
+
+    if (err == QK_OK)
+        err = db_state(&store->db, txn, &state);
+    if (err == QK_OK)
+        *ret_position = (struct store_position){state.index, state.term, state.stamp};
+    return err;
+}
+
 const char *store_error(const struct store *store)
 {
     return store->error;
@@ -256,7 +282,7 @@ enum qk_err store_get(struct store *store, struct bytes key, struct record *ret_
         return QK_ERR_NOT_FOUND;
     err = store_lookup(store, key, &record);
     if (err == QK_OK)
-        *ret_record = (struct record){record.version, record.seq, record.flags, record.value};
+        *ret_record = format_record_public(&record);
     return err;
 }
 
@@ -278,10 +304,34 @@ static size_t spaces_dirty(const struct spaces *spaces)
     return n;
 }
 
+/* What the observer has to say of the state that goes to the file. */
+static enum qk_err batch_observed(struct store *store, struct pending_batch *batch)
+{
+    const struct store_observer *observer = &store->observer;
+    struct store_position at = {store->applied.index, store->applied.term, store->applied.stamp};
+    struct pending_entry entry = {.type = PENDING_LOCAL};
+    struct buf out = BUF_INIT(STORE_LOCAL_VALUE_BYTES_MAX);
+    enum qk_err err = QK_OK;
+
+    if (observer->changed == NULL)
+        return QK_OK;
+    observer->committing(observer->arg, &at, &out);
+    if (out.len > 0)
+        err =
+            pending_add(&store->pending, batch, &entry, bytes_str(observer->fact), buf_bytes(&out));
+    if (err == QK_OK)
+        err = buf_error(&out);
+    buf_fini(&out);
+    return err;
+}
+
 enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
 {
     size_t n = spaces_dirty(&store->spaces);
+    enum qk_err err = batch_observed(store, batch);
 
+    if (err != QK_OK)
+        return err;
     batch->state = store->applied;
     batch->stats_n = 0;
     if (n == 0)

@@ -86,6 +86,8 @@ MUST_USE enum qk_err store_apply(struct store *store, uint64_t index, uint64_t t
 uint64_t store_applied(const struct store *store); /* highest index applied */
 uint64_t store_applied_term(const struct store *store);
 uint64_t store_synced(const struct store *store); /* highest index durable in the file */
+/* Writes in the store's whole life, the same on every node at the same index. */
+uint64_t store_stamp(const struct store *store);
 
 typedef void (*store_cb)(void *arg, enum qk_err err);
 /* Calls back, never from inside this call, once all that is applied now is durable in the file;
@@ -101,6 +103,7 @@ struct record {
     uint64_t seq; /* of its database; 0 unless a document */
     uint8_t flags;
     struct bytes value; /* borrowed, see above */
+    uint64_t stamp;     /* of the write that made it so: no two writes of a store share one */
 };
 
 /* QK_ERR_NOT_FOUND, or QK_ERR_CORRUPT (store_error names file and record). */
@@ -157,6 +160,34 @@ MUST_USE enum qk_err store_watch(struct store *store, struct bytes prefix, store
 /* Removes what was registered with exactly these; allowed from the callback. */
 void store_unwatch(struct store *store, store_watch_cb cb, void *arg);
 
+/* --- observing ----------------------------------------------------------------------------- */
+
+struct store_position {
+    uint64_t index, term, stamp;
+};
+
+/* One who follows every write, for a value that is a function of all records. It changes nothing:
+ * apply is the same with and without. */
+struct store_observer {
+    void *arg;
+    /* From store_apply, for each record that it changes, in the order of the writes: what was there
+     * and what is there now (NULL: nothing), borrowed for the call. A key of 16 bytes with both
+     * NULL: the whole database went. */
+    void (*changed)(void *arg, uint64_t index, struct bytes key, const struct record *before,
+                    const struct record *after);
+    /* Another store was swapped in. */
+    void (*swapped)(void *arg);
+    /* All that was applied up to `at` is about to be written to the file: what is appended to `out`
+     * becomes the node-local fact `fact` in the same transaction; nothing leaves it as it is. */
+    void (*committing)(void *arg, const struct store_position *at, struct buf *out);
+    const char *fact;
+};
+
+/* At most one; before anything is applied. Copied. */
+void store_observe(struct store *store, const struct store_observer *observer);
+/* What the file holds, as of this turn of the loop: what cursors read. */
+MUST_USE enum qk_err store_file_position(struct store *store, struct store_position *ret_position);
+
 /* --- node-local facts ---------------------------------------------------------------------- */
 
 #define STORE_LOCAL_NAME_BYTES_MAX 128
@@ -193,6 +224,16 @@ uint64_t store_snapshot_estimate(const struct store_snapshot *snapshot);
  * memory. Any one thread at a time. */
 MUST_USE enum qk_err store_snapshot_read(struct store_snapshot *snapshot, size_t len,
                                          struct buf *out);
+/* The other way to read one: its records in the order of keys, borrowed until it is closed;
+ * QK_ERR_NOT_FOUND behind the last. Any one thread at a time. */
+MUST_USE enum qk_err store_snapshot_next(struct store_snapshot *snapshot,
+                                         struct store_row *ret_row);
+/* Then the rows of the feeds of changes: *ret_right false: it names no document with its sequence,
+ * and `ret_text` is that row. QK_ERR_NOT_FOUND behind the last. */
+MUST_USE enum qk_err store_snapshot_next_change(struct store_snapshot *snapshot, bool *ret_right,
+                                                char *ret_text, size_t size);
+/* Documents met by store_snapshot_next: as many rows of changes there must be. */
+uint64_t store_snapshot_documents(const struct store_snapshot *snapshot);
 /* After QK_ERR_CORRUPT: which record of which file. "" before. */
 const char *store_snapshot_error(const struct store_snapshot *snapshot);
 void store_snapshot_close(struct store_snapshot *snapshot); /* takes NULL; the loop's thread */

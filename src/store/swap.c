@@ -112,6 +112,8 @@ enum qk_err store_swap_now(struct store *store, struct store_staging *staging)
         store->callbacks.fatal(store->callbacks.arg, err, "the received store cannot be opened");
         return err;
     }
+    if (store->observer.changed != NULL)
+        store->observer.swapped(store->observer.arg);
     store_notify(store, BYTES_NONE);
     return QK_OK;
 }
