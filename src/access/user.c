@@ -21,11 +21,17 @@ enum qk_err user_name_check(struct bytes name)
     return QK_OK;
 }
 
+void user_fini(struct user *user)
+{
+    access_list_fini(&user->roles);
+    secret_wipe(user, sizeof(*user));
+}
+
 void user_encode(const struct user *user, struct buf *out)
 {
     assert(user != NULL && out != NULL);
 
-    pack_map(out, 6);
+    pack_map(out, 9);
     pack_text(out, "kind");
     pack_text(out, "user");
     pack_text(out, "id");
@@ -38,6 +44,12 @@ void user_encode(const struct user *user, struct buf *out)
     pack_u64(out, user->credential_version);
     pack_text(out, "admin");
     pack_bool(out, user->admin);
+    pack_text(out, "key_creator");
+    pack_bool(out, user->key_creator);
+    pack_text(out, "disabled");
+    pack_bool(out, user->disabled);
+    pack_text(out, "roles");
+    access_list_encode(&user->roles, out);
 }
 
 /* Which members were there, so that one that is missing is noticed. */
@@ -47,7 +59,24 @@ void user_encode(const struct user *user, struct buf *out)
 #define HAS_CREDENTIAL 0x08u
 #define HAS_ADMIN 0x10u
 #define HAS_KIND 0x20u
-#define HAS_ALL 0x3fu
+#define HAS_KEY_CREATOR 0x40u
+#define HAS_DISABLED 0x80u
+#define HAS_ROLES 0x100u
+#define HAS_ALL 0x1ffu
+
+static void roles_decode(struct unpack *in, struct access_list *roles)
+{
+    unsigned i;
+
+    access_list_fini(roles); /* a member that comes twice must not leak */
+    access_list_decode(in, roles);
+    for (i = 0; i < roles->n; i++) {
+        if (!roles->items[i].is_role && in->failed == QK_OK)
+            in->failed = QK_ERR_INVALID;
+    }
+    if (roles->n > USER_ROLES_MAX && in->failed == QK_OK)
+        in->failed = QK_ERR_TOO_BIG;
+}
 
 static unsigned user_decode_member(struct unpack *in, struct user *user)
 {
@@ -75,6 +104,18 @@ static unsigned user_decode_member(struct unpack *in, struct user *user)
         user->admin = unpack_bool(in);
         return HAS_ADMIN;
     }
+    if (bytes_equal(name, bytes_str("key_creator"))) {
+        user->key_creator = unpack_bool(in);
+        return HAS_KEY_CREATOR;
+    }
+    if (bytes_equal(name, bytes_str("disabled"))) {
+        user->disabled = unpack_bool(in);
+        return HAS_DISABLED;
+    }
+    if (bytes_equal(name, bytes_str("roles"))) {
+        roles_decode(in, &user->roles);
+        return HAS_ROLES;
+    }
     unpack_skip(in);
     return 0;
 }
@@ -90,10 +131,11 @@ enum qk_err user_decode(struct bytes in, struct user *ret_user)
 
     for (n = unpack_map(&unpack, USER_MEMBERS_MAX); n > 0 && unpack_error(&unpack) == QK_OK; n--)
         has |= user_decode_member(&unpack, &user);
-    if (unpack_end(&unpack) != QK_OK || has != HAS_ALL)
+    if (unpack_end(&unpack) != QK_OK || has != HAS_ALL ||
+        user_name_check(bytes_str(user.name)) != QK_OK) {
+        user_fini(&user);
         return QK_ERR_CORRUPT;
-    if (user_name_check(bytes_str(user.name)) != QK_OK)
-        return QK_ERR_CORRUPT;
+    }
     *ret_user = user;
     return QK_OK;
 }

@@ -57,20 +57,47 @@ static void reply_unauthorized(struct http_exchange *hx, const char *reason)
     exchange_reply_error(&hx->base, 401, "unauthorized", "%s", reason);
 }
 
-static enum admit admit_right(struct http_exchange *hx)
+/* What the route needs, by the settings of this node. */
+static enum access_right right_of(const struct http_exchange *hx)
 {
-    enum qk_err err = access_check(&hx->base.request.who, hx->route->right);
+    if (hx->route->right == ACCESS_STATUS && hx->http->config.status_public)
+        return ACCESS_PUBLIC;
+    return hx->route->right;
+}
 
-    if (err == QK_OK)
-        return ADMIT_OK;
+static void reply_denied(struct http_exchange *hx, enum qk_err err)
+{
     if (err == QK_ERR_UNAUTHENTICATED)
         reply_unauthorized(hx, "You are not authorized to access this server.");
+    else if (err == QK_ERR_SEALED)
+        admit_reply_closed(hx);
     else if (hx->route->right == ACCESS_CONTROL_ONLY)
         exchange_reply_error(&hx->base, 403, "forbidden",
                              "this is accepted on the node's control socket only");
     else
         exchange_reply_err(&hx->base, err);
+}
+
+/* That somebody is logged in where somebody must be; what they may is asked on the node that runs
+ * the handler. */
+static enum admit admit_right(struct http_exchange *hx)
+{
+    enum qk_err err = access_admit(&hx->base.request.who, right_of(hx));
+
+    if (err == QK_OK)
+        return ADMIT_OK;
+    reply_denied(hx, err);
     return ADMIT_REFUSED;
+}
+
+bool admit_authorized(struct http_exchange *hx)
+{
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    enum qk_err err = hooks->authorize(hooks->arg, &hx->base, right_of(hx));
+
+    if (err != QK_OK)
+        reply_denied(hx, err);
+    return err == QK_OK;
 }
 
 static void reply_login_failed(struct http_exchange *hx, enum qk_err err, unsigned retry_after_s)
@@ -160,9 +187,7 @@ static bool needs_user(const struct admission *admission)
 {
     const struct http_exchange *hx = admission->hx;
 
-    if (hx->route->right == ACCESS_STATUS && hx->http->config.status_public)
-        return false;
-    return access_check(&hx->base.request.who, hx->route->right) == QK_ERR_UNAUTHENTICATED;
+    return access_admit(&hx->base.request.who, right_of(hx)) == QK_ERR_UNAUTHENTICATED;
 }
 
 /* Orders of an administrator, with a body or without. A page of another site can make a browser
@@ -199,8 +224,6 @@ enum admit admit_begin(struct admission *admission)
     who->loopback = admission->loopback;
     if (needs_user(admission))
         return admit_user(admission);
-    if (hx->route->right == ACCESS_STATUS)
-        return ADMIT_OK;
     return admit_right(hx);
 }
 

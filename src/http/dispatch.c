@@ -32,10 +32,12 @@ void http_dispatch(struct http_exchange *hx)
 
     hx->base.request.body = buf_bytes(&hx->body);
     tell_alarms(hx);
-    if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg))
-        hx->route->handler(hx->http->config.service, &hx->base);
-    else if (hx->base.request.forwarded || !hooks->leader(hooks->arg, leader))
+    if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg)) {
+        if (admit_authorized(hx))
+            hx->route->handler(hx->http->config.service, &hx->base);
+    } else if (hx->base.request.forwarded || !hooks->leader(hooks->arg, leader)) {
         reply_no_leader(&hx->base);
-    else
+    } else {
         forward_send(hx->http->forward, leader, hx);
+    }
 }

@@ -18,6 +18,7 @@
 
 struct uv_loop_s;
 struct service;
+struct exchange;
 struct http;
 
 #define HTTP_REASON_BYTES 512
@@ -40,6 +41,9 @@ struct http_hooks {
                          http_login_cb cb, void *cb_arg);
     /* The credentials that `who` was logged in with are still the current ones. */
     bool (*login_is_current)(void *arg, const struct principal *who);
+    /* Whether the exchange's principal may, asked before each handler on the node that runs it:
+     * QK_OK, QK_ERR_UNAUTHENTICATED, QK_ERR_DENIED, or why it cannot be told (QK_ERR_SEALED). */
+    enum qk_err (*authorize)(void *arg, struct exchange *exchange, enum access_right right);
     /* This node leads: routes that must run on the leader run here. */
     bool (*is_leader)(void *arg);
     /* The leader, when it is another node and its link is up. */

@@ -99,11 +99,11 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/deal", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_deal},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
 
-    {METHOD_GET, "/_all_dbs", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
+    {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
-    {METHOD_PUT, "/{db}", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_put},
-    {METHOD_DELETE, "/{db}", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_delete},
+    {METHOD_PUT, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_put},
+    {METHOD_DELETE, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_delete},
     {METHOD_POST, "/{db}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_post},
 
     {METHOD_POST, "/{db}/_bulk_docs", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_bulk_docs},

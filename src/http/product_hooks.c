@@ -8,6 +8,7 @@
 #include "http/metrics.h"
 #include "link/link.h"
 #include "secret/secret.h"
+#include "service/authorize.h"
 #include "service/backup.h"
 #include "service/cluster.h"
 #include "service/login.h"
@@ -43,6 +44,11 @@ static enum qk_err hook_login(void *arg, struct bytes name, struct bytes passwor
 static bool hook_login_is_current(void *arg, const struct principal *who)
 {
     return login_is_current(arg, who);
+}
+
+static enum qk_err hook_authorize(void *arg, struct exchange *exchange, enum access_right right)
+{
+    return authorize_route(arg, exchange, right);
 }
 
 static bool hook_is_leader(void *arg)
@@ -304,6 +310,7 @@ void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
         .can_login = hook_can_login,
         .login = hook_login,
         .login_is_current = hook_login_is_current,
+        .authorize = hook_authorize,
         .is_leader = hook_is_leader,
         .leader = hook_leader,
         .is_member = hook_is_member,

@@ -107,6 +107,8 @@ enum admit admit_begin(struct admission *admission);
 /* The same for a request that a peer forwards and has admitted already: a login is not checked
  * again, everything else is. */
 enum admit admit_forwarded(struct http_exchange *hx);
+/* Before the handler, on the node that runs it: may they? False: answered. */
+bool admit_authorized(struct http_exchange *hx);
 /* Answers 503 with the reason why documents are not served. */
 void admit_reply_closed(struct http_exchange *hx);
 

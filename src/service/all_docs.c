@@ -412,7 +412,7 @@ static void all_docs_flushed(void *arg, enum qk_err err)
 
 static void all_docs_ready(struct service *service, struct exchange *exchange)
 {
-    const struct catalog_database *database = read_database(service, exchange);
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct doc_problem problem = {0};
     struct all_docs *all;
     enum qk_err err;

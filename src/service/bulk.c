@@ -7,6 +7,7 @@
 
 #include "doc/id.h"
 #include "secret/crypto.h"
+#include "service/authorize.h"
 #include "service/handlers.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
@@ -29,8 +30,9 @@ struct bulk {
     size_t items_n;
     size_t *proposed; /* batch -> item, of the command under way */
     size_t proposed_n;
-    bool applied;     /* at least one document was written */
-    bool no_database; /* as of the last evaluation */
+    bool applied;       /* at least one document was written */
+    bool no_database;   /* as of the last evaluation */
+    enum qk_err denied; /* the same: no right to write here */
     struct doc_problem problem;
     enum qk_err err; /* of the parsing */
 };
@@ -121,6 +123,7 @@ static enum qk_err item_name(struct bulk *bulk, struct bulk_item *item)
         doc_id_generate(random, text);
         buf_put_str(&item->document.id, text);
     }
+    item->write.exchange = bulk->exchange;
     item->write.database_name = bulk->exchange->request.segments[0];
     item->write.id = buf_bytes(&item->document.id);
     item->write.document = &item->document;
@@ -157,11 +160,14 @@ static enum qk_err bulk_mark_doubles(struct bulk *bulk)
 
 /* --- writing --- */
 
-/* Evaluated on every round, so that a request without documents gets its 404 too. */
-static bool bulk_has_database(const struct bulk *bulk)
+/* Evaluated on every round, so that a request without documents gets its 404 or 403 too. */
+static void bulk_look(struct bulk *bulk)
 {
-    return catalog_database_find(bulk->service->catalog, bulk->exchange->request.segments[0]) !=
-           NULL;
+    const struct catalog_database *database =
+        catalog_database_find(bulk->service->catalog, bulk->exchange->request.segments[0]);
+
+    bulk->no_database = database == NULL;
+    bulk->denied = authorize_exchange(bulk->service, bulk->exchange, database, ACCESS_DB_WRITE);
 }
 
 static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
@@ -171,7 +177,7 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
     size_t i;
 
     bulk->proposed_n = 0;
-    bulk->no_database = !bulk_has_database(bulk);
+    bulk_look(bulk);
     for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
         if (bulk->items[i].write.state != WRITE_OPEN)
             continue;
@@ -211,6 +217,10 @@ static json_t *item_json(const struct write *write)
         return item_error(write, "bad_request", "there is no data key of that name");
     case WRITE_NO_DATABASE:
         return item_error(write, "not_found", "Database does not exist.");
+    case WRITE_DENIED:
+        return item_error(write, "forbidden", "You are not allowed to write this document.");
+    case WRITE_NO_GRANT:
+        return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
     case WRITE_MISSING: /* of DELETE alone */
     case WRITE_DELETED:
     case WRITE_OPEN:
@@ -254,6 +264,8 @@ static void bulk_done(void *arg, enum qk_err err)
      * wrong. */
     if (err != QK_OK && bulk->applied)
         err = bulk_is_settled(bulk) ? QK_OK : QK_ERR_UNKNOWN_OUTCOME;
+    else if (err == QK_OK && !bulk->applied)
+        err = bulk->denied;
     if (err != QK_OK)
         submit_reply_err(bulk->service, bulk->exchange, err);
     else if (!bulk->applied && bulk->no_database)
@@ -332,7 +344,7 @@ void handle_bulk_docs(struct service *service, struct exchange *exchange)
 
 static void ensure_ready(struct service *service, struct exchange *exchange)
 {
-    if (read_database(service, exchange) != NULL)
+    if (read_database(service, exchange, ACCESS_DB_WRITE) != NULL)
         exchange_reply_json(exchange, 201,
                             json_pack("{s:b, s:s}", "ok", 1, "instance_start_time", "0"));
 }

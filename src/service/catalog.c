@@ -29,8 +29,16 @@ struct catalog {
     struct buf changed;        /* keys that changed during it */
     bool again;                /* everything changed during it */
     enum qk_err err;           /* of the last reading */
-    struct catalog_table databases, users;
+    struct catalog_table tables[CATALOG_KINDS_N];
 };
+
+static void catalog_empty(struct catalog *catalog)
+{
+    unsigned kind;
+
+    for (kind = 0; kind < CATALOG_KINDS_N; kind++)
+        catalog_table_fini(&catalog->tables[kind]);
+}
 
 static void catalog_damaged(const struct service *service, enum qk_err err)
 {
@@ -48,7 +56,7 @@ static enum qk_err catalog_put(struct catalog *catalog, struct bytes key,
 
     err = catalog_entry_open(catalog->service, key, record->version, record->value, &entry);
     if (err == QK_OK && entry != NULL)
-        err = catalog_table_put(entry->is_user ? &catalog->users : &catalog->databases, entry);
+        err = catalog_table_put(&catalog->tables[entry->kind], entry);
     if (err != QK_OK)
         catalog_entry_free(entry);
     return err;
@@ -58,10 +66,11 @@ static enum qk_err catalog_put(struct catalog *catalog, struct bytes key,
 static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
 {
     struct record record;
+    unsigned kind;
     enum qk_err err;
 
-    catalog_table_remove(&catalog->databases, key);
-    catalog_table_remove(&catalog->users, key);
+    for (kind = 0; kind < CATALOG_KINDS_N; kind++)
+        catalog_table_remove(&catalog->tables[kind], key);
     err = store_get(catalog->service->store, key, &record);
     if (err == QK_ERR_NOT_FOUND)
         return QK_OK;
@@ -118,8 +127,7 @@ static void catalog_load_end(struct catalog *catalog, struct catalog_load *load,
     catalog->err = err;
     if (err != QK_OK) {
         catalog_damaged(service, err);
-        catalog_table_fini(&catalog->databases);
-        catalog_table_fini(&catalog->users);
+        catalog_empty(catalog);
     }
     if (load->cb == NULL)
         return;
@@ -144,8 +152,7 @@ static void catalog_flushed(void *arg, enum qk_err err)
         return;
     }
     catalog->load = NULL;
-    catalog_table_fini(&catalog->databases);
-    catalog_table_fini(&catalog->users);
+    catalog_empty(catalog);
     if (err == QK_OK && catalog->again) {
         catalog->again = false;
         err = catalog_load_start(catalog, load->cb, load->arg);
@@ -249,8 +256,7 @@ void catalog_close(struct service *service)
         catalog->load->catalog = NULL;
     if (service->store != NULL)
         store_unwatch(service->store, catalog_changed, catalog);
-    catalog_table_fini(&catalog->databases);
-    catalog_table_fini(&catalog->users);
+    catalog_empty(catalog);
     buf_fini(&catalog->changed);
     free(catalog);
 }
@@ -262,39 +268,96 @@ enum qk_err catalog_check(const struct catalog *catalog)
     return catalog->load != NULL ? QK_ERR_BUSY : catalog->err;
 }
 
+static const struct catalog_entry *catalog_find(const struct catalog *catalog,
+                                                enum catalog_kind kind, struct bytes name)
+{
+    return catalog_table_find(&catalog->tables[kind], name);
+}
+
 const struct catalog_database *catalog_database_find(const struct catalog *catalog,
                                                      struct bytes name)
 {
-    const struct catalog_entry *entry = catalog_table_find(&catalog->databases, name);
+    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_DATABASE, name);
 
     return entry == NULL ? NULL : &entry->database;
 }
 
 const struct user *catalog_user_find(const struct catalog *catalog, struct bytes name)
 {
-    const struct catalog_entry *entry = catalog_table_find(&catalog->users, name);
+    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_USER, name);
 
     return entry == NULL ? NULL : &entry->user;
 }
 
+const struct catalog_grants *catalog_grants_find(const struct catalog *catalog,
+                                                 const uint8_t key_id[static KEY_ID_BYTES])
+{
+    const struct catalog_entry *entry =
+        catalog_find(catalog, CATALOG_GRANTS, bytes_of(key_id, KEY_ID_BYTES));
+
+    return entry == NULL ? NULL : &entry->grants;
+}
+
+void catalog_user_cond(const struct catalog *catalog, struct bytes name,
+                       struct wire_command *command)
+{
+    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_USER, name);
+
+    assert(entry != NULL);
+
+    wire_command_cond(command, bytes_of(entry->key, CATALOG_KEY_BYTES), entry->version);
+}
+
+void catalog_grants_cond(const struct catalog *catalog, const uint8_t key_id[static KEY_ID_BYTES],
+                         struct wire_command *command)
+{
+    const struct catalog_entry *entry =
+        catalog_find(catalog, CATALOG_GRANTS, bytes_of(key_id, KEY_ID_BYTES));
+    uint8_t key[CATALOG_KEY_BYTES];
+    enum qk_err err;
+
+    if (entry != NULL) {
+        wire_command_cond(command, bytes_of(entry->key, CATALOG_KEY_BYTES), entry->version);
+        return;
+    }
+    err = catalog_grants_key(catalog->service, key_id, key);
+    if (err == QK_OK)
+        wire_command_cond(command, bytes_of(key, sizeof(key)), 0);
+    else if (command->failed == QK_OK)
+        command->failed = err;
+}
+
 size_t catalog_databases_n(const struct catalog *catalog)
 {
-    return catalog->databases.n;
+    return catalog->tables[CATALOG_DATABASE].n;
 }
 
 size_t catalog_users_n(const struct catalog *catalog)
 {
-    return catalog->users.n;
+    return catalog->tables[CATALOG_USER].n;
 }
 
 void catalog_databases_each(const struct catalog *catalog,
                             bool (*each)(void *arg, const struct catalog_database *database),
                             void *arg)
 {
+    const struct catalog_table *table = &catalog->tables[CATALOG_DATABASE];
     size_t i;
 
-    for (i = 0; i < catalog->databases.n; i++) {
-        if (!each(arg, &catalog->databases.items[i]->database))
+    for (i = 0; i < table->n; i++) {
+        if (!each(arg, &table->items[i]->database))
+            return;
+    }
+}
+
+void catalog_users_each(const struct catalog *catalog,
+                        bool (*each)(void *arg, const struct user *user), void *arg)
+{
+    const struct catalog_table *table = &catalog->tables[CATALOG_USER];
+    size_t i;
+
+    for (i = 0; i < table->n; i++) {
+        if (!each(arg, &table->items[i]->user))
             return;
     }
 }

@@ -1,4 +1,4 @@
-/* Databases and users, in clear in memory while the node is unsealed.
+/* Databases, users and grants on data keys, in clear in memory while the node is unsealed.
  *
  * At rest each is a record in space CATALOG: its name a keyed hash, its value an envelope under the
  * catalog key. catalog_open reads them all once; store_watch keeps them current afterwards, on
@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "service/service.h"
+#include "wire/command.h"
 #include "wire/records.h"
 
 #define CATALOG_KEY_BYTES (DATABASE_ID_BYTES + CATALOG_NAME_BYTES)
@@ -22,7 +23,14 @@ struct catalog_database {
     uint8_t key[CATALOG_KEY_BYTES];
     uint64_t record_version;
     uint32_t revs_limit;
-    uint64_t created_ms; /* Unix time */
+    uint64_t created_ms;       /* Unix time */
+    struct access_list rights; /* RIGHT_*; owned by whoever owns the struct */
+};
+
+/* Who may use a data key. A key without such a record is for administrators alone. */
+struct catalog_grants {
+    uint8_t key_id[KEY_ID_BYTES];
+    struct access_list list; /* GRANT_*; owned by whoever owns the struct */
 };
 
 typedef void (*catalog_open_cb)(void *arg, enum qk_err err);
@@ -43,6 +51,18 @@ MUST_USE enum qk_err catalog_check(const struct catalog *catalog);
 const struct catalog_database *catalog_database_find(const struct catalog *catalog,
                                                      struct bytes name);
 const struct user *catalog_user_find(const struct catalog *catalog, struct bytes name);
+/* NULL: there is no such record, nobody has a grant. */
+const struct catalog_grants *catalog_grants_find(const struct catalog *catalog,
+                                                 const uint8_t key_id[static KEY_ID_BYTES]);
+/* Adds to the batch begun the condition that the record is still as the catalog has it now: of a
+ * user who must be there, of a key's grants (maybe none). Errors stick in `command`. */
+void catalog_user_cond(const struct catalog *catalog, struct bytes name,
+                       struct wire_command *command);
+void catalog_grants_cond(const struct catalog *catalog, const uint8_t key_id[static KEY_ID_BYTES],
+                         struct wire_command *command);
+/* All users in code-point order of their names: calls `each` until it returns false. */
+void catalog_users_each(const struct catalog *catalog,
+                        bool (*each)(void *arg, const struct user *user), void *arg);
 size_t catalog_databases_n(const struct catalog *catalog);
 size_t catalog_users_n(const struct catalog *catalog);
 /* The names in code-point order: calls `each` until it returns false. */
@@ -50,7 +70,8 @@ void catalog_databases_each(const struct catalog *catalog,
                             bool (*each)(void *arg, const struct catalog_database *database),
                             void *arg);
 
-/* Record keys: of a database's own record (by its id), of its name, and of a user's name. */
+/* Record keys: of a database's own record (by its id), of its name, of a user's name, and of the
+ * grants on a data key. */
 MUST_USE enum qk_err catalog_database_key(const struct service *service,
                                           const uint8_t id[static DATABASE_ID_BYTES],
                                           uint8_t ret_key[static CATALOG_KEY_BYTES]);
@@ -58,6 +79,9 @@ MUST_USE enum qk_err catalog_name_key(const struct service *service, struct byte
                                       uint8_t ret_key[static CATALOG_KEY_BYTES]);
 MUST_USE enum qk_err catalog_user_key(const struct service *service, struct bytes name,
                                       uint8_t ret_key[static CATALOG_KEY_BYTES]);
+MUST_USE enum qk_err catalog_grants_key(const struct service *service,
+                                        const uint8_t key_id[static KEY_ID_BYTES],
+                                        uint8_t ret_key[static CATALOG_KEY_BYTES]);
 /* Record values, appended to `out`, sealed for the record at `key` in `record_version`. They need
  * service->keyring and cluster_id only, so that init can make the first user before any catalog is
  * open. */
@@ -69,6 +93,9 @@ MUST_USE enum qk_err catalog_name_seal(const struct service *service,
                                        uint64_t record_version, struct buf *out);
 MUST_USE enum qk_err catalog_user_seal(const struct service *service, const struct user *user,
                                        uint64_t record_version, struct buf *out);
+MUST_USE enum qk_err catalog_grants_seal(const struct service *service,
+                                         const struct catalog_grants *grants,
+                                         uint64_t record_version, struct buf *out);
 /* A record of the catalog opened and sealed again for the version after `version`, under the active
  * version of the catalog key. QK_ERR_CORRUPT, QK_ERR_NOT_FOUND (no such key). */
 MUST_USE enum qk_err catalog_reseal(const struct service *service, struct bytes key,

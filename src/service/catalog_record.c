@@ -12,13 +12,10 @@
 #include "secret/crypto.h"
 #include "wire/pack.h"
 
-#define CATALOG_MEMBERS_MAX 64
-#define CATALOG_VALUE_BYTES_MAX (64 * KIB)
-
 /* --- keys --- */
 
-static enum qk_err catalog_key(const struct service *service, const char *label, struct bytes name,
-                               uint8_t ret_key[static CATALOG_KEY_BYTES])
+enum qk_err catalog_key(const struct service *service, const char *label, struct bytes name,
+                        uint8_t ret_key[static CATALOG_KEY_BYTES])
 {
     uint8_t hash[HASH_BYTES];
     struct record_key key;
@@ -70,10 +67,8 @@ static struct envelope_aad catalog_aad(const struct service *service,
     return aad;
 }
 
-/* Wipes and frees `plain`. */
-static enum qk_err catalog_seal(const struct service *service,
-                                const uint8_t key[static CATALOG_KEY_BYTES],
-                                uint64_t record_version, struct buf *plain, struct buf *out)
+enum qk_err catalog_seal(const struct service *service, const uint8_t key[static CATALOG_KEY_BYTES],
+                         uint64_t record_version, struct buf *plain, struct buf *out)
 {
     struct envelope_aad aad = catalog_aad(service, key, record_version);
     const struct secret *catalog_key;
@@ -99,7 +94,7 @@ enum qk_err catalog_database_seal(const struct service *service,
 
     if (err != QK_OK)
         return err;
-    pack_map(&plain, 5);
+    pack_map(&plain, 6);
     pack_text(&plain, "kind");
     pack_text(&plain, "db");
     pack_text(&plain, "id");
@@ -110,6 +105,8 @@ enum qk_err catalog_database_seal(const struct service *service,
     pack_u64(&plain, database->revs_limit);
     pack_text(&plain, "created");
     pack_u64(&plain, database->created_ms);
+    pack_text(&plain, "rights");
+    access_list_encode(&database->rights, &plain);
     return catalog_seal(service, key, record_version, &plain, out);
 }
 
@@ -150,7 +147,8 @@ enum qk_err catalog_user_seal(const struct service *service, const struct user *
 #define HAS_NAME 0x02u
 #define HAS_REVS_LIMIT 0x04u
 #define HAS_CREATED 0x08u
-#define HAS_ALL 0x0fu
+#define HAS_RIGHTS 0x10u
+#define HAS_ALL 0x1fu
 
 static unsigned database_decode_member(struct unpack *in, struct catalog_database *database)
 {
@@ -171,6 +169,11 @@ static unsigned database_decode_member(struct unpack *in, struct catalog_databas
     if (bytes_equal(name, bytes_str("created"))) {
         database->created_ms = unpack_u64(in);
         return HAS_CREATED;
+    }
+    if (bytes_equal(name, bytes_str("rights"))) {
+        access_list_fini(&database->rights); /* a member that comes twice must not leak */
+        access_list_decode(in, &database->rights);
+        return HAS_RIGHTS;
     }
     unpack_skip(in);
     return 0;
@@ -213,10 +216,15 @@ static enum qk_err entry_decode(struct bytes plain, uint64_t version, struct cat
 
     *ret_known = true;
     if (bytes_equal(kind, bytes_str("user"))) {
-        entry->is_user = true;
+        entry->kind = CATALOG_USER;
         return user_decode(plain, &entry->user);
     }
+    if (bytes_equal(kind, bytes_str("grants"))) {
+        entry->kind = CATALOG_GRANTS;
+        return catalog_grants_decode(plain, &entry->grants);
+    }
     if (bytes_equal(kind, bytes_str("db"))) {
+        entry->kind = CATALOG_DATABASE;
         memcpy(entry->database.key, entry->key, CATALOG_KEY_BYTES);
         entry->database.record_version = version;
         return database_decode(plain, &entry->database);
@@ -247,6 +255,7 @@ enum qk_err catalog_entry_open(const struct service *service, struct bytes key, 
     if (entry == NULL)
         goto out;
     memcpy(entry->key, key.data, CATALOG_KEY_BYTES);
+    entry->version = version;
     err = entry_decode(buf_bytes(&plain), version, entry, &known);
 
 out:

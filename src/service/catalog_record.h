@@ -10,4 +10,17 @@ MUST_USE enum qk_err catalog_entry_open(const struct service *service, struct by
                                         uint64_t version, struct bytes value,
                                         struct catalog_entry **ret_entry);
 
+/* For the files of single kinds. */
+MUST_USE enum qk_err catalog_key(const struct service *service, const char *label,
+                                 struct bytes name, uint8_t ret_key[static CATALOG_KEY_BYTES]);
+/* Wipes and frees `plain`, which is a map with the member "kind". */
+MUST_USE enum qk_err catalog_seal(const struct service *service,
+                                  const uint8_t key[static CATALOG_KEY_BYTES],
+                                  uint64_t record_version, struct buf *plain, struct buf *out);
+#define CATALOG_MEMBERS_MAX 64
+#define CATALOG_VALUE_BYTES_MAX (64 * KIB)
+
+/* catalog_grants.c */
+MUST_USE enum qk_err catalog_grants_decode(struct bytes plain, struct catalog_grants *ret_grants);
+
 #endif

@@ -10,13 +10,32 @@
 
 static struct bytes entry_name(const struct catalog_entry *entry)
 {
-    return bytes_str(entry->is_user ? entry->user.name : entry->database.name);
+    switch (entry->kind) {
+    case CATALOG_DATABASE:
+        return bytes_str(entry->database.name);
+    case CATALOG_USER:
+        return bytes_str(entry->user.name);
+    case CATALOG_GRANTS:
+        return bytes_of(entry->grants.key_id, KEY_ID_BYTES);
+    }
+    return BYTES_NONE;
 }
 
 void catalog_entry_free(struct catalog_entry *entry)
 {
     if (entry == NULL)
         return;
+    switch (entry->kind) {
+    case CATALOG_DATABASE:
+        access_list_fini(&entry->database.rights);
+        break;
+    case CATALOG_USER:
+        user_fini(&entry->user);
+        break;
+    case CATALOG_GRANTS:
+        access_list_fini(&entry->grants.list);
+        break;
+    }
     secret_wipe(entry, sizeof(*entry));
     free(entry);
 }

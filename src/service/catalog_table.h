@@ -1,16 +1,22 @@
-/* The entries of the catalog in memory, in order of their names: two tables, databases and users.
- */
+/* The entries of the catalog in memory, in order of their names: one table for each kind. A new
+ * kind is a value of the enum, a member of the union, its name (catalog_table.c), and its decoding
+ * (catalog_record.c, in a file of its own). */
 #ifndef SERVICE_CATALOG_TABLE_H
 #define SERVICE_CATALOG_TABLE_H
 
 #include "service/catalog.h"
 
+enum catalog_kind { CATALOG_DATABASE, CATALOG_USER, CATALOG_GRANTS };
+#define CATALOG_KINDS_N 3
+
 struct catalog_entry {
     uint8_t key[CATALOG_KEY_BYTES]; /* of its record */
-    bool is_user;
+    uint64_t version;               /* of its record */
+    enum catalog_kind kind;
     union {
         struct catalog_database database;
         struct user user;
+        struct catalog_grants grants;
     };
 };
 

@@ -293,7 +293,7 @@ static enum qk_err changes_params(const struct request *request, struct changes 
 
 static void changes_ready(struct service *service, struct exchange *exchange)
 {
-    const struct catalog_database *database = read_database(service, exchange);
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct doc_problem problem = {0};
     struct changes *changes;
     enum qk_err err;

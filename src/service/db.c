@@ -23,7 +23,7 @@
 
 static void db_get_ready(struct service *service, struct exchange *exchange)
 {
-    const struct catalog_database *database = read_database(service, exchange);
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     char seq[SEQ_TEXT_BYTES_MAX + 1], purge_seq[SEQ_TEXT_BYTES_MAX + 1];
     struct store_stats stats;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "doc/json.h"
 #include "service/vault.h"
 
@@ -32,12 +33,29 @@ void exchange_field(struct exchange *exchange, const char *name, const char *for
     exchange->fields_n++;
 }
 
+/* A handler that forgot to ask must not become a hole. */
+static void exchange_withhold(struct exchange *exchange)
+{
+    static const char TEXT[] =
+        "{\"error\":\"internal_error\",\"reason\":\"nobody asked whether you may\"}\n";
+
+    log_error("exchange", "a handler answered without asking for the right of its route");
+    exchange->withheld = true;
+    exchange->ops->start(exchange, 500, JSON_TYPE, NULL, 0, sizeof(TEXT) - 1);
+    if (exchange->request.method != METHOD_HEAD)
+        exchange->ops->write(exchange, bytes_str(TEXT));
+}
+
 static void exchange_begin(struct exchange *exchange, int status, const char *content_type,
                            size_t length)
 {
     assert(!exchange->started);
 
     exchange->started = true;
+    if (exchange->undecided && status < 400) {
+        exchange_withhold(exchange);
+        return;
+    }
     exchange->ops->start(exchange, status, content_type, exchange->fields, exchange->fields_n,
                          length);
 }
@@ -51,7 +69,7 @@ void exchange_write(struct exchange *exchange, struct bytes body)
 {
     assert(exchange->started);
 
-    if (body.len > 0 && exchange->request.method != METHOD_HEAD)
+    if (body.len > 0 && exchange->request.method != METHOD_HEAD && !exchange->withheld)
         exchange->ops->write(exchange, body);
 }
 

@@ -77,6 +77,10 @@ struct exchange {
     unsigned fields_n;
     bool started;
     bool closed; /* the client is gone */
+    /* The route's right is for the handler to ask for, and it has not yet: no success may be
+     * answered (service/authorize.h). */
+    bool undecided;
+    bool withheld; /* and it was answered all the same: 500, and what follows is dropped */
     /* Names the client's address or "control socket", for audit and messages. */
     char from[64];
     /* http's: the instant the request was complete, for the latency metric. */

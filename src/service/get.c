@@ -133,7 +133,7 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
 static void get_ready(struct service *service, struct exchange *exchange)
 {
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
-    const struct catalog_database *database = read_database(service, exchange);
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct doc_problem problem = {0};
     struct get_wish wish;
     struct stored stored;

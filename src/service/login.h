@@ -13,6 +13,7 @@ typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who
                          unsigned retry_after_s);
 
 struct login;
+struct user;
 
 /* One a process; the caller (node) keeps it for http. */
 MUST_USE enum qk_err login_new(struct service *service, struct login **ret_login);
@@ -26,6 +27,9 @@ void login_free(struct login *login);
 MUST_USE enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
                                  const char *address, login_cb cb, void *arg);
 unsigned login_retry_after_s(const struct login *login, struct bytes name, const char *address);
+/* The user that `who` is, as the catalog has it now, if the login still holds; else NULL. Valid
+ * until control returns to the loop. */
+const struct user *login_user(const struct service *service, const struct principal *who);
 /* A principal cached by http is good only as long as this is true: the user still exists with the
  * same credential version and the node is open. */
 bool login_is_current(const struct service *service, const struct principal *who);

@@ -114,7 +114,7 @@ static enum qk_err login_judge(const struct login_try *try, struct principal *re
     if (try->err != QK_OK)
         return try->err;
     user = catalog_user_find(service->catalog, bytes_str(try->name));
-    if (user == NULL || strcmp(user->password_hash, try->hash) != 0)
+    if (user == NULL || user->disabled || strcmp(user->password_hash, try->hash) != 0)
         return QK_ERR_UNAUTHENTICATED;
     *ret_who = user_principal(user);
     return QK_OK;
@@ -321,13 +321,20 @@ unsigned login_retry_after_s(const struct login *login, struct bytes name, const
     return (unsigned)((retry_ms + 999) / 1000);
 }
 
-bool login_is_current(const struct service *service, const struct principal *who)
+const struct user *login_user(const struct service *service, const struct principal *who)
 {
     const struct user *user;
 
     if (who->kind != PRINCIPAL_USER || service->catalog == NULL)
-        return who->kind == PRINCIPAL_CONTROL;
+        return NULL;
     user = catalog_user_find(service->catalog, bytes_str(who->name));
-    return user != NULL && memcmp(user->id, who->user_id, USER_ID_BYTES) == 0 &&
-           user->credential_version == who->credential_version;
+    if (user == NULL || user->disabled || memcmp(user->id, who->user_id, USER_ID_BYTES) != 0 ||
+        user->credential_version != who->credential_version)
+        return NULL;
+    return user;
+}
+
+bool login_is_current(const struct service *service, const struct principal *who)
+{
+    return who->kind == PRINCIPAL_CONTROL || login_user(service, who) != NULL;
 }

@@ -10,6 +10,7 @@
 #include "consensus/consensus.h"
 #include "keys/envelope.h"
 #include "keys/keyring.h"
+#include "service/authorize.h"
 #include "service/keys_current.h"
 #include "service/submit.h"
 #include "store/store.h"
@@ -135,13 +136,20 @@ void read_begin(struct service *service, struct exchange *exchange,
     read_go(service, exchange, QK_OK, ready);
 }
 
-const struct catalog_database *read_database(struct service *service, struct exchange *exchange)
+const struct catalog_database *read_database(struct service *service, struct exchange *exchange,
+                                             enum access_right right)
 {
     const struct catalog_database *database;
+    enum qk_err err;
 
     assert(exchange->request.segments_n > 0);
 
     database = catalog_database_find(service->catalog, exchange->request.segments[0]);
+    err = authorize_exchange(service, exchange, database, right);
+    if (err != QK_OK) {
+        submit_reply_err(service, exchange, err);
+        return NULL;
+    }
     if (database == NULL)
         exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
     return database;

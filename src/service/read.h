@@ -17,8 +17,10 @@
 void read_begin(struct service *service, struct exchange *exchange,
                 void (*ready)(struct service *service, struct exchange *exchange));
 
-/* The database that segments[0] names, or NULL after a 404. Valid until the loop. */
-const struct catalog_database *read_database(struct service *service, struct exchange *exchange);
+/* The database that segments[0] names, if the principal has that right to it as of now; or NULL
+ * after a 404, 403 or 401. To be called after the read point. Valid until the loop. */
+const struct catalog_database *read_database(struct service *service, struct exchange *exchange,
+                                             enum access_right right);
 
 /* A record as it stands, authenticated. Ends with stored_fini. */
 struct stored {

@@ -9,6 +9,7 @@
 #include "service/keys_current.h"
 #include "service/read.h"
 #include "service/submit.h"
+#include "service/write_right.h"
 
 /* --- the decision --- */
 
@@ -45,15 +46,32 @@ static enum write_state write_decide(const struct write *write, const struct doc
     return WRITE_OPEN;
 }
 
-/* A key that the document names, else the default. */
-static enum qk_err write_key(struct service *service, struct write *write, struct doc_leaf *leaf)
+/* The active version of the key that `parent` is under. */
+static enum qk_err write_same_key(const struct keyring *keyring, const struct doc_leaf *parent,
+                                  struct doc_leaf *leaf)
+{
+    struct keyring_info info;
+    enum qk_err err = keyring_info_of(keyring, parent->key_id, &info);
+
+    if (err != QK_OK)
+        return err;
+    memcpy(leaf->key_id, parent->key_id, KEY_ID_BYTES);
+    leaf->key_version = info.active;
+    return QK_OK;
+}
+
+/* A key that the document names, else the default; what deletes names none and keeps it. */
+static enum qk_err write_key(struct service *service, struct write *write,
+                             const struct doc_leaf *parent, struct doc_leaf *leaf)
 {
     const struct keyring *keyring = service->keyring;
     struct bytes wanted = buf_bytes(&write->document->key_name);
     struct bytes name;
     enum qk_err err;
 
-    if (wanted.len == 0)
+    if (wanted.len == 0 && parent != NULL && write->document->deleted)
+        err = write_same_key(keyring, parent, leaf);
+    else if (wanted.len == 0)
         err = keyring_default(keyring, leaf->key_id, &leaf->key_version);
     else
         err = keyring_find(keyring, wanted, leaf->key_id, &leaf->key_version);
@@ -132,7 +150,7 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
     enum qk_err err;
 
-    err = write_key(service, write, &leaf);
+    err = write_key(service, write, parent, &leaf);
     if (err == QK_OK)
         err = write_revision(service, database, write, parent, &leaf);
     if (err == QK_OK)
@@ -194,14 +212,39 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
                                  struct doc_leaf *parent, struct wire_command *command)
 {
     struct write_made made = WRITE_MADE_INIT;
-    enum qk_err err = write_make(service, database, write, stored, parent, &made);
+    struct buf replaced = BUF_INIT((size_t)DOC_RECORD_LEAVES_MAX * KEY_ID_BYTES);
+    enum qk_err err;
 
+    write_replaced_keys(&stored->record, &replaced);
+    err = write_make(service, database, write, stored, parent, &made);
+    if (err == QK_OK)
+        err = buf_error(&replaced);
+    if (err == QK_OK)
+        err = write_authorize_key(service, write, made.key_id);
     if (err == QK_OK) {
         wire_command_batch(command);
         write_made_conds(service, database, &made, command);
+        write_right_conds(service, write, made.key_id, buf_bytes(&replaced), command);
         write_made_put(&made, command);
     }
+    buf_fini(&replaced);
     write_made_fini(&made);
+    return err;
+}
+
+static enum qk_err write_judge(struct service *service, struct write *write,
+                               const struct catalog_database *database, struct stored *stored,
+                               struct wire_command *command)
+{
+    struct doc_leaf *parent = NULL;
+    enum qk_err err = write_authorize(service, write, database, &stored->record);
+
+    if (err == QK_OK && database == NULL)
+        write->state = WRITE_NO_DATABASE;
+    else if (err == QK_OK)
+        write->state = write_decide(write, &stored->record, &parent);
+    if (err == QK_OK && write->state == WRITE_OPEN)
+        err = write_propose(service, database, write, stored, parent, command);
     return err;
 }
 
@@ -209,25 +252,21 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
                            struct wire_command *command)
 {
     const struct catalog_database *database;
-    struct doc_leaf *parent = NULL;
-    struct stored stored;
-    enum qk_err err;
+    struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    enum qk_err err = QK_OK;
 
-    assert(write->state == WRITE_OPEN);
+    assert(write->state == WRITE_OPEN && write->exchange != NULL);
 
     database = catalog_database_find(service->catalog, write->database_name);
-    if (database == NULL) {
-        write->state = WRITE_NO_DATABASE;
-        return QK_OK;
-    }
-    err = stored_get(service, database->id, write->id, &stored);
+    if (database != NULL)
+        err = stored_get(service, database->id, write->id, &stored);
     if (err == QK_OK)
-        write->state = write_decide(write, &stored.record, &parent);
-    if (err == QK_OK && write->state == WRITE_OPEN)
-        err = write_propose(service, database, write, &stored, parent, command);
+        err = write_judge(service, write, database, &stored, command);
     stored_fini(&stored);
+    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT)
+        return QK_OK;
     if (err == QK_ERR_NOT_FOUND) {
-        write->state = WRITE_NO_KEY;
+        write->state = write_state_no_key(service, write);
     } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
         write->state = WRITE_FAILED; /* this document's own trouble */
         write->err = err;
@@ -329,6 +368,12 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
         break;
     case WRITE_NO_KEY:
         exchange_reply_error(exchange, 400, "bad_request", "there is no data key of that name");
+        break;
+    case WRITE_DENIED:
+        exchange_reply_err(exchange, write->err);
+        break;
+    case WRITE_NO_GRANT:
+        exchange_reply_error(exchange, 403, "forbidden", WRITE_NO_GRANT_REASON);
         break;
     case WRITE_OPEN:
     case WRITE_FAILED:
@@ -432,6 +477,7 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
                               .id = BUF_INIT(DOC_ID_BYTES_MAX),
                               .status_ok = status_ok};
     buf_put_bytes(&one->id, id);
+    one->write.exchange = exchange;
     one->write.database_name = exchange->request.segments[0];
     one->write.id = buf_bytes(&one->id);
     one->write.document = &one->document;

@@ -16,11 +16,17 @@ enum write_state {
     WRITE_MISSING,  /* DELETE: there is no such document */
     WRITE_DELETED,  /* DELETE: it is deleted already */
     WRITE_NO_DATABASE,
-    WRITE_NO_KEY, /* `_key_id` names no data key */
-    WRITE_FAILED, /* `err` */
+    WRITE_NO_KEY,   /* `_key_id` names no data key */
+    WRITE_DENIED,   /* no right to write here: `err`, denied or not logged in any more */
+    WRITE_NO_GRANT, /* no grant to encrypt under the new key, or the document's present one */
+    WRITE_FAILED,   /* `err` */
 };
 
+#define WRITE_NO_GRANT_REASON                                                                      \
+    "You have no grant to encrypt under the data key of this write, or of what it replaces."
+
 struct write {
+    struct exchange *exchange;  /* whose principal writes */
     struct bytes database_name; /* borrowed */
     struct bytes id;            /* borrowed */
     const struct document *document;

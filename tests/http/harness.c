@@ -212,6 +212,17 @@ static bool hook_login_is_current(void *arg, const struct principal *who)
     return who->credential_version == ((struct node_state *)arg)->credential_version;
 }
 
+/* Administrators may, others may what needs no right. */
+static enum qk_err hook_authorize(void *arg, struct exchange *exchange, enum access_right right)
+{
+    enum qk_err err = access_admit(&exchange->request.who, right);
+
+    (void)arg;
+    if (err != QK_OK || right < ACCESS_DB_READ || right == ACCESS_CONTROL_ONLY)
+        return err;
+    return exchange->request.who.admin ? QK_OK : QK_ERR_DENIED;
+}
+
 static bool hook_is_leader(void *arg)
 {
     return ((struct node_state *)arg)->leader;
@@ -313,6 +324,7 @@ struct http_config node_config(unsigned i)
                   .can_login = hook_can_login,
                   .login = hook_login,
                   .login_is_current = hook_login_is_current,
+                  .authorize = hook_authorize,
                   .is_leader = hook_is_leader,
                   .leader = hook_leader,
                   .is_member = hook_is_member,
