@@ -29,7 +29,8 @@
     X(QK_ERR_EXPIRED, "expired")                                                                   \
     X(QK_ERR_UNSUPPORTED, "not supported by this version")                                         \
     X(QK_ERR_CLOSED, "closed")                                                                     \
-    X(QK_ERR_NO_QUORUM, "not enough members reachable")
+    X(QK_ERR_NO_QUORUM, "not enough members reachable")                                            \
+    X(QK_ERR_DESTROYED, "the data key is destroyed")
 
 enum qk_err {
     QK_OK = 0,

@@ -55,10 +55,11 @@ static enum qk_err aad_build(const struct envelope_aad *in, const uint8_t *heade
 
 /* The header without its commitment. The salt comes from the pool of public randomness, anew at
  * every call: a proposal that is tried again is sealed again. */
-static void header_begin(const uint8_t *key_id, uint32_t key_version, uint8_t *ret_header)
+static void header_begin(enum envelope_suite suite, const uint8_t *key_id, uint32_t key_version,
+                         uint8_t *ret_header)
 {
     memcpy(ret_header, MAGIC, 4);
-    ret_header[4] = ENVELOPE_XCHACHA20POLY1305;
+    ret_header[4] = (uint8_t)suite;
     ret_header[5] = 0;
     put_u16(ret_header + 6, ENVELOPE_HEADER_BYTES);
     memcpy(ret_header + 8, key_id, KEY_ID_BYTES);
@@ -66,9 +67,84 @@ static void header_begin(const uint8_t *key_id, uint32_t key_version, uint8_t *r
     random_fill(ret_header + SALT_AT, ENVELOPE_SALT_BYTES);
 }
 
+/* The additional data has a length of its own inside, so that no byte moves over to the body. */
+static enum qk_err clear_mac(const struct secret *ke, struct bytes aad, struct bytes plain,
+                             uint8_t ret_mac[static HASH_BYTES])
+{
+    uint8_t len[4];
+    const struct bytes parts[] = {bytes_of(len, sizeof len), aad, plain};
+
+    put_u32(len, (uint32_t)aad.len);
+    return mac_compute(ke, "clear", parts, 3, ret_mac);
+}
+
+static enum qk_err clear_seal(const struct secret *ke, struct bytes aad, struct bytes plain,
+                              struct buf *out)
+{
+    uint8_t mac[HASH_BYTES];
+    enum qk_err err = clear_mac(ke, aad, plain, mac);
+
+    if (err != QK_OK)
+        return err;
+    buf_put_bytes(out, plain);
+    buf_put(out, mac, AEAD_TAG_BYTES);
+    return buf_error(out);
+}
+
+static enum qk_err clear_open(const struct secret *ke, struct bytes aad, struct bytes sealed,
+                              struct buf *out)
+{
+    struct bytes plain = bytes_slice(sealed, 0, sealed.len - AEAD_TAG_BYTES);
+    uint8_t mac[HASH_BYTES];
+    enum qk_err err = clear_mac(ke, aad, plain, mac);
+
+    if (err != QK_OK)
+        return err;
+    if (sodium_memcmp(mac, plain.data + plain.len, AEAD_TAG_BYTES) != 0)
+        return QK_ERR_CORRUPT;
+    buf_put_bytes(out, plain);
+    return buf_error(out);
+}
+
+static enum qk_err suite_seal(enum envelope_suite suite, const struct secret *ke, struct bytes aad,
+                              struct bytes plain, struct buf *out)
+{
+    switch (suite) {
+    case ENVELOPE_XCHACHA20POLY1305:
+        return aead_seal_once(AEAD_XCHACHA20POLY1305, ke, aad, plain, out);
+    case ENVELOPE_AES256GCM:
+        return aead_seal_once(AEAD_AES256GCM, ke, aad, plain, out);
+    case ENVELOPE_CLEAR:
+        return clear_seal(ke, aad, plain, out);
+    }
+    return QK_ERR_UNSUPPORTED;
+}
+
+static enum qk_err suite_open(uint8_t suite, const struct secret *ke, struct bytes aad,
+                              struct bytes sealed, struct buf *out)
+{
+    switch (suite) {
+    case ENVELOPE_XCHACHA20POLY1305:
+        return aead_open_once(AEAD_XCHACHA20POLY1305, ke, aad, sealed, out);
+    case ENVELOPE_AES256GCM:
+        return aead_open_once(AEAD_AES256GCM, ke, aad, sealed, out);
+    case ENVELOPE_CLEAR:
+        return clear_open(ke, aad, sealed, out);
+    }
+    return QK_ERR_UNSUPPORTED;
+}
+
 enum qk_err envelope_seal(const struct secret *data_key, const uint8_t key_id[static KEY_ID_BYTES],
                           uint32_t key_version, const struct envelope_aad *aad, struct bytes plain,
                           struct buf *out)
+{
+    return envelope_seal_in(ENVELOPE_XCHACHA20POLY1305, data_key, key_id, key_version, aad, plain,
+                            out);
+}
+
+enum qk_err envelope_seal_in(enum envelope_suite suite, const struct secret *data_key,
+                             const uint8_t key_id[static KEY_ID_BYTES], uint32_t key_version,
+                             const struct envelope_aad *aad, struct bytes plain, struct buf *out)
 {
     uint8_t header[ENVELOPE_HEADER_BYTES];
     struct secret *ke = NULL;
@@ -78,7 +154,7 @@ enum qk_err envelope_seal(const struct secret *data_key, const uint8_t key_id[st
 
     if (plain.len > ENVELOPE_PLAIN_BYTES_MAX)
         return QK_ERR_TOO_BIG;
-    header_begin(key_id, key_version, header);
+    header_begin(suite, key_id, key_version, header);
     secret_scope_begin();
     err = kdf_derive_pair(data_key, "qk.record.v1", bytes_of(header, COMMITTED_BYTES), &ke,
                           header + COMMITTED_BYTES);
@@ -89,7 +165,7 @@ enum qk_err envelope_seal(const struct secret *data_key, const uint8_t key_id[st
     if (err != QK_OK)
         goto out;
     buf_put(out, header, sizeof header);
-    err = aead_seal(ke, NULL, bytes_of(full.bytes, full.len), plain, out);
+    err = suite_seal(suite, ke, bytes_of(full.bytes, full.len), plain, out);
     if (err != QK_OK)
         out->len = at;
 
@@ -104,7 +180,9 @@ static enum qk_err header_check(struct bytes sealed)
 {
     if (sealed.len < ENVELOPE_OVERHEAD_BYTES || memcmp(sealed.data, MAGIC, 4) != 0)
         return QK_ERR_CORRUPT;
-    if (sealed.data[4] != ENVELOPE_XCHACHA20POLY1305 || sealed.data[5] != 0)
+    if ((sealed.data[4] != ENVELOPE_XCHACHA20POLY1305 && sealed.data[4] != ENVELOPE_AES256GCM &&
+         sealed.data[4] != ENVELOPE_CLEAR) ||
+        sealed.data[5] != 0)
         return QK_ERR_UNSUPPORTED;
     if (get_u16(sealed.data + 6) != ENVELOPE_HEADER_BYTES ||
         sealed.len - ENVELOPE_OVERHEAD_BYTES > ENVELOPE_PLAIN_BYTES_MAX)
@@ -140,20 +218,40 @@ static struct bytes ciphertext(struct bytes sealed)
     return bytes_slice(sealed, ENVELOPE_HEADER_BYTES, sealed.len);
 }
 
-enum qk_err envelope_open(const struct secret *data_key, const struct envelope_aad *aad,
-                          struct bytes sealed, struct buf *out)
+static enum qk_err open_any(const struct secret *data_key, const struct envelope_aad *aad,
+                            struct bytes sealed, struct buf *out)
 {
     struct aad full;
     struct secret *ke = NULL;
     enum qk_err err;
 
+    assert(out->secret);
+
     secret_scope_begin();
     err = open_begin(data_key, aad, sealed, &ke, &full);
     if (err == QK_OK)
-        err = aead_open(ke, NULL, bytes_of(full.bytes, full.len), ciphertext(sealed), out);
+        err =
+            suite_open(sealed.data[4], ke, bytes_of(full.bytes, full.len), ciphertext(sealed), out);
     secret_free(ke);
     secret_scope_end();
     return err;
+}
+
+bool envelope_is_clear(struct bytes sealed)
+{
+    return sealed.len > 4 && memcmp(sealed.data, MAGIC, 4) == 0 && sealed.data[4] == ENVELOPE_CLEAR;
+}
+
+enum qk_err envelope_open(const struct secret *data_key, const struct envelope_aad *aad,
+                          struct bytes sealed, struct buf *out)
+{
+    return envelope_is_clear(sealed) ? QK_ERR_CORRUPT : open_any(data_key, aad, sealed, out);
+}
+
+enum qk_err envelope_open_clear(const struct secret *data_key, const struct envelope_aad *aad,
+                                struct bytes sealed, struct buf *out)
+{
+    return envelope_is_clear(sealed) ? open_any(data_key, aad, sealed, out) : QK_ERR_CORRUPT;
 }
 
 enum qk_err envelope_seal_secret(const struct secret *data_key,
@@ -176,8 +274,12 @@ enum qk_err envelope_open_secret(const struct secret *data_key, const struct env
 {
     struct aad full;
     struct secret *ke;
-    enum qk_err err = open_begin(data_key, aad, sealed, &ke, &full);
+    enum qk_err err = header_check(sealed);
 
+    if (err == QK_OK && sealed.data[4] != ENVELOPE_XCHACHA20POLY1305)
+        err = QK_ERR_CORRUPT;
+    if (err == QK_OK)
+        err = open_begin(data_key, aad, sealed, &ke, &full);
     if (err != QK_OK)
         return err;
     err = aead_open_secret(ke, NULL, bytes_of(full.bytes, full.len), ciphertext(sealed), ret_plain);

@@ -8,7 +8,13 @@
  * Kc is the commitment, compared in constant time before anything is decrypted. The salt is fresh
  * at every sealing, so each Ke encrypts once, under an all-zero nonce. The additional data binds
  * cluster, database, document id, revision, record version, deleted, record kind and header, each
- * after its 32-bit length. */
+ * after its 32-bit length.
+ *
+ * Suite 4 encrypts nothing: the body of a database that is declared clear, behind the same header,
+ * and in the tag's place the first 16 bytes of a MAC under Ke over additional data and body. It is
+ * no envelope to envelope_open: only envelope_open_clear opens it, for a caller who has the
+ * database's authentic word that its bodies may be clear. So there is no way down: what is sealed
+ * cannot be replaced by what is not. */
 #ifndef KEYS_ENVELOPE_H
 #define KEYS_ENVELOPE_H
 
@@ -22,7 +28,8 @@
 
 enum envelope_suite {
     ENVELOPE_XCHACHA20POLY1305 = 1,
-    ENVELOPE_AES256GCM = 2 /* known by number; refused until a cluster policy allows it */
+    ENVELOPE_AES256GCM = 2, /* 3 is reserved for AEGIS-256 */
+    ENVELOPE_CLEAR = 4
 };
 
 /* What a sealed body is: an envelope of one kind never opens as another. */
@@ -51,12 +58,22 @@ MUST_USE enum qk_err envelope_seal(const struct secret *data_key,
                                    const uint8_t key_id[static KEY_ID_BYTES], uint32_t key_version,
                                    const struct envelope_aad *aad, struct bytes plain,
                                    struct buf *out);
+/* The same in another suite than XChaCha20-Poly1305. QK_ERR_UNSUPPORTED: a suite that is unknown,
+ * or AES-256-GCM on a processor without it. */
+MUST_USE enum qk_err envelope_seal_in(enum envelope_suite suite, const struct secret *data_key,
+                                      const uint8_t key_id[static KEY_ID_BYTES],
+                                      uint32_t key_version, const struct envelope_aad *aad,
+                                      struct bytes plain, struct buf *out);
 /* Appends the plaintext to `out`, a secret buffer. QK_ERR_CORRUPT for anything that is no envelope,
  * was sealed under another key or does not authenticate; QK_ERR_UNSUPPORTED for a suite or flag
  * that this version does not know. */
 MUST_USE enum qk_err envelope_open(const struct secret *data_key, const struct envelope_aad *aad,
                                    struct bytes sealed, struct buf *out);
-/* The same with a secret inside: from and into the arena. */
+/* Opens an envelope of suite CLEAR and of no other, QK_ERR_CORRUPT. */
+MUST_USE enum qk_err envelope_open_clear(const struct secret *data_key,
+                                         const struct envelope_aad *aad, struct bytes sealed,
+                                         struct buf *out);
+/* The same with a secret inside: from and into the arena, in XChaCha20-Poly1305 alone. */
 MUST_USE enum qk_err envelope_seal_secret(const struct secret *data_key,
                                           const uint8_t key_id[static KEY_ID_BYTES],
                                           uint32_t key_version, const struct envelope_aad *aad,
@@ -67,5 +84,7 @@ MUST_USE enum qk_err envelope_open_secret(const struct secret *data_key,
 /* Which key opens it, before authentication. Errors as envelope_open. */
 MUST_USE enum qk_err envelope_peek(struct bytes sealed, uint8_t ret_key_id[static KEY_ID_BYTES],
                                    uint32_t *ret_key_version);
+/* Is it of suite CLEAR? As it says itself. */
+bool envelope_is_clear(struct bytes sealed);
 
 #endif

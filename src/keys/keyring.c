@@ -198,7 +198,7 @@ enum qk_err keyring_version_ensure(struct data_key *key, uint32_t version,
     *ret_version = keyring_version(key, version);
     if (*ret_version != NULL)
         return QK_OK;
-    if (key->versions_n == KEY_VERSIONS_MAX)
+    if (key->versions_n == KEY_VERSIONS_MAX + 1) /* one may come before the info that names it */
         return QK_ERR_TOO_BIG;
     versions = realloc(key->versions, (key->versions_n + 1) * sizeof *versions);
     if (versions == NULL)
@@ -268,23 +268,58 @@ static size_t catalog_keys_n(const struct keyring *keyring)
     return keyring_key(keyring, keyring_catalog_id) != NULL ? 1 : 0;
 }
 
+static const struct data_key *key_named(const struct keyring *keyring, struct bytes name)
+{
+    for (size_t i = catalog_keys_n(keyring); i < keyring->keys_n && name.len > 0; i++) {
+        const struct data_key *key = &keyring->keys[i];
+
+        if (bytes_equal(bytes_of(key->name, key->name_len), name))
+            return key;
+    }
+    return NULL;
+}
+
+static enum qk_err active_of(const struct data_key *key, uint32_t *ret_version)
+{
+    const struct key_version *active;
+
+    if (key == NULL || key->name_len == 0) /* no info: nothing says which is active */
+        return QK_ERR_NOT_FOUND;
+    if (key->active == 0)
+        return QK_ERR_DESTROYED;
+    active = keyring_version(key, key->active);
+    if (active == NULL || active->key == NULL)
+        return QK_ERR_NOT_FOUND;
+    *ret_version = key->active;
+    return QK_OK;
+}
+
+enum qk_err keyring_active(const struct keyring *keyring, const uint8_t key_id[static KEY_ID_BYTES],
+                           uint32_t *ret_version)
+{
+    return active_of(keyring_key(keyring, key_id), ret_version);
+}
+
+enum qk_err keyring_id_of(const struct keyring *keyring, struct bytes name,
+                          uint8_t ret_key_id[static KEY_ID_BYTES])
+{
+    const struct data_key *key = key_named(keyring, name);
+
+    if (key == NULL)
+        return QK_ERR_NOT_FOUND;
+    memcpy(ret_key_id, key->id, KEY_ID_BYTES);
+    return QK_OK;
+}
+
 enum qk_err keyring_find(const struct keyring *keyring, struct bytes name,
                          uint8_t ret_key_id[static KEY_ID_BYTES], uint32_t *ret_version)
 {
-    for (size_t i = catalog_keys_n(keyring); i < keyring->keys_n; i++) {
-        const struct data_key *key = &keyring->keys[i];
-        const struct key_version *active;
+    const struct data_key *key = key_named(keyring, name);
+    enum qk_err err = active_of(key, ret_version);
 
-        if (!bytes_equal(bytes_of(key->name, key->name_len), name) || name.len == 0)
-            continue;
-        active = keyring_version(key, key->active);
-        if (active == NULL || active->key == NULL)
-            return QK_ERR_NOT_FOUND;
+    if (err == QK_OK)
         memcpy(ret_key_id, key->id, KEY_ID_BYTES);
-        *ret_version = key->active;
-        return QK_OK;
-    }
-    return QK_ERR_NOT_FOUND;
+    return err;
 }
 
 enum qk_err keyring_default(const struct keyring *keyring, uint8_t ret_key_id[static KEY_ID_BYTES],
@@ -297,13 +332,15 @@ enum qk_err keyring_complete(const struct keyring *keyring)
 {
     uint8_t key_id[KEY_ID_BYTES];
     uint32_t version;
+    enum qk_err err;
 
     for (size_t i = 0; i < SYSTEM_KEYS_N; i++)
         if (keyring->system[i] == NULL)
             return QK_ERR_NOT_FOUND;
     if (keyring_catalog_key(keyring, &version) == NULL)
         return QK_ERR_NOT_FOUND;
-    return keyring_default(keyring, key_id, &version);
+    err = keyring_default(keyring, key_id, &version);
+    return err == QK_ERR_DESTROYED ? QK_OK : err;
 }
 
 struct bytes keyring_name(const struct keyring *keyring, const uint8_t key_id[static KEY_ID_BYTES])
@@ -365,16 +402,57 @@ struct key_version_info keyring_version_at(const struct keyring *keyring,
     return keyring_version_about(&key->versions[at]);
 }
 
-enum qk_err keyring_open_envelope(const struct keyring *keyring, const struct envelope_aad *aad,
-                                  struct bytes sealed, struct buf *out)
+/* One that is not listed any more is destroyed: numbers are given in order, once. */
+enum qk_err keyring_version_check(const struct keyring *keyring,
+                                  const uint8_t key_id[static KEY_ID_BYTES], uint32_t version)
+{
+    const struct data_key *key = keyring_key(keyring, key_id);
+    const struct key_version *found = key == NULL ? NULL : keyring_version(key, version);
+
+    if (found != NULL && found->key != NULL)
+        return QK_OK;
+    if (found != NULL)
+        return found->state == KEY_DESTROYED ? QK_ERR_DESTROYED : QK_ERR_NOT_FOUND;
+    return key != NULL && key->versions_n > 0 && version != 0 &&
+                   version < key->versions[key->versions_n - 1].version
+               ? QK_ERR_DESTROYED
+               : QK_ERR_NOT_FOUND;
+}
+
+enum qk_err keyring_seal_envelope(const struct keyring *keyring,
+                                  const uint8_t key_id[static KEY_ID_BYTES], uint32_t version,
+                                  bool clear, const struct envelope_aad *aad, struct bytes plain,
+                                  struct buf *out)
+{
+    const struct key_version *found;
+    enum qk_err err = keyring_version_check(keyring, key_id, version);
+
+    if (err != QK_OK)
+        return err;
+    found = keyring_version(keyring_key(keyring, key_id), version);
+    return envelope_seal_in(clear ? ENVELOPE_CLEAR : (enum envelope_suite)found->suite, found->key,
+                            key_id, version, aad, plain, out);
+}
+
+enum qk_err keyring_open_body(const struct keyring *keyring, const struct envelope_aad *aad,
+                              struct bytes sealed, bool may_be_clear, struct buf *out)
 {
     const struct secret *key;
     uint8_t key_id[KEY_ID_BYTES];
     uint32_t version;
     enum qk_err err = envelope_peek(sealed, key_id, &version);
 
+    if (err == QK_OK)
+        err = keyring_version_check(keyring, key_id, version);
     if (err != QK_OK)
         return err;
     key = keyring_data_key(keyring, key_id, version);
-    return key == NULL ? QK_ERR_NOT_FOUND : envelope_open(key, aad, sealed, out);
+    return may_be_clear && envelope_is_clear(sealed) ? envelope_open_clear(key, aad, sealed, out)
+                                                     : envelope_open(key, aad, sealed, out);
+}
+
+enum qk_err keyring_open_envelope(const struct keyring *keyring, const struct envelope_aad *aad,
+                                  struct bytes sealed, struct buf *out)
+{
+    return keyring_open_body(keyring, aad, sealed, false, out);
 }

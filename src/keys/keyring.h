@@ -81,23 +81,39 @@ const struct secret *keyring_audit_key(const struct keyring *keyring);
 const struct secret *keyring_integrity_key(const struct keyring *keyring);
 /* Of the hash in a revision: for new revisions only, never to check one. */
 const struct secret *keyring_revision_key(const struct keyring *keyring);
-/* The active version of the key named "default". QK_ERR_NOT_FOUND. */
+/* The active version of the key named "default". Errors as keyring_find. */
 MUST_USE enum qk_err keyring_default(const struct keyring *keyring,
                                      uint8_t ret_key_id[static KEY_ID_BYTES],
                                      uint32_t *ret_version);
-/* The active version of the key called `name`. QK_ERR_NOT_FOUND. */
+/* The active version of the key called `name`. QK_ERR_NOT_FOUND, QK_ERR_DESTROYED. */
 MUST_USE enum qk_err keyring_find(const struct keyring *keyring, struct bytes name,
                                   uint8_t ret_key_id[static KEY_ID_BYTES], uint32_t *ret_version);
+/* The active version of a key by its id; errors as keyring_find. */
+MUST_USE enum qk_err keyring_active(const struct keyring *keyring,
+                                    const uint8_t key_id[static KEY_ID_BYTES],
+                                    uint32_t *ret_version);
+/* The id of the key called `name`, destroyed or not. QK_ERR_NOT_FOUND. */
+MUST_USE enum qk_err keyring_id_of(const struct keyring *keyring, struct bytes name,
+                                   uint8_t ret_key_id[static KEY_ID_BYTES]);
 /* A key's name, empty when unknown; valid until the keyring changes. */
 struct bytes keyring_name(const struct keyring *keyring, const uint8_t key_id[static KEY_ID_BYTES]);
 /* Data keys, without the catalog key. */
 size_t keyring_keys_n(const struct keyring *keyring);
 
-/* The opened envelope of `sealed`, by whichever data key it names. QK_ERR_NOT_FOUND: no such key.
- */
+/* Seals in the suite of that version, or in the clear. QK_ERR_NOT_FOUND, QK_ERR_DESTROYED. */
+MUST_USE enum qk_err keyring_seal_envelope(const struct keyring *keyring,
+                                           const uint8_t key_id[static KEY_ID_BYTES],
+                                           uint32_t version, bool clear,
+                                           const struct envelope_aad *aad, struct bytes plain,
+                                           struct buf *out);
+/* The opened envelope of `sealed`, by whichever data key it names; `may_be_clear` where the
+ * database's record says so, and nowhere else. QK_ERR_NOT_FOUND: no such key; QK_ERR_DESTROYED. */
 MUST_USE enum qk_err keyring_open_envelope(const struct keyring *keyring,
                                            const struct envelope_aad *aad, struct bytes sealed,
                                            struct buf *out);
+MUST_USE enum qk_err keyring_open_body(const struct keyring *keyring,
+                                       const struct envelope_aad *aad, struct bytes sealed,
+                                       bool may_be_clear, struct buf *out);
 
 /* The record that keeps a member's D and P of one generation for deals made while it is away. */
 MUST_USE enum qk_err keyring_seal_halves(const struct keyring *keyring,
@@ -130,6 +146,10 @@ MUST_USE enum qk_err keyring_info_of(const struct keyring *keyring,
                                      const uint8_t key_id[static KEY_ID_BYTES],
                                      struct keyring_info *ret_info);
 /* Its `at`th version, in ascending order. */
+/* QK_OK: it can open what is sealed under it. QK_ERR_NOT_FOUND, QK_ERR_DESTROYED. */
+MUST_USE enum qk_err keyring_version_check(const struct keyring *keyring,
+                                           const uint8_t key_id[static KEY_ID_BYTES],
+                                           uint32_t version);
 struct key_version_info keyring_version_at(const struct keyring *keyring,
                                            const struct keyring_info *info, size_t at);
 

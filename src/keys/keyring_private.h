@@ -69,4 +69,10 @@ MUST_USE enum qk_err keyring_write_version(const struct keyring *into, const str
                                            const struct key_version *version,
                                            struct keyring_record *ret_record);
 
+/* change.c: `key` with a fresh active version behind its others, of that suite (0: as before); the
+ * bytes of the others are borrowed. QK_ERR_TOO_BIG: no number or no room is left. */
+MUST_USE enum qk_err keyring_key_renew(const struct data_key *key, uint8_t suite, uint64_t now_s,
+                                       struct data_key *ret_next);
+void keyring_key_renewed_fini(struct data_key *next);
+
 #endif

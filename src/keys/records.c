@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "keys/change.h"
 #include "keys/keyring_private.h"
 
 #define INFO_SEALED_BYTES_MAX (HASH_BYTES + KEY_NAME_BYTES_MAX + ENVELOPE_OVERHEAD_BYTES)
@@ -37,16 +38,18 @@ void keyring_records_fini(struct keyring_records *records)
     records->n = 0;
 }
 
-static size_t name_key(const uint8_t *key_id, uint8_t *ret_name)
+size_t keyring_info_name(const uint8_t key_id[static KEY_ID_BYTES],
+                         uint8_t ret_name[static KEYRING_NAME_BYTES_MAX])
 {
     memcpy(ret_name, "key/", 4);
     memcpy(ret_name + 4, key_id, KEY_ID_BYTES);
     return NAME_KEY_BYTES;
 }
 
-static size_t name_version(const uint8_t *key_id, uint32_t version, uint8_t *ret_name)
+size_t keyring_version_name(const uint8_t key_id[static KEY_ID_BYTES], uint32_t version,
+                            uint8_t ret_name[static KEYRING_NAME_BYTES_MAX])
 {
-    put_u32(ret_name + name_key(key_id, ret_name), version);
+    put_u32(ret_name + keyring_info_name(key_id, ret_name), version);
     return NAME_VERSION_BYTES;
 }
 
@@ -91,7 +94,7 @@ enum qk_err keyring_write_info(const struct keyring *keyring, const struct data_
     struct buf sealed = BUF_INIT(INFO_SEALED_BYTES_MAX);
     struct buf plain = BUF_SECRET_INIT(HASH_BYTES + KEY_NAME_BYTES_MAX);
     uint8_t name[KEYRING_NAME_BYTES_MAX], hash[HASH_BYTES];
-    size_t name_len = name_key(key->id, name);
+    size_t name_len = keyring_info_name(key->id, name);
     struct bytes clear;
     enum qk_err err;
 
@@ -120,7 +123,7 @@ enum qk_err keyring_write_version(const struct keyring *keyring, const struct da
                                   struct keyring_record *ret_record)
 {
     uint8_t name[KEYRING_NAME_BYTES_MAX];
-    size_t len = name_version(key->id, version->version, name);
+    size_t len = keyring_version_name(key->id, version->version, name);
 
     record_begin(ret_record, name, len);
     return keyring_wrap(keyring, record_name(ret_record), version->key, &ret_record->value);
@@ -260,9 +263,29 @@ static enum qk_err info_open(const struct keyring *keyring, struct bytes name, s
     return QK_OK;
 }
 
+/* What the list has left out is destroyed; what is newer than it waits for the next one. Both are
+ * in order. */
+static void info_drop(struct data_key *key, const struct key_info *info)
+{
+    size_t at = 0, kept = 0;
+
+    for (size_t i = 0; i < key->versions_n; i++) {
+        uint32_t version = key->versions[i].version;
+
+        while (at < info->versions_n && key_info_version(info, at).version < version)
+            at++;
+        if (at < info->versions_n && key_info_version(info, at).version != version)
+            secret_free(key->versions[i].key);
+        else
+            key->versions[kept++] = key->versions[i];
+    }
+    key->versions_n = kept;
+}
+
 /* The bytes of a version that is destroyed go at once. */
 static enum qk_err info_versions(struct data_key *key, const struct key_info *info)
 {
+    info_drop(key, info);
     for (size_t i = 0; i < info->versions_n; i++) {
         struct key_version_info about = key_info_version(info, i);
         struct key_version *version;

@@ -60,58 +60,15 @@ static enum qk_err rewrap_key(const struct rewrap *rewrap, const struct data_key
                         : pass(rewrap, keyring_write_info(rewrap->into, key, &record), &record);
 }
 
-static uint8_t active_suite(const struct data_key *key)
-{
-    const struct key_version *active = keyring_version(key, key->active);
-
-    return active != NULL ? active->suite : ENVELOPE_XCHACHA20POLY1305;
-}
-
-/* `key` with a fresh version behind its others; handles of the others are borrowed. A number is
- * never used twice: destroyed versions keep theirs. */
-static enum qk_err key_renew(const struct data_key *key, uint64_t now_s, struct data_key *ret_next)
-{
-    struct data_key next = *key;
-    struct key_version *fresh;
-    enum qk_err err;
-
-    if (key->versions_n >= KEY_VERSIONS_MAX ||
-        (key->versions_n > 0 && key->versions[key->versions_n - 1].version == UINT32_MAX))
-        return QK_ERR_TOO_BIG;
-    next.versions = calloc(key->versions_n + 1, sizeof *next.versions);
-    if (next.versions == NULL)
-        return QK_ERR_NOMEM;
-    if (key->versions_n > 0)
-        memcpy(next.versions, key->versions, key->versions_n * sizeof *next.versions);
-    for (size_t i = 0; i < key->versions_n; i++)
-        if (next.versions[i].state == KEY_ACTIVE)
-            next.versions[i].state = KEY_DECRYPT_ONLY;
-    fresh = &next.versions[next.versions_n++];
-    fresh->version = key->versions_n > 0 ? key->versions[key->versions_n - 1].version + 1 : 1;
-    fresh->state = KEY_ACTIVE;
-    fresh->suite = active_suite(key);
-    fresh->created_s = now_s;
-    next.active = fresh->version;
-    err = secret_new_random(KEY_BYTES, &fresh->key);
-    if (err != QK_OK) {
-        free(next.versions);
-        return err;
-    }
-    *ret_next = next;
-    return QK_OK;
-}
-
 static enum qk_err rewrap_renewed(const struct rewrap *rewrap, const struct data_key *key)
 {
     struct data_key next;
-    enum qk_err err = key_renew(key, rewrap->now_s, &next);
+    enum qk_err err = keyring_key_renew(key, 0, rewrap->now_s, &next);
 
     if (err != QK_OK)
         return err;
     err = rewrap_key(rewrap, &next);
-    secret_free(next.versions[next.versions_n - 1].key);
-    free(next.versions);
-    secret_wipe(next.name, sizeof next.name);
+    keyring_key_renewed_fini(&next);
     return err;
 }
 

@@ -9,9 +9,13 @@ _Static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES == AEAD_NONCE_BYTES,
 _Static_assert(crypto_aead_xchacha20poly1305_ietf_ABYTES == AEAD_TAG_BYTES, "tag");
 _Static_assert(crypto_aead_chacha20poly1305_ietf_ABYTES == AEAD_TAG_BYTES, "tag");
 
-static const uint8_t nonce_zero[AEAD_NONCE_BYTES];
+_Static_assert(crypto_aead_aes256gcm_ABYTES == AEAD_TAG_BYTES, "tag");
+_Static_assert(crypto_aead_aes256gcm_KEYBYTES == KEY_BYTES, "key");
 
-enum cipher { CIPHER_XCHACHA, CIPHER_CHACHA };
+static const uint8_t nonce_zero[AEAD_NONCE_BYTES];
+static bool aes_is_forbidden; /* as the processor's abilities, a fact of the whole process */
+
+enum cipher { CIPHER_XCHACHA, CIPHER_CHACHA, CIPHER_AES };
 
 /* `ret_out` has room for len + tag. Returns libsodium's code. */
 static int cipher_seal(enum cipher cipher, uint8_t *ret_out, struct bytes plain, struct bytes aad,
@@ -24,6 +28,9 @@ static int cipher_seal(enum cipher cipher, uint8_t *ret_out, struct bytes plain,
     case CIPHER_CHACHA:
         return crypto_aead_chacha20poly1305_ietf_encrypt(ret_out, NULL, plain.data, plain.len,
                                                          aad.data, aad.len, NULL, nonce, key);
+    case CIPHER_AES:
+        return crypto_aead_aes256gcm_encrypt(ret_out, NULL, plain.data, plain.len, aad.data,
+                                             aad.len, NULL, nonce, key);
     }
     return -1;
 }
@@ -38,6 +45,9 @@ static int cipher_open(enum cipher cipher, uint8_t *ret_out, struct bytes sealed
     case CIPHER_CHACHA:
         return crypto_aead_chacha20poly1305_ietf_decrypt(ret_out, NULL, NULL, sealed.data,
                                                          sealed.len, aad.data, aad.len, nonce, key);
+    case CIPHER_AES:
+        return crypto_aead_aes256gcm_decrypt(ret_out, NULL, NULL, sealed.data, sealed.len, aad.data,
+                                             aad.len, nonce, key);
     }
     return -1;
 }
@@ -147,6 +157,47 @@ enum qk_err aead_open_secret(const struct secret *key, const uint8_t *nonce, str
     }
     *ret_plain = plain;
     return QK_OK;
+}
+
+bool aead_has_aes256gcm(void)
+{
+    return !aes_is_forbidden && crypto_aead_aes256gcm_is_available() != 0;
+}
+
+void aead_forbid_aes256gcm(void)
+{
+    aes_is_forbidden = true;
+}
+
+static enum qk_err cipher_of(enum aead_cipher cipher, enum cipher *ret_cipher)
+{
+    switch (cipher) {
+    case AEAD_XCHACHA20POLY1305:
+        *ret_cipher = CIPHER_XCHACHA;
+        return QK_OK;
+    case AEAD_AES256GCM:
+        *ret_cipher = CIPHER_AES;
+        return aead_has_aes256gcm() ? QK_OK : QK_ERR_UNSUPPORTED;
+    }
+    return QK_ERR_UNSUPPORTED;
+}
+
+enum qk_err aead_seal_once(enum aead_cipher cipher, const struct secret *key, struct bytes aad,
+                           struct bytes plain, struct buf *out)
+{
+    enum cipher with;
+    enum qk_err err = cipher_of(cipher, &with);
+
+    return err != QK_OK ? err : seal_with(with, key, nonce_zero, aad, plain, out);
+}
+
+enum qk_err aead_open_once(enum aead_cipher cipher, const struct secret *key, struct bytes aad,
+                           struct bytes sealed, struct buf *out)
+{
+    enum cipher with;
+    enum qk_err err = cipher_of(cipher, &with);
+
+    return err != QK_OK ? err : open_with(with, key, nonce_zero, aad, sealed, out);
 }
 
 static void noise_nonce(uint64_t counter, uint8_t ret_nonce[static 12])

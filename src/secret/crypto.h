@@ -84,6 +84,17 @@ MUST_USE enum qk_err aead_seal_secret(const struct secret *key, const uint8_t *n
 MUST_USE enum qk_err aead_open_secret(const struct secret *key, const uint8_t *nonce,
                                       struct bytes aad, struct bytes sealed,
                                       struct secret **ret_plain);
+/* The ciphers of records, each with a key that encrypts exactly once, under an all-zero nonce.
+ * AES-256-GCM is used where the processor has instructions for it, which take the same time for
+ * every key, and nowhere else: QK_ERR_UNSUPPORTED. */
+enum aead_cipher { AEAD_XCHACHA20POLY1305, AEAD_AES256GCM };
+bool aead_has_aes256gcm(void);
+/* For an operator who does not trust them: this process never uses them. */
+void aead_forbid_aes256gcm(void);
+MUST_USE enum qk_err aead_seal_once(enum aead_cipher cipher, const struct secret *key,
+                                    struct bytes aad, struct bytes plain, struct buf *out);
+MUST_USE enum qk_err aead_open_once(enum aead_cipher cipher, const struct secret *key,
+                                    struct bytes aad, struct bytes sealed, struct buf *out);
 /* Noise's ChaChaPoly: IETF ChaCha20-Poly1305, nonce = 4 zero bytes ‖ `counter` little-endian. The
  * key is the first 32 bytes of `key` (HKDF outputs are 64). */
 MUST_USE enum qk_err noise_seal(const struct secret *key, uint64_t counter, struct bytes aad,

@@ -237,29 +237,72 @@ Test(envelope, a_wiped_key_seals_nothing)
     buf_fini(&sealed);
 }
 
-static int compare_salts(const void *a, const void *b)
+/* McGrew and Viega, The Galois/Counter Mode of Operation, test case 14: AES-256, all zeros. */
+Test(envelope, aes_256_gcm_is_the_published_one)
 {
-    return memcmp(a, b, ENVELOPE_SALT_BYTES);
+    static const uint8_t zeros[16],
+        expected[] = {0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e, 0x07, 0x4e, 0xc5,
+                      0xd3, 0xba, 0xf3, 0x9d, 0x18, 0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99,
+                      0x6b, 0xf0, 0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19};
+    struct buf sealed = BUF_INIT(64), out = BUF_SECRET_INIT(64);
+    struct secret *key = key_of(0);
+
+    if (!aead_has_aes256gcm())
+        cr_skip_test("no hardware AES");
+    cr_assert_eq(aead_seal_once(AEAD_AES256GCM, key, BYTES_NONE, bytes_of(zeros, 16), &sealed),
+                 QK_OK);
+    cr_assert(bytes_equal(buf_bytes(&sealed), bytes_of(expected, sizeof expected)));
+    cr_assert_eq(aead_open_once(AEAD_AES256GCM, key, BYTES_NONE, buf_bytes(&sealed), &out), QK_OK);
+    cr_assert(bytes_equal(buf_bytes(&out), bytes_of(zeros, 16)));
+    secret_free(key);
+    buf_fini(&sealed);
+    buf_fini(&out);
 }
 
-/* 24 random bytes repeat with probability 2^-153 in a million: a repetition is a fault. */
-Test(envelope, a_million_salts_are_all_different)
+Test(envelope, every_flipped_bit_is_refused_with_aes_too)
 {
-    enum { SALTS_N = 1000000, SEALED_N = 2000 };
-    uint8_t(*salts)[ENVELOPE_SALT_BYTES] = calloc(SALTS_N, ENVELOPE_SALT_BYTES);
+    struct buf sealed = BUF_INIT(1024);
+    struct envelope_aad aad = plain_aad();
+    struct secret *key = key_of(9);
 
-    cr_assert_not_null(salts);
-    for (size_t i = 0; i < SEALED_N; i++) {
-        struct buf sealed = BUF_INIT(1024);
-
-        seal_text("same text", &sealed);
-        memcpy(salts[i], sealed.data + 28, ENVELOPE_SALT_BYTES);
-        buf_fini(&sealed);
+    if (!aead_has_aes256gcm())
+        cr_skip_test("no hardware AES");
+    cr_assert_eq(
+        envelope_seal_in(ENVELOPE_AES256GCM, key, key_id, 3, &aad, bytes_str("some body"), &sealed),
+        QK_OK);
+    for (size_t i = 0; i < 8 * sealed.len; i++) {
+        sealed.data[i / 8] ^= (uint8_t)(1 << i % 8);
+        cr_assert_neq(open_with(9, &aad, buf_bytes(&sealed)), QK_OK, "bit %zu", i);
+        sealed.data[i / 8] ^= (uint8_t)(1 << i % 8);
     }
-    for (size_t i = SEALED_N; i < SALTS_N; i++)
-        random_fill(salts[i], ENVELOPE_SALT_BYTES); /* what envelope_seal calls */
-    qsort(salts, SALTS_N, ENVELOPE_SALT_BYTES, compare_salts);
-    for (size_t i = 0; i + 1 < SALTS_N; i++)
-        cr_assert_neq(memcmp(salts[i], salts[i + 1], ENVELOPE_SALT_BYTES), 0);
-    free(salts);
+    cr_assert_eq(open_with(9, &aad, buf_bytes(&sealed)), QK_OK);
+    secret_free(key);
+    buf_fini(&sealed);
+}
+
+/* Nothing else takes its place. */
+Test(envelope, without_hardware_aes_its_suite_is_unsupported)
+{
+    struct buf sealed = BUF_INIT(1024);
+    struct envelope_aad aad = plain_aad();
+    struct secret *key = key_of(9);
+
+    if (aead_has_aes256gcm())
+        cr_assert_eq(
+            envelope_seal_in(ENVELOPE_AES256GCM, key, key_id, 3, &aad, bytes_str("body"), &sealed),
+            QK_OK);
+    aead_forbid_aes256gcm();
+    cr_assert_not(aead_has_aes256gcm());
+    if (sealed.len > 0)
+        cr_assert_eq(open_with(9, &aad, buf_bytes(&sealed)), QK_ERR_UNSUPPORTED);
+    buf_reset(&sealed);
+    cr_assert_eq(
+        envelope_seal_in(ENVELOPE_AES256GCM, key, key_id, 3, &aad, bytes_str("body"), &sealed),
+        QK_ERR_UNSUPPORTED);
+    cr_assert_eq(sealed.len, 0);
+    cr_assert_eq(
+        envelope_seal_in((enum envelope_suite)3, key, key_id, 3, &aad, bytes_str("body"), &sealed),
+        QK_ERR_UNSUPPORTED);
+    secret_free(key);
+    buf_fini(&sealed);
 }

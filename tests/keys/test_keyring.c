@@ -249,7 +249,6 @@ Test(keyring, versions_stay_in_order_over_many_renewals)
     struct keyring_records records;
     struct keyring *now, *next;
     struct keyring_info info;
-    uint32_t version;
     struct key_version_info about;
 
     cr_assert_eq(keyring_create(cluster, mk, 1, 1000, &records, &now), QK_OK);
