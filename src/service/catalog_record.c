@@ -10,6 +10,7 @@
 #include "keys/envelope.h"
 #include "keys/keyring.h"
 #include "secret/crypto.h"
+#include "service/kv.h"
 #include "wire/pack.h"
 
 /* --- keys --- */
@@ -190,7 +191,8 @@ static enum qk_err database_decode(struct bytes plain, struct catalog_database *
         has |= database_decode_member(&in, ret_database);
     if (unpack_end(&in) != QK_OK || has != HAS_ALL || ret_database->revs_limit == 0)
         return QK_ERR_CORRUPT;
-    if (database_name_check(bytes_str(ret_database->name), &problem) != QK_OK)
+    if (!bytes_equal(bytes_str(ret_database->name), bytes_str(KV_DATABASE)) &&
+        database_name_check(bytes_str(ret_database->name), &problem) != QK_OK)
         return QK_ERR_CORRUPT;
     return QK_OK;
 }

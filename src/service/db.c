@@ -1,3 +1,5 @@
+#include "service/db.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,6 +71,8 @@ static bool all_dbs_each(void *arg, const struct catalog_database *database)
     bool has_low = all->descending ? all->has_end : all->has_start;
     bool has_high = all->descending ? all->has_start : all->has_end;
 
+    if (database->name[0] == '_') /* the system's own: no route leads to it */
+        return true;
     if (has_low && bytes_compare(name, buf_bytes(low)) < 0)
         return true;
     if (has_high && bytes_compare(name, buf_bytes(high)) > 0)
@@ -162,8 +166,8 @@ static struct bytes db_name(const struct db_write *write)
     return write->exchange->request.segments[0];
 }
 
-static enum qk_err db_create_put(struct service *service, const struct catalog_database *database,
-                                 struct wire_command *command)
+enum qk_err db_records_put(const struct service *service, const struct catalog_database *database,
+                           struct wire_command *command)
 {
     struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX),
                name_value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
@@ -178,8 +182,6 @@ static enum qk_err db_create_put(struct service *service, const struct catalog_d
     if (err == QK_OK)
         err = catalog_name_seal(service, database, 1, &name_value);
     if (err == QK_OK) {
-        wire_command_batch(command);
-        keys_cond(service, command, keyring_catalog_id);
         wire_command_put(command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
         wire_command_put(command, bytes_of(name_key, sizeof(name_key)), 1, 0,
                          buf_bytes(&name_value));
@@ -187,6 +189,14 @@ static enum qk_err db_create_put(struct service *service, const struct catalog_d
     buf_fini(&value);
     buf_fini(&name_value);
     return err;
+}
+
+static enum qk_err db_create_put(struct service *service, const struct catalog_database *database,
+                                 struct wire_command *command)
+{
+    wire_command_batch(command);
+    keys_cond(service, command, keyring_catalog_id);
+    return db_records_put(service, database, command);
 }
 
 static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
@@ -249,7 +259,7 @@ static uint64_t unix_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void db_describe(struct bytes name, struct catalog_database *ret_database)
+void db_describe(struct bytes name, struct catalog_database *ret_database)
 {
     assert(name.len <= DATABASE_NAME_BYTES_MAX);
 

@@ -22,6 +22,7 @@
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
+#include "service/kv.h"
 #include "service/settings.h"
 #include "store/store.h"
 #include "wire/unhold.h"
@@ -267,6 +268,8 @@ static void init_submit(struct cluster *cluster, struct init *init)
         err = put_recovery(cluster, init, &command);
     if (err == QK_OK)
         err = put_user(cluster, init, &command);
+    if (err == QK_OK)
+        err = kv_mount_put(cluster->service, &command);
     if (err == QK_OK)
         err = wire_command_end(&command, &bytes);
     if (err == QK_OK)

@@ -37,3 +37,20 @@ Test(admin, an_administrators_order_is_taken_as_json_only)
     cr_assert_eq(nodes[0].handled_n, 6);
     cr_assert_eq(status_of_reply(ask(0, "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n")), 200);
 }
+
+/* Under /v1/ what refuses before any handler runs speaks as Vault does: its clients read `errors`,
+ * and take 403 for "log in". */
+Test(admin, vault_paths_are_refused_in_vaults_words)
+{
+    node_open(0, NULL, 0);
+    cr_assert_eq(status_of_reply(ask(0, "PATCH /v1/vault/a/b HTTP/1.1\r\nHost: h\r\n\r\n")), 403);
+    cr_assert_str_eq(body_of_reply(ask(0, "PATCH /v1/vault/a/b HTTP/1.1\r\nHost: h\r\n\r\n")),
+                     "{\"errors\":[\"permission denied: You are not authorized to access this "
+                     "server.\"]}\n");
+    cr_assert_eq(status_of_reply(ask(0, "GET /v1/vault/a HTTP/1.1\r\nHost: h\r\n\r\n")), 405);
+    cr_assert_str_eq(body_of_reply(ask(0, "GET /v1/vault/a HTTP/1.1\r\nHost: h\r\n\r\n")),
+                     "{\"errors\":[\"Only PATCH allowed\"]}\n");
+    cr_assert_str_eq(body_of_reply(ask(0, "GET /v1/nothing/there HTTP/1.1\r\nHost: h\r\n\r\n")),
+                     "{\"errors\":[]}\n");
+    cr_assert_eq(status_of_reply(ask(0, "GET /v1/%zz HTTP/1.1\r\nHost: h\r\n\r\n")), 400);
+}

@@ -157,22 +157,6 @@ Test(server, wrong_methods_and_paths_are_named)
                      "%s", reply);
 }
 
-/* Under /v1/ what refuses before any handler runs speaks as Vault does: its clients read `errors`,
- * and take 403 for "log in". */
-Test(server, vault_paths_are_refused_in_vaults_words)
-{
-    node_open(0, NULL, 0);
-    cr_assert_eq(status_of_reply(ask(0, "PATCH /v1/vault/a/b HTTP/1.1\r\nHost: h\r\n\r\n")), 403);
-    cr_assert_str_eq(body_of_reply(ask(0, "PATCH /v1/vault/a/b HTTP/1.1\r\nHost: h\r\n\r\n")),
-                     "{\"errors\":[\"permission denied: You are not authorized to access this "
-                     "server.\"]}\n");
-    cr_assert_eq(status_of_reply(ask(0, GET("/v1/vault/a"))), 405);
-    cr_assert_str_eq(body_of_reply(ask(0, GET("/v1/vault/a"))),
-                     "{\"errors\":[\"Only PATCH allowed\"]}\n");
-    cr_assert_str_eq(body_of_reply(ask(0, GET("/v1/nothing/there"))), "{\"errors\":[]}\n");
-    cr_assert_eq(status_of_reply(ask(0, GET("/v1/%zz"))), 400);
-}
-
 Test(server, unknown_methods_and_paths)
 {
     node_open(0, NULL, 0);
