@@ -15,6 +15,7 @@
 #include "service/seq.h"
 #include "service/stream.h"
 #include "service/submit.h"
+#include "service/visible.h"
 #include "store/store.h"
 
 /* Exact up to here, null beyond, as CouchDB's is when it does not know: a page far inside a large
@@ -28,6 +29,7 @@ struct all_docs {
     struct service *service;
     uint8_t database[DATABASE_ID_BYTES];
     struct all_docs_wish wish;
+    struct visible visible;
     struct store_cursor *cursor;
     struct store_stats stats;
     enum phase phase;
@@ -43,8 +45,14 @@ static void all_docs_free(struct all_docs *all)
 {
     store_cursor_close(all->cursor);
     all_docs_wish_fini(&all->wish);
+    visible_fini(&all->visible);
     stream_fini(&all->stream);
     free(all);
+}
+
+static enum qk_err all_docs_turn(void *arg)
+{
+    return visible_turn(&((struct all_docs *)arg)->visible);
 }
 
 static void all_docs_ended(void *arg)
@@ -204,7 +212,7 @@ static enum qk_err row_put(struct all_docs *all, struct bytes id, const struct d
 }
 
 static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
-                            struct doc_leaf *ret_leaf)
+                            struct doc_leaf *ret_leaf, bool *ret_shown)
 {
     struct bytes id = record_key_name(row->key);
     struct doc_place place = {all->service->origin_id, all->database, id, row->record.version};
@@ -215,7 +223,8 @@ static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
                                    row->record.value, ret_leaf, &leaves_n);
     if (err == QK_ERR_CORRUPT)
         stored_damaged(all->service, all->database, id);
-    return err;
+    *ret_shown = all->visible.everything; /* of a damaged one nobody knows whose it is */
+    return err == QK_OK ? visible_key(&all->visible, ret_leaf->key_id, ret_shown) : err;
 }
 
 /* True if the row is not wanted because of `skip`. */
@@ -233,6 +242,7 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     struct doc_leaf leaf;
     struct bytes id;
     enum qk_err err;
+    bool shown;
     int place;
 
     *ret_last = all->rows_n >= all->wish.limit;
@@ -247,13 +257,13 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     *ret_last = place > 0;
     if (place != 0)
         return QK_OK;
-    err = row_leaf(all, &row, &leaf);
+    err = row_leaf(all, &row, &leaf, &shown);
     if (err == QK_ERR_CORRUPT) {
-        if (!row_skip(all))
+        if (shown && !row_skip(all))
             row_damaged(all, id);
         return QK_OK;
     }
-    if (err != QK_OK || leaf.deleted || row_skip(all))
+    if (err != QK_OK || !shown || leaf.deleted || row_skip(all))
         return err;
     return row_put(all, id, &leaf);
 }
@@ -272,15 +282,19 @@ static void key_missing(struct all_docs *all, struct bytes key)
 static enum qk_err key_put(struct all_docs *all, struct bytes key)
 {
     struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    bool shown = all->visible.everything;
     enum qk_err err = QK_OK;
 
     if (key.len > 0 && key.len <= DOC_ID_BYTES_MAX)
         err = stored_get(all->service, all->database, key, &stored);
-    if (err == QK_ERR_CORRUPT) {
+    if (err == QK_OK && stored.record.leaves_n > 0)
+        err = visible_key(&all->visible, stored.record.leaves[0].key_id, &shown);
+    if (err == QK_ERR_CORRUPT && shown) {
         row_damaged(all, key);
         err = QK_OK;
-    } else if (err == QK_OK && stored.record.leaves_n == 0) {
+    } else if ((err == QK_OK || err == QK_ERR_CORRUPT) && (stored.record.leaves_n == 0 || !shown)) {
         key_missing(all, key);
+        err = QK_OK;
     } else if (err == QK_OK) {
         err = row_put(all, key, &stored.record.leaves[0]);
     }
@@ -310,6 +324,7 @@ static enum qk_err step_count(struct all_docs *all, bool *ret_last)
     struct store_row row;
     struct doc_leaf leaf;
     enum qk_err err;
+    bool shown;
 
     *ret_last = all->walked++ >= OFFSET_ROWS_MAX;
     if (*ret_last) {
@@ -320,29 +335,33 @@ static enum qk_err step_count(struct all_docs *all, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    err = row_leaf(all, &row, &leaf);
-    if (err == QK_ERR_CORRUPT || (err == QK_OK && !leaf.deleted))
+    err = row_leaf(all, &row, &leaf, &shown);
+    if (shown && (err == QK_ERR_CORRUPT || (err == QK_OK && !leaf.deleted)))
         all->counted++;
     return err == QK_ERR_CORRUPT ? QK_OK : err;
 }
 
-static void put_head(struct all_docs *all)
+static enum qk_err put_head(struct all_docs *all)
 {
     struct buf *out = &all->stream.out;
     uint64_t offset = all->counted + (all->wish.skip < UINT64_MAX / 2 ? all->wish.skip : 0);
     char seq[SEQ_TEXT_BYTES_MAX + 1];
+    enum qk_err err = QK_OK;
 
     if (offset > all->stats.doc_count)
         offset = all->stats.doc_count;
     buf_printf(out, "{\"total_rows\":%" PRIu64, all->stats.doc_count);
     if (all->wish.update_seq) {
-        seq_format(all->database, all->stats.seq, seq);
+        err = visible_seq_format(&all->visible, all->stats.seq, seq);
+        if (err != QK_OK)
+            return err;
         buf_printf(out, ",\"update_seq\":\"%s\"", seq);
     }
     if (all->offset_known)
         buf_printf(out, ",\"offset\":%" PRIu64 ",\"rows\":[", offset);
     else
         buf_put_str(out, ",\"offset\":null,\"rows\":[");
+    return err;
 }
 
 static enum qk_err all_docs_step(void *arg, bool *ret_end)
@@ -361,9 +380,8 @@ static enum qk_err all_docs_step(void *arg, bool *ret_end)
         all->phase = PHASE_HEAD;
         return open_rows(all);
     case PHASE_HEAD:
-        put_head(all);
         all->phase = all->wish.keys != NULL ? PHASE_KEYS : PHASE_ROWS;
-        return QK_OK;
+        return put_head(all);
     case PHASE_ROWS:
         err = step_row(all, &last);
         break;
@@ -427,13 +445,16 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
     all->service = service;
     memcpy(all->database, database->id, DATABASE_ID_BYTES);
     stream_init(&all->stream, service, exchange, all_docs_step, all_docs_ended, all);
-    err = all_docs_wish_parse(&exchange->request, &all->wish, &problem);
+    all->stream.turn = all_docs_turn;
+    err = visible_init(&all->visible, service, exchange, database);
+    if (err == QK_OK)
+        err = all_docs_wish_parse(&exchange->request, &all->wish, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         all_docs_free(all);
         return;
     }
-    store_database_stats(service->store, all->database, &all->stats);
+    visible_stats(&all->visible, &all->stats);
     store_flush_to_read(service->store, all_docs_flushed, all);
 }
 

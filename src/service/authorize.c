@@ -12,10 +12,12 @@ static enum qk_err authorize(const struct service *service, const struct princip
         .who = who, .user = login_user(service, who), .database = database, .key = key};
     enum qk_err err = access_check(&facts, right);
 
-    /* 503 comes before 401: nobody can be looked up now. */
-    if (err == QK_ERR_UNAUTHENTICATED && who->kind == PRINCIPAL_USER && service->catalog == NULL)
-        err = QK_ERR_SEALED;
-    return err;
+    /* 503 comes before 401, and before a yes by a record that has changed. */
+    if (who->kind != PRINCIPAL_USER || access_admit(who, right) != QK_OK || right == ACCESS_PUBLIC)
+        return err;
+    if (service->catalog == NULL)
+        return QK_ERR_SEALED;
+    return catalog_is_current(service->catalog) ? err : QK_ERR_BUSY;
 }
 
 enum qk_err authorize_user(const struct service *service, const struct principal *who,

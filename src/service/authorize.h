@@ -8,7 +8,7 @@
  *    revocation the one that is first in the log wins.
  *
  * Each returns QK_OK, QK_ERR_UNAUTHENTICATED (nobody is logged in, or the login ended), or
- * QK_ERR_DENIED; QK_ERR_SEALED while the catalog is closed. */
+ * QK_ERR_DENIED; QK_ERR_SEALED while the catalog is closed, QK_ERR_BUSY while it is read anew. */
 #ifndef SERVICE_AUTHORIZE_H
 #define SERVICE_AUTHORIZE_H
 

@@ -129,6 +129,7 @@ static void catalog_load_end(struct catalog *catalog, struct catalog_load *load,
         catalog_damaged(service, err);
         catalog_empty(catalog);
     }
+    service->catalog_generation++;
     if (load->cb == NULL)
         return;
     if (err == QK_OK) {
@@ -188,6 +189,7 @@ static void catalog_changed(void *arg, struct bytes key)
     struct catalog *catalog = arg;
     bool everything = key.len != CATALOG_KEY_BYTES;
 
+    catalog->service->catalog_generation++;
     if (everything && catalog->load == NULL) {
         catalog->err = catalog_load_start(catalog, NULL, NULL);
         if (catalog->err != QK_OK)
@@ -208,6 +210,7 @@ void catalog_keys_changed(struct service *service)
 
     if (catalog == NULL || catalog->load != NULL || !keys_are_current(service))
         return;
+    service->catalog_generation++;
     if (catalog->err != QK_OK)
         catalog_changed(catalog, BYTES_NONE);
     else if (catalog_catch_up(catalog) != QK_OK)
@@ -266,6 +269,12 @@ void catalog_close(struct service *service)
 enum qk_err catalog_check(const struct catalog *catalog)
 {
     return catalog->load != NULL ? QK_ERR_BUSY : catalog->err;
+}
+
+bool catalog_is_current(const struct catalog *catalog)
+{
+    return catalog_check(catalog) == QK_OK && catalog->changed.len == 0 &&
+           buf_error(&catalog->changed) == QK_OK;
 }
 
 static const struct catalog_entry *catalog_find(const struct catalog *catalog,

@@ -47,6 +47,9 @@ void catalog_keys_changed(struct service *service);
 /* QK_OK if it holds what the store holds at the index applied: not QK_OK while it is read anew
  * after a snapshot (QK_ERR_BUSY) or when that failed; then a name that is not found may exist. */
 MUST_USE enum qk_err catalog_check(const struct catalog *catalog);
+/* No record of it has changed that could not be read yet (after a change of keys, or of the store):
+ * rights that it tells of may be gone. */
+bool catalog_is_current(const struct catalog *catalog);
 /* Valid until control returns to the loop. NULL if there is none. */
 const struct catalog_database *catalog_database_find(const struct catalog *catalog,
                                                      struct bytes name);

@@ -11,6 +11,7 @@
 #include "service/seq.h"
 #include "service/stream.h"
 #include "service/submit.h"
+#include "service/visible.h"
 #include "store/store.h"
 
 /* `pending` is counted up to here and estimated from the sequences beyond. */
@@ -22,6 +23,7 @@ struct changes {
     struct stream stream;
     struct service *service;
     uint8_t database[DATABASE_ID_BYTES];
+    struct visible visible;
     struct store_cursor *cursor;
     struct store_stats stats; /* as of the read point */
     uint64_t end;             /* the newest sequence when the rows began */
@@ -31,13 +33,20 @@ struct changes {
     uint64_t rows_n;
     uint64_t last_seq;
     uint64_t pending;
+    uint64_t walked; /* rows looked at for that */
 };
 
 static void changes_free(struct changes *changes)
 {
     store_cursor_close(changes->cursor);
+    visible_fini(&changes->visible);
     stream_fini(&changes->stream);
     free(changes);
+}
+
+static enum qk_err changes_turn(void *arg)
+{
+    return visible_turn(&((struct changes *)arg)->visible);
 }
 
 static void changes_ended(void *arg)
@@ -47,12 +56,14 @@ static void changes_ended(void *arg)
 
 /* --- rows --- */
 
-static void put_seq(struct changes *changes, uint64_t seq)
+static enum qk_err put_seq(struct changes *changes, uint64_t seq)
 {
     char text[SEQ_TEXT_BYTES_MAX + 1];
+    enum qk_err err = visible_seq_format(&changes->visible, seq, text);
 
-    seq_format(changes->database, seq, text);
-    buf_printf(&changes->stream.out, "\"%s\"", text);
+    if (err == QK_OK)
+        buf_printf(&changes->stream.out, "\"%s\"", text);
+    return err;
 }
 
 static void put_revisions(struct changes *changes, const struct doc_record *record)
@@ -89,18 +100,31 @@ static enum qk_err put_row(struct changes *changes, struct bytes id, uint64_t se
                            const struct doc_record *record)
 {
     struct buf *out = &changes->stream.out;
-    enum qk_err err = QK_OK;
+    enum qk_err err;
 
     buf_put_str(out, changes->rows_n++ == 0 ? "\n{\"seq\":" : ",\n{\"seq\":");
-    put_seq(changes, seq);
+    err = put_seq(changes, seq);
     buf_put_str(out, ",\"id\":");
     json_write_string(id, out);
     put_revisions(changes, record);
     if (record->leaves[0].deleted)
         buf_put_str(out, ",\"deleted\":true");
-    if (changes->include_docs)
+    if (changes->include_docs && err == QK_OK)
         err = put_doc(changes, id, &record->leaves[0]);
     buf_put_u8(out, '}');
+    return err;
+}
+
+/* Every leaf has to be: the row names them all if it is asked to. */
+static enum qk_err record_shown(struct changes *changes, const struct doc_record *record,
+                                bool *ret_shown)
+{
+    enum qk_err err = QK_OK;
+    unsigned i;
+
+    *ret_shown = true;
+    for (i = 0; err == QK_OK && *ret_shown && i < record->leaves_n; i++)
+        err = visible_key(&changes->visible, record->leaves[i].key_id, ret_shown);
     return err;
 }
 
@@ -112,6 +136,7 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
     struct store_row row;
     struct bytes id;
     enum qk_err err;
+    bool shown;
 
     *ret_last = changes->rows_n >= changes->limit;
     if (*ret_last)
@@ -131,12 +156,36 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
     if (err != QK_OK)
         return err;
     changes->last_seq = row.record.seq;
-    err = put_row(changes, id, row.record.seq, &record);
+    err = record_shown(changes, &record, &shown);
+    if (err == QK_OK && shown)
+        err = put_row(changes, id, row.record.seq, &record);
     doc_record_fini(&record);
     return err;
 }
 
 /* --- pending --- */
+
+/* Of who does not see everything only the rows shown count, and nothing is estimated: the sequences
+ * count what is hidden. */
+static enum qk_err pending_row(struct changes *changes, const struct store_row *row)
+{
+    struct doc_record record = DOC_RECORD_EMPTY;
+    bool shown = true;
+    enum qk_err err;
+
+    changes->walked++;
+    if (!changes->visible.everything) {
+        err = stored_decode(changes->service, changes->database, record_key_name(row->key),
+                            row->record.version, row->record.value, &record);
+        if (err == QK_OK)
+            err = record_shown(changes, &record, &shown);
+        doc_record_fini(&record);
+        if (err != QK_OK)
+            return err;
+    }
+    changes->pending += shown ? 1 : 0;
+    return QK_OK;
+}
 
 static enum qk_err step_pending(struct changes *changes, bool *ret_last)
 {
@@ -146,26 +195,29 @@ static enum qk_err step_pending(struct changes *changes, bool *ret_last)
     enum qk_err err;
 
     /* Documents behind the last row are at most as many as the sequences there. */
-    *ret_last = left > PENDING_ROWS_MAX || changes->descending;
+    *ret_last = changes->descending || changes->walked >= PENDING_ROWS_MAX ||
+                (left > PENDING_ROWS_MAX && changes->visible.everything);
     if (*ret_last) {
-        changes->pending = changes->descending ? 0 : left;
+        if (changes->visible.everything)
+            changes->pending = changes->descending ? 0 : left;
         return QK_OK;
     }
     err = store_cursor_next(changes->cursor, &row);
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    changes->pending++;
-    return QK_OK;
+    return pending_row(changes, &row);
 }
 
-static void put_tail(struct changes *changes)
+static enum qk_err put_tail(struct changes *changes)
 {
     struct buf *out = &changes->stream.out;
+    enum qk_err err;
 
     buf_put_str(out, "\n],\n\"last_seq\":");
-    put_seq(changes, changes->last_seq);
+    err = put_seq(changes, changes->last_seq);
     buf_printf(out, ",\"pending\":%" PRIu64 "}\n", changes->pending);
+    return err;
 }
 
 /* --- the phases --- */
@@ -214,7 +266,7 @@ static enum qk_err changes_step(void *arg, bool *ret_end)
             changes->phase = PHASE_TAIL;
         break;
     case PHASE_TAIL:
-        put_tail(changes);
+        err = put_tail(changes);
         *ret_end = true;
         break;
     }
@@ -248,7 +300,7 @@ static enum qk_err changes_since(const struct request *request, struct changes *
     if (!request_param(request, "since", &text))
         return QK_OK;
     changes->since_now = bytes_equal(text, bytes_str("now"));
-    if (changes->since_now || seq_parse(changes->database, text, &changes->since) == QK_OK)
+    if (changes->since_now || visible_seq_parse(&changes->visible, text, &changes->since) == QK_OK)
         return QK_OK;
     return doc_problem_set(problem, 400, "bad_request",
                            "Malformed sequence supplied in 'since' parameter.");
@@ -308,7 +360,10 @@ static void changes_ready(struct service *service, struct exchange *exchange)
     changes->service = service;
     memcpy(changes->database, database->id, DATABASE_ID_BYTES);
     stream_init(&changes->stream, service, exchange, changes_step, changes_ended, changes);
-    err = changes_params(&exchange->request, changes, &problem);
+    changes->stream.turn = changes_turn;
+    err = visible_init(&changes->visible, service, exchange, database);
+    if (err == QK_OK)
+        err = changes_params(&exchange->request, changes, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         changes_free(changes);

@@ -16,6 +16,7 @@
 #include "service/read.h"
 #include "service/seq.h"
 #include "service/submit.h"
+#include "service/visible.h"
 #include "store/store.h"
 
 #define REVS_LIMIT_DEFAULT DOC_RECORD_PATH_MAX
@@ -23,27 +24,38 @@
 
 /* --- GET, HEAD /{db} --- */
 
+static json_t *db_json(const struct catalog_database *database, const struct store_stats *stats,
+                       const char *seq, const char *purge_seq)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:{}, s:I, s:I, s:i, s:b, s:{s:i, s:i, s:i, s:i}}",
+        "instance_start_time", "0", "db_name", database->name, "purge_seq", purge_seq, "update_seq",
+        seq, "sizes", "file", (json_int_t)stats->bytes, "external", (json_int_t)stats->bytes,
+        "active", (json_int_t)stats->bytes, "props", "doc_del_count", (json_int_t)stats->del_count,
+        "doc_count", (json_int_t)stats->doc_count, "disk_format_version", 8, "compact_running", 0,
+        "cluster", "q", 1, "n", 1, "w", 1, "r", 1);
+}
+
 static void db_get_ready(struct service *service, struct exchange *exchange)
 {
     const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     char seq[SEQ_TEXT_BYTES_MAX + 1], purge_seq[SEQ_TEXT_BYTES_MAX + 1];
     struct store_stats stats;
+    struct visible visible;
+    enum qk_err err;
 
     if (database == NULL)
         return;
-    store_database_stats(service->store, database->id, &stats);
-    seq_format(database->id, stats.seq, seq);
+    err = visible_init(&visible, service, exchange, database);
+    visible_stats(&visible, &stats);
     seq_format(database->id, 0, purge_seq);
-    exchange_reply_json(
-        exchange, 200,
-        json_pack("{s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:{}, s:I, s:I, s:i, s:b, s:{s:i, s:i, "
-                  "s:i, s:i}}",
-                  "instance_start_time", "0", "db_name", database->name, "purge_seq", purge_seq,
-                  "update_seq", seq, "sizes", "file", (json_int_t)stats.bytes, "external",
-                  (json_int_t)stats.bytes, "active", (json_int_t)stats.bytes, "props",
-                  "doc_del_count", (json_int_t)stats.del_count, "doc_count",
-                  (json_int_t)stats.doc_count, "disk_format_version", 8, "compact_running", 0,
-                  "cluster", "q", 1, "n", 1, "w", 1, "r", 1));
+    if (err == QK_OK)
+        err = visible_seq_format(&visible, stats.seq, seq);
+    visible_fini(&visible);
+    if (err == QK_OK)
+        exchange_reply_json(exchange, 200, db_json(database, &stats, seq, purge_seq));
+    else
+        exchange_reply_err(exchange, err);
 }
 
 void handle_db_get(struct service *service, struct exchange *exchange)

@@ -3,6 +3,7 @@
 
 #include "doc/id.h"
 #include "keys/keyring.h"
+#include "service/authorize.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/put.h"
@@ -97,6 +98,29 @@ static void get_reply(struct service *service, struct exchange *exchange,
     buf_fini(&text);
 }
 
+/* Of every leaf: the options tell of all. A document that the reader may not decrypt exists for
+ * them (403), and nothing else of it is told, not even whether it is deleted. */
+static enum qk_err get_authorize(struct service *service, struct exchange *exchange,
+                                 const struct doc_record *record)
+{
+    enum qk_err err = QK_OK;
+    unsigned i;
+
+    for (i = 0; err == QK_OK && i < record->leaves_n; i++)
+        err = authorize_key(service, &exchange->request.who, record->leaves[i].key_id,
+                            ACCESS_KEY_DECRYPT);
+    return err;
+}
+
+static void get_refuse(struct exchange *exchange, enum qk_err err)
+{
+    if (err == QK_ERR_DENIED)
+        exchange_reply_error(exchange, 403, "forbidden",
+                             "You have no grant to decrypt this document.");
+    else
+        exchange_reply_err(exchange, err);
+}
+
 /* 304 if the client has this revision already: the body is not even opened. */
 static bool get_is_known(struct exchange *exchange, const char *revision)
 {
@@ -113,7 +137,12 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
     char revision[REVISION_TEXT_BYTES_MAX + 1];
     const struct doc_leaf *leaf;
     const char *reason;
+    enum qk_err err = get_authorize(service, exchange, &stored->record);
 
+    if (err != QK_OK) {
+        get_refuse(exchange, err);
+        return;
+    }
     leaf = get_leaf(&stored->record, wish, &reason);
     if (leaf == NULL) {
         exchange_reply_error(exchange, 404, "not_found", "%s", reason);

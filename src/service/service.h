@@ -40,6 +40,7 @@ struct service {
     struct keyring *keyring;         /* NULL while sealed */
     struct catalog *catalog;         /* NULL while sealed */
     struct catalog *catalog_opening; /* catalog.c's own: being read, not usable yet */
+    uint64_t catalog_generation;     /* rises with each change of the catalog, and each opening */
     struct login *login;             /* from login_new, for the process's life */
     struct submitter *submitter;     /* from submitter_new, for the process's life */
     struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */

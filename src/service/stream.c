@@ -44,13 +44,22 @@ static void stream_hand_on(struct stream *stream)
         buf_reset(&stream->out);
 }
 
+static const char *break_word(enum qk_err err)
+{
+    if (err == QK_ERR_DENIED)
+        return "forbidden";
+    if (err == QK_ERR_UNAUTHENTICATED)
+        return "unauthorized";
+    return err == QK_ERR_SEALED ? "sealed" : "internal_error";
+}
+
 /* Once the status is sent the reason goes where CouchDB puts it, after the rows (those before the
  * step that failed, which may have left half of one). The list stays open: no client can take
  * it, cut short as it is, for the whole. */
 static void stream_break(struct stream *stream, enum qk_err err)
 {
     buf_put_str(&stream->out, "\n{\"error\":");
-    json_write_string(bytes_str(err == QK_ERR_SEALED ? "sealed" : "internal_error"), &stream->out);
+    json_write_string(bytes_str(break_word(err)), &stream->out);
     buf_put_str(&stream->out, ",\"reason\":");
     json_write_string(bytes_str(qk_err_text(err)), &stream->out);
     buf_put_str(&stream->out, "}\n");
@@ -93,6 +102,13 @@ static enum qk_err stream_step(struct stream *stream, bool *ret_end)
     return err;
 }
 
+static enum qk_err stream_turn(struct stream *stream)
+{
+    if (!service_is_open(stream->service))
+        return QK_ERR_SEALED;
+    return stream->turn == NULL ? QK_OK : stream->turn(stream->arg);
+}
+
 static void stream_run(void *arg);
 
 static void stream_keys(void *arg, enum qk_err err)
@@ -122,6 +138,8 @@ static void stream_run(void *arg)
         return;
     stream->turn_bytes = 0;
     stream->turn_steps = 0;
+    if (!stream->exchange->closed)
+        err = stream_turn(stream);
     while (!end && !stream->exchange->closed && err == QK_OK) {
         if (stream->turn_bytes >= STREAM_TURN_BYTES || stream->turn_steps >= STREAM_TURN_STEPS) {
             exchange_on_drain(stream->exchange, stream_run, stream);

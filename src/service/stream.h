@@ -22,6 +22,9 @@ struct stream {
     /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply: with its status
      * if nothing was sent yet, else with its name after the rows that are whole. */
     enum qk_err (*step)(void *arg, bool *ret_end);
+    /* At the start of each turn, before its first step; not QK_OK ends the reply as an error of a
+     * step does. NULL: nothing to ask. */
+    enum qk_err (*turn)(void *arg);
     void (*ended)(void *arg); /* frees; the exchange is gone */
     void *arg;
 };
