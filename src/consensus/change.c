@@ -2,8 +2,8 @@
  *
  * A standby is added at once; a promotion first lets the core measure that the standby has caught
  * up, again and again until it has or a minute is over; then the entry is submitted. The change is
- * done when its entry is applied in the term it was submitted in. Guards 8 and 13 decide what may
- * be submitted when. */
+ * done when its entry is applied in the term it was submitted in. Guards 8, 13 and 17 decide what
+ * may be submitted when. */
 #include "consensus/engine_private.h"
 
 #include <assert.h>
@@ -19,10 +19,14 @@ static enum qk_err finish_change(struct engine *e, enum qk_err outcome)
                        NULL);
 }
 
-static bool may_change(const struct engine *e, uint64_t removed)
+static bool may_change(const struct engine *e, const struct members *next)
 {
-    return guard_change_early(&e->guards, &e->raft, engine_term_at(e, e->raft.commit_index),
-                              entry_log_last(&e->log), removed);
+    struct members members;
+
+    engine_members(e, &members);
+    return guard_change_early(&e->guards, &e->raft, engine_term_at(e, e->raft.commit_index)) &&
+           guard_stranding_change(&e->guards, &e->raft, &e->contacts, e->now,
+                                  entry_log_last(&e->log), &members, next);
 }
 
 static enum qk_err submit(struct engine *e, const struct members *members)
@@ -103,7 +107,7 @@ enum qk_err engine_change(struct engine *e, uint64_t now, enum change_kind kind,
     err = plan(e, address, &members);
     if (err != QK_OK)
         return err;
-    if (!may_change(e, kind == CHANGE_REMOVE ? id : 0))
+    if (!may_change(e, &members))
         return QK_ERR_BUSY;
     if (kind == CHANGE_PROMOTE) {
         e->change.state = CHANGE_CATCHING_UP;
@@ -123,10 +127,10 @@ static enum qk_err promote(struct engine *e)
     struct members members;
     enum qk_err err;
 
-    if (e->raft.leader_state.promotee_id != 0 || !may_change(e, 0) || engine_transferring(e))
-        return QK_OK;
     engine_members(e, &members);
     (void)members_set_voter(&members, e->change.id, true);
+    if (e->raft.leader_state.promotee_id != 0 || !may_change(e, &members) || engine_transferring(e))
+        return QK_OK;
     err = submit(e, &members);
     if (err == QK_ERR_BUSY || err == QK_ERR_NOT_LEADER)
         return finish_change(e, err);

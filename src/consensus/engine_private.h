@@ -39,7 +39,8 @@ struct engine {
     uint64_t yield_at;              /* restore.c: when leadership is handed on (again) */
     struct members applied_members; /* as of `applied` */
     uint64_t applied_members_index;
-    uint64_t leader_contact;  /* last AppendEntries or InstallSnapshot of this term or later */
+    uint64_t leader_contact; /* last AppendEntries or InstallSnapshot of this term or later */
+    struct contacts contacts;
     uint64_t unstored_change; /* guard 14 held entries back from this index on; 0: none */
     bool step_took_entries;   /* the last step kept the entries that it was given */
     bool barrier_due;         /* leading, without an entry of the own term */

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-/* A voter this far behind the leader's log would hold up the next quorum after a change. */
+/* A voter this far behind the leader's log would hold up the commit of a change. */
 #define CHANGE_LAG_ENTRIES_MAX 4096
 
 bool guard_on(const struct guards *guards, enum guard guard)
@@ -111,24 +111,11 @@ unsigned guard_change_first(const struct guards *guards, const struct raft_entry
 }
 
 bool guard_change_early(const struct guards *guards, const struct raft *raft,
-                        uint64_t term_of_commit, uint64_t last_index, uint64_t removed)
+                        uint64_t term_of_commit)
 {
-    if (!guard_on(guards, GUARD_CHANGE_EARLY))
-        return true;
-    if (raft->state != RAFT_LEADER || term_of_commit != raft->current_term ||
-        raft->configuration_uncommitted_index != 0)
-        return false;
-    for (unsigned i = 0; i < raft->configuration.n; i++) {
-        const struct raft_server *server = &raft->configuration.servers[i];
-        raft_index match = 0;
-        if (server->role != RAFT_VOTER || server->id == raft->id || server->id == removed)
-            continue;
-        if (raft_match_index(raft, server->id, &match) != 0 ||
-            match < raft->configuration_committed_index ||
-            match + CHANGE_LAG_ENTRIES_MAX < last_index)
-            return false;
-    }
-    return true;
+    return !guard_on(guards, GUARD_CHANGE_EARLY) ||
+           (raft->state == RAFT_LEADER && term_of_commit == raft->current_term &&
+            raft->configuration_uncommitted_index == 0);
 }
 
 bool guard_install_busy(const struct guards *guards, const struct raft *raft)
@@ -210,4 +197,61 @@ void guard_disruptive_candidate(const struct guards *guards, struct raft *raft)
         return;
     raft->candidate_state.disrupt_leader = false;
     raft->candidate_state.in_pre_vote = raft->pre_vote;
+}
+
+void contacts_note(struct contacts *contacts, uint64_t peer, uint64_t now)
+{
+    size_t slot = 0;
+
+    for (size_t i = 0; i < CONSENSUS_MEMBERS_MAX; i++) {
+        if (contacts->ids[i] == peer) {
+            slot = i;
+            break;
+        }
+        if (contacts->at[i] < contacts->at[slot])
+            slot = i;
+    }
+    contacts->ids[slot] = peer;
+    contacts->at[slot] = now;
+}
+
+static bool was_heard(const struct contacts *contacts, uint64_t id, uint64_t since)
+{
+    for (size_t i = 0; i < CONSENSUS_MEMBERS_MAX; i++)
+        if (contacts->ids[i] == id)
+            return contacts->at[i] >= since;
+    return false;
+}
+
+/* More than half of the voters of `members` are there, heard since then. */
+static bool majority_is_there(const struct raft *raft, const struct contacts *contacts,
+                              uint64_t since, uint64_t last_index, const struct members *members)
+{
+    size_t there_n = 0;
+
+    for (size_t i = 0; i < members->n; i++) {
+        uint64_t id = members->list[i].id;
+        raft_index match = 0;
+
+        if (!members->list[i].voter)
+            continue;
+        if (id != raft->id &&
+            (raft_match_index(raft, id, &match) != 0 ||
+             match < raft->configuration_committed_index ||
+             match + CHANGE_LAG_ENTRIES_MAX < last_index || !was_heard(contacts, id, since)))
+            continue;
+        there_n++;
+    }
+    return 2 * there_n > members_voters_n(members);
+}
+
+bool guard_stranding_change(const struct guards *guards, const struct raft *raft,
+                            const struct contacts *contacts, uint64_t now, uint64_t last_index,
+                            const struct members *members, const struct members *next)
+{
+    uint64_t since = now > raft->election_timeout ? now - raft->election_timeout : 0;
+
+    return !guard_on(guards, GUARD_STRANDING_CHANGE) ||
+           (majority_is_there(raft, contacts, since, last_index, members) &&
+            majority_is_there(raft, contacts, since, last_index, next));
 }

@@ -23,12 +23,22 @@ enum guard {
     GUARD_UNSTORED_CHANGE = 14,
     GUARD_SECOND_CHANGE = 15,
     GUARD_DISRUPTIVE_CANDIDATE = 16,
-    GUARD_MAX = 16,
+    GUARD_STRANDING_CHANGE = 17,
+    GUARD_MAX = 17,
 };
 
 struct guards {
     uint32_t off; /* bit 1 << guard; 0 in production */
 };
+
+/* When which peer was last heard, milliseconds of the engine's clock. */
+struct contacts {
+    uint64_t ids[CONSENSUS_MEMBERS_MAX]; /* 0: free */
+    uint64_t at[CONSENSUS_MEMBERS_MAX];
+};
+
+/* The one not heard for longest gives way. */
+void contacts_note(struct contacts *contacts, uint64_t peer, uint64_t now);
 
 bool guard_on(const struct guards *guards, enum guard guard);
 
@@ -52,9 +62,9 @@ void guard_commit_back(const struct guards *guards, const struct raft *raft,
 /* 7. How many of the first `n` entries may go in one step. */
 unsigned guard_change_first(const struct guards *guards, const struct raft_entry *entries,
                             unsigned n);
-/* 8. May a configuration be submitted now? `removed` (or 0) need not have caught up. */
+/* 8. May a configuration be submitted now? */
 bool guard_change_early(const struct guards *guards, const struct raft *raft,
-                        uint64_t term_of_commit, uint64_t last_index, uint64_t removed);
+                        uint64_t term_of_commit);
 /* 9. False if an InstallSnapshot must be dropped. */
 bool guard_install_busy(const struct guards *guards, const struct raft *raft);
 /* 10. False if a vote's result must be dropped. */
@@ -79,5 +89,12 @@ uint64_t guard_second_change(const struct guards *guards, const struct raft *raf
 /* 16. A candidate made by TimeoutNow keeps its permission to disrupt, and skips the pre-vote, in
  * every later round: once removed, it deposes leaders for ever. Call before each TIMEOUT. */
 void guard_disruptive_candidate(const struct guards *guards, struct raft *raft);
+/* 17. False if `members`, the newest configuration, or `next`, what it would become, has no
+ * majority of voters that were heard within an election timeout and have that newest configuration
+ * and nearly all of the log. Without one nobody could commit the change, nor take it back, until
+ * those come back that are away. */
+bool guard_stranding_change(const struct guards *guards, const struct raft *raft,
+                            const struct contacts *contacts, uint64_t now, uint64_t last_index,
+                            const struct members *members, const struct members *next);
 
 #endif

@@ -210,6 +210,7 @@ enum qk_err engine_receive(struct engine *e, uint64_t now, uint64_t peer, struct
     err = message_decode(in, &message);
     if (err != QK_OK)
         return err == QK_ERR_INVALID ? QK_OK : err;
+    contacts_note(&e->contacts, peer, e->now);
     err = peer == e->config.id ? QK_OK : receive(e, peer, &message, staged);
     message_fini(&message);
     return engine_finish(e, err);

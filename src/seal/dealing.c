@@ -360,8 +360,8 @@ static bool look_for_work(struct dealing_ctx *ctx)
         acks_begin(ctx);
         return true;
     }
-    /* A voter that is away keeps a joiner from its vote for as long as it is: no deal waits for
-     * that, nor the end of a removal. */
+    /* A change of the configuration may fail for long, say while a majority of the voters lags far
+     * behind: no deal waits for that, nor the end of a removal. */
     if (d->change_failed &&
         (leaving_deals(ctx) || (d->state == DEALING_IDLE && leaving_erase_begin(ctx))))
         return true;

@@ -10,8 +10,9 @@
  * can be tried again. After the answer the node is a joining member whatever becomes of the
  * request: it goes on by itself, also after a restart.
  *
- * A vote is given only while every voter is there (guard 8). With one away this node is dealt in,
- * opens and serves as a standby: the request then ends and says so, instead of waiting for it.
+ * A vote needs a majority of the voters there, this node counted (guard 17), and this node caught
+ * up. If that takes too long, it is dealt in, open and serves as a standby: the request then ends
+ * and says so, and the vote comes by itself.
  *
  * A join whose node knows of no deal that includes it may be begun anew, with another token: it has
  * acked none, since that waits until the record is durable here (deal_member.c). So no FINAL rests
@@ -36,9 +37,8 @@
 #include "wire/version.h"
 
 #define JOINER_TICK_MS 1000u
-#define JOINER_STANDBY_MS 5000u   /* for a vote, when a member is away */
 #define JOINER_PATIENCE_MS 30000u /* for any step, when a member is away */
-#define JOINER_VOTE_MS 60000u     /* for a vote, when all are there */
+#define JOINER_VOTE_MS 60000u     /* for a vote */
 #define JOINER_AWAY_BYTES 256
 
 /* WIPING: accepted, and what this node was is being removed. */
@@ -461,9 +461,10 @@ static void joiner_standby(struct joiner *joiner, json_t *names, const char *awa
     hex_encode(service->cluster_id, CLUSTER_ID_BYTES, cluster_id);
     hex_encode(service->node_id, NODE_ID_BYTES, node_id);
     snprintf(text, sizeof(text),
-             "this node is unsealed and a standby member; it becomes a voter by itself %s%s%s",
-             away[0] != '\0' ? "when " : "once it has caught up", away,
-             away[0] != '\0' ? " is back" : "");
+             "this node is unsealed and a standby member; it becomes a voter by itself once it has "
+             "caught up%s%s%s",
+             away[0] != '\0' ? " and enough members are there (away: " : "", away,
+             away[0] != '\0' ? ")" : "");
     log_info("join", "%s", text);
     audit_event(service->audit, "joined", "cluster", cluster_id, "as", "standby", NULL);
     tell(joiner, json_pack("{s:b, s:b, s:s, s:s, s:s, s:O}", "done", 1, "standby", 1, "text", text,
@@ -491,7 +492,7 @@ static void joiner_tick(void *arg)
     json_t *names = json_array();
 
     others_away(joiner->cluster, names, away);
-    if (open && quiet_ms >= (away[0] != '\0' ? JOINER_STANDBY_MS : JOINER_VOTE_MS))
+    if (open && quiet_ms >= JOINER_VOTE_MS)
         joiner_standby(joiner, names, away);
     else if (!open && away[0] != '\0' && quiet_ms >= JOINER_PATIENCE_MS)
         joiner_pending(joiner, away);

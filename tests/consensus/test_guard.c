@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "consensus/guard.h"
@@ -138,4 +139,103 @@ Test(guard, a_candidate_of_a_transfer_goes_back_to_pre_vote)
     guard_disruptive_candidate(&all_on, &raft);
     cr_assert(!raft.candidate_state.disrupt_leader);
     cr_assert(raft.candidate_state.in_pre_vote);
+}
+
+/* What libraft keeps of each server, 0.22.1 exactly: raft_match_index reads it. */
+struct progress_view {
+    unsigned short state, catch_up, features, capacity;
+    raft_index next_index, match_index;
+    raft_time last_send, last_recv;
+    struct {
+        raft_index index;
+        raft_time last_send;
+    } snapshot;
+};
+
+/* A leader, 1, of the voters 1 to 4 and the standby 5; the configuration is entry 10 of 20. */
+struct leader {
+    struct raft_server servers[5];
+    struct progress_view progress[5];
+    struct raft raft;
+    struct contacts contacts;
+    struct members members;
+};
+
+static void leader_init(struct leader *l)
+{
+    *l = (struct leader){.raft = {.id = 1,
+                                  .state = RAFT_LEADER,
+                                  .election_timeout = 100,
+                                  .configuration_committed_index = 10}};
+    for (unsigned i = 0; i < 5; i++) {
+        char address[8];
+
+        snprintf(address, sizeof(address), "n%u", i + 1);
+        l->servers[i] =
+            (struct raft_server){.id = i + 1, .role = i < 4 ? RAFT_VOTER : RAFT_STANDBY};
+        l->progress[i].match_index = 20;
+        contacts_note(&l->contacts, i + 1, 1000);
+        cr_assert_eq(members_add(&l->members, i + 1, bytes_str(address), i < 4), QK_OK);
+    }
+    l->raft.configuration.servers = l->servers;
+    l->raft.configuration.n = 5;
+    l->raft.leader_state.progress = (struct raft_progress *)(void *)l->progress;
+}
+
+static bool may(struct leader *l, const struct members *next)
+{
+    return guard_stranding_change(&all_on, &l->raft, &l->contacts, 1050, 20, &l->members, next);
+}
+
+Test(guard, a_voter_that_is_away_keeps_no_joiner_from_its_vote)
+{
+    struct members next;
+    struct leader l;
+
+    leader_init(&l);
+    next = l.members;
+    cr_assert(members_set_voter(&next, 5, true));
+    cr_assert(may(&l, &next));
+    l.progress[3].match_index = 9; /* since before the newest configuration */
+    contacts_note(&l.contacts, 4, 900);
+    cr_assert(may(&l, &next));
+    contacts_note(&l.contacts, 5, 900); /* now two of five: three are there */
+    cr_assert(may(&l, &next));
+    contacts_note(&l.contacts, 3, 900);
+    cr_assert(!may(&l, &next));
+}
+
+Test(guard, no_change_that_would_leave_a_majority_of_voters_away)
+{
+    struct guards off = without(GUARD_STRANDING_CHANGE);
+    struct members next;
+    struct leader l;
+
+    leader_init(&l);
+    contacts_note(&l.contacts, 4, 949); /* longer ago than an election timeout */
+    next = l.members;
+    cr_assert(members_remove(&next, 4));
+    cr_assert(may(&l, &next), "the one that is away may be removed");
+    next = l.members;
+    cr_assert(members_set_voter(&next, 3, false));
+    cr_assert(may(&l, &next), "1 and 2 of 1, 2, 4");
+    cr_assert(members_remove(&next, 2));
+    cr_assert(!may(&l, &next), "1 of 1 and 4");
+    cr_assert(guard_stranding_change(&off, &l.raft, &l.contacts, 1050, 20, &l.members, &next));
+    contacts_note(&l.contacts, 4, 950);
+    cr_assert(may(&l, &next));
+    l.progress[3].match_index = 9;
+    cr_assert(!may(&l, &next), "heard, but without the newest configuration");
+}
+
+Test(guard, who_was_not_heard_for_longest_gives_way)
+{
+    struct contacts contacts = {0};
+
+    for (uint64_t id = 1; id <= CONSENSUS_MEMBERS_MAX + 1; id++)
+        contacts_note(&contacts, id, id == 3 ? 1 : 10 + id);
+    for (size_t i = 0; i < CONSENSUS_MEMBERS_MAX; i++)
+        cr_assert_neq(contacts.ids[i], 3);
+    contacts_note(&contacts, 1, 500);
+    cr_assert_eq(contacts.at[0], 500, "one entry a peer");
 }

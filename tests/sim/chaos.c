@@ -69,7 +69,13 @@ void chaos_begin(struct world *w)
         w->admin = 0;
         w->life_script = 0;
     }
-    voters = w->life_script ? 1 : 1 + sim_below(w, VOTERS_AIM);
+    w->voters_aim = w->away > 0 ? VOTERS_MAX : VOTERS_AIM;
+    if (w->away > 0) { /* late answers would tell of one that has gone */
+        w->admin = pick(w, 120, 200, 300);
+        w->crash = pick(w, 10, 30, 60);
+        w->slow = w->stall = w->life_script = 0;
+    }
+    voters = w->life_script ? 1 : 1 + sim_below(w, w->voters_aim);
     if (w->life_script)
         w->admin = 150;
     if (w->admin == 0)
@@ -157,6 +163,8 @@ static void change(struct world *w, struct node *leader, enum change_kind kind, 
     char address[32];
     enum qk_err err;
 
+    if (away_just_went(w))
+        return;
     snprintf(address, sizeof(address), "node-%u", (unsigned)id);
     err = engine_change(leader->engine, w->now, kind, id, address, 1);
     world_settle(w, leader, refused(err) ? QK_OK : err);
@@ -267,7 +275,7 @@ void chaos_administer(struct world *w)
         demote_any(w, leader, &members);
         break;
     case 0:
-        if (members.n < VOTERS_AIM)
+        if (members.n < w->voters_aim)
             add(w, leader, &members);
         break;
     case 1:
@@ -340,7 +348,7 @@ static void restart(struct world *w)
 {
     struct node *node = any_node(w);
 
-    if (node->alive || node->retired)
+    if (node->alive || node->retired || node->away_since != 0)
         return;
     node->store_lost = w->lose > 0 && sim_chance(w, w->lose) && may_lose(w, node);
     world_start(w, node);
@@ -388,6 +396,7 @@ static void chaos_act(struct world *w)
             cut(w);
         else
             heal(w);
+        away_cut(w);
     } else if ((die -= w->cut) < w->admin) {
         chaos_administer(w);
         if (sim_chance(w, 200))
@@ -409,6 +418,8 @@ void chaos_step(struct world *w)
     struct node *leader = chaos_leader(w);
 
     if (!w->chaos_over) {
+        if (w->away > 0)
+            away_step(w);
         chaos_act(w);
     } else {
         if (leader != NULL && w->proof_number != 0)
@@ -424,6 +435,7 @@ void chaos_step(struct world *w)
 void chaos_end(struct world *w)
 {
     w->chaos_over = true;
+    away_end(w);
     heal(w);
     w->proof_number = w->payload_number;
     for (unsigned i = 0; i < w->nodes_n; i++) {
@@ -432,7 +444,7 @@ void chaos_end(struct world *w)
         /* A minority may stay away: the rest must do without. */
         if (i < w->missing && node->alive)
             world_crash(w, node);
-        else if (i >= w->missing && !node->alive && !node->retired)
+        else if (i >= w->missing && !node->alive && !node->retired && node->away_since == 0)
             world_start(w, node);
         read_from(w, node);
     }

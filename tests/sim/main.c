@@ -1,5 +1,5 @@
-/* sim --seed S | --seeds N [--from S] [--guard-off K] [--lose] [--verbose] [--trace]: exit 0 if
- * every seed is clean.
+/* sim --seed S | --seeds N [--from S] [--guard-off K] [--lose | --away] [--verbose] [--trace]:
+ * exit 0 if every seed is clean.
  */
 #include "sim.h"
 
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define CHAOS_MS (30 * SIM_ELECTION_MS)
+#define CHAOS_AWAY_MS (60 * SIM_ELECTION_MS)
 #define HEALING_MS (40 * SIM_ELECTION_MS)
 
 /* For the handler of an assertion's signal: which seed it was. */
@@ -24,11 +25,13 @@ struct options {
     bool verbose;
     bool trace;
     bool lose;  /* stores, at a start */
+    bool away;  /* voters, for long, while others change */
     bool go_on; /* count all failing seeds */
 };
 
 struct totals {
-    uint64_t failed_n, acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n, losses_n;
+    uint64_t failed_n, acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n, losses_n,
+        aways_n, changes_away_n, changes_again_n;
 };
 
 static void on_abort(int number)
@@ -72,6 +75,7 @@ static void run_until(struct world *w, uint64_t end)
 static bool run_seed(uint64_t seed, const struct options *options, struct totals *totals)
 {
     struct world *w = calloc(1, sizeof(*w));
+    uint64_t end = 1000 + (options->away ? CHAOS_AWAY_MS : CHAOS_MS);
     bool clean;
 
     if (w == NULL)
@@ -82,15 +86,16 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     w->trace = options->trace;
     w->guards_off = options->guards_off;
     w->lose = options->lose ? 300 : 0;
+    w->away = options->away ? 60 : 0;
     w->election_ms = SIM_ELECTION_MS;
     w->heartbeat_ms = SIM_HEARTBEAT_MS;
     w->now = 1000;
     w->payload_number = 100;
     chaos_begin(w);
-    run_until(w, 1000 + CHAOS_MS);
+    run_until(w, end);
     if (w->failure[0] == 0)
         chaos_end(w);
-    run_until(w, 1000 + CHAOS_MS + HEALING_MS);
+    run_until(w, end + HEALING_MS);
     check_end(w);
     clean = w->failure[0] == 0;
     if (!clean)
@@ -109,6 +114,9 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     totals->installs_n += w->installs_n;
     totals->crashes_n += w->crashes_n;
     totals->losses_n += w->losses_n;
+    totals->aways_n += w->aways_n;
+    totals->changes_away_n += w->changes_away_n;
+    totals->changes_again_n += w->changes_again_n;
     world_fini(w);
     free(w);
     return clean;
@@ -116,24 +124,20 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: sim --seed S | --seeds N [--from S] [--guard-off K]... [--go-on] [--lose] "
-            "[--verbose] [--trace]\n");
+    fprintf(stderr, "usage: sim --seed S | --seeds N [--from S] [--guard-off K]... [--go-on] "
+                    "[--lose | --away] "
+                    "[--verbose] [--trace]\n");
     return 3;
 }
 
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'},
-        {"guard-off", required_argument, NULL, 'g'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"go-on", no_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},
-        {"lose", no_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'}, {"guard-off", required_argument, NULL, 'g'},
+        {"verbose", no_argument, NULL, 'v'},    {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},      {"lose", no_argument, NULL, 'l'},
+        {"away", no_argument, NULL, 'a'},       {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -162,6 +166,9 @@ static bool parse(int argc, char **argv, struct options *options)
         case 'l':
             options->lose = true;
             break;
+        case 'a':
+            options->away = true;
+            break;
         case 't':
             options->trace = true;
             break;
@@ -172,7 +179,7 @@ static bool parse(int argc, char **argv, struct options *options)
             return false;
         }
     }
-    return options->seeds_n > 0;
+    return options->seeds_n > 0 && !(options->lose && options->away);
 }
 
 int main(int argc, char **argv)
@@ -193,8 +200,10 @@ int main(int argc, char **argv)
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
            " elections, %" PRIu64 " changes, %" PRIu64 " installs, %" PRIu64 " crashes, %" PRIu64
-           " stores lost\n",
+           " stores lost, %" PRIu64 " away for long, %" PRIu64 " changes meanwhile, %" PRIu64
+           " not the first\n",
            ran, totals.failed_n, totals.acked_n, totals.reads_n, totals.elections_n,
-           totals.changes_n, totals.installs_n, totals.crashes_n, totals.losses_n);
+           totals.changes_n, totals.installs_n, totals.crashes_n, totals.losses_n, totals.aways_n,
+           totals.changes_away_n, totals.changes_again_n);
     return totals.failed_n == 0 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
  *
  * world.c   members: what their engines want, done against simulated disks and stores
  * net.c     time: the queue of what happens next, and the network
+ * away.c    voters that are away for long
  * chaos.c   what goes wrong, and what clients and administrators ask for
  * check.c   what must hold
  * main.c    seeds, switches, reports */
@@ -60,9 +61,12 @@ struct node {
     struct snapshot staged;
     uint64_t staged_applied;
     uint64_t log_checked;
-    bool crash_soon;  /* between two effects */
-    bool store_lost;  /* at the next start the store is empty */
-    bool rolled_back; /* its disk was put back to an older copy: what others count on is gone */
+    uint64_t away_since; /* down or cut off for long, 0: not (--away) */
+    uint64_t back_at;
+    unsigned missed_n; /* changes done meanwhile */
+    bool crash_soon;   /* between two effects */
+    bool store_lost;   /* at the next start the store is empty */
+    bool rolled_back;  /* its disk was put back to an older copy: what others count on is gone */
 };
 
 enum happening {
@@ -128,7 +132,7 @@ struct world {
     unsigned nodes_n;
     /* the seed's character */
     unsigned loss, duplicate, slow, delay_max, ordered, flush_max, crash, cut, admin, small_log,
-        stream_fail, stall, eager, missing, lose;
+        stream_fail, stall, eager, missing, lose, away, voters_aim;
     unsigned life_script, script_step;
     bool chaos_over;
     bool cuts[SIM_NODES_MAX][SIM_NODES_MAX];
@@ -141,6 +145,7 @@ struct world {
     uint64_t term_leader[SIM_TERMS_MAX];
     uint64_t acked_max, seen_max; /* highest index acknowledged, or read */
     uint64_t acked_n, reads_n, elections_n, changes_n, installs_n, crashes_n, losses_n;
+    uint64_t aways_n, changes_away_n, changes_again_n; /* changes while a voter was away for long */
     struct pair {
         uint64_t index, term, hash, previous;
     } * pairs; /* log matching: hash table */
@@ -191,5 +196,18 @@ void chaos_step(struct world *w);
 void chaos_end(struct world *w);
 struct node *chaos_leader(struct world *w);
 void chaos_administer(struct world *w);
+
+/* away.c */
+void away_step(struct world *w);
+/* Cuts who is away off, after the cuts of others changed. */
+void away_cut(struct world *w);
+/* Who is down stays away, who is cut off comes back. */
+void away_end(struct world *w);
+/* No administrator acts before it can be known. */
+bool away_just_went(const struct world *w);
+/* A change of this leader is done. */
+void away_count_change(struct world *w, const struct node *node);
+/* What a leader appends must be able to be committed. */
+void away_check_change(struct world *w, const struct node *node, uint64_t index, size_t n);
 
 #endif

@@ -400,6 +400,7 @@ static void perform(struct world *w, struct node *node, const struct effect *eff
         break;
     case EFFECT_APPEND:
         check_appended(w, node, effect->index, effect->n);
+        away_check_change(w, node, effect->index, effect->n);
         queue_append(node, effect->index, effect->n);
         break;
     case EFFECT_SNAPSHOT:
@@ -419,6 +420,8 @@ static void perform(struct world *w, struct node *node, const struct effect *eff
         break;
     case EFFECT_CHANGE:
         w->changes_n += effect->err == QK_OK ? 1 : 0;
+        if (effect->err == QK_OK)
+            away_count_change(w, node);
         break;
     case EFFECT_STATE:
         break;
