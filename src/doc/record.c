@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/key_uses.h"
 #include "secret/crypto.h"
 
 /* --- the mac --- */
 
 static enum qk_err record_mac(const struct secret *key, const struct doc_place *place,
-                              struct bytes header, uint8_t ret_mac[static DOC_RECORD_MAC_BYTES])
+                              struct bytes keys, struct bytes header,
+                              uint8_t ret_mac[static DOC_RECORD_MAC_BYTES])
 {
     uint8_t head[4 + 8], mac[HASH_BYTES];
     enum qk_err err;
@@ -21,6 +23,7 @@ static enum qk_err record_mac(const struct secret *key, const struct doc_place *
         bytes_of(place->database, DATABASE_ID_BYTES),
         bytes_of(head, sizeof(head)),
         place->document_id,
+        keys, /* its first byte tells its length */
         header,
     };
     err = mac_compute(key, "revision record", parts, sizeof(parts) / sizeof(parts[0]), mac);
@@ -32,14 +35,14 @@ static enum qk_err record_mac(const struct secret *key, const struct doc_place *
 /* Nothing of the header is believed before this says yes. The mac is public data, but a comparison
  * in constant time tells a forger nothing about how near a guess was. */
 static enum qk_err record_authenticate(const struct secret *key, const struct doc_place *place,
-                                       struct bytes header, const uint8_t *mac)
+                                       struct bytes keys, struct bytes header, const uint8_t *mac)
 {
     uint8_t expected[DOC_RECORD_MAC_BYTES];
     uint8_t difference = 0;
     enum qk_err err;
     size_t i;
 
-    err = record_mac(key, place, header, expected);
+    err = record_mac(key, place, keys, header, expected);
     if (err != QK_OK)
         return err;
     for (i = 0; i < DOC_RECORD_MAC_BYTES; i++)
@@ -50,6 +53,7 @@ static enum qk_err record_authenticate(const struct secret *key, const struct do
 /* --- decoding --- */
 
 struct record_reader {
+    struct key_uses keys;
     struct reader header;
     struct reader envelopes;
     unsigned leaves_n;
@@ -58,15 +62,21 @@ struct record_reader {
 static enum qk_err record_open(const struct secret *key, const struct doc_place *place,
                                struct bytes value, struct record_reader *ret_in)
 {
-    struct reader in = reader_of(value);
-    uint8_t format = reader_u8(&in);
-    struct bytes mac = reader_bytes(&in, DOC_RECORD_MAC_BYTES);
-    struct bytes header = reader_blob(&in, value.len);
+    struct bytes rest, mac, header;
+    struct reader in;
+    uint8_t format;
     enum qk_err err;
 
+    if (key_uses_open(value, &ret_in->keys, &rest) != QK_OK)
+        return QK_ERR_CORRUPT;
+    in = reader_of(rest);
+    format = reader_u8(&in);
+    mac = reader_bytes(&in, DOC_RECORD_MAC_BYTES);
+    header = reader_blob(&in, value.len);
     if (reader_error(&in) != QK_OK || format != DOC_RECORD_FORMAT)
         return QK_ERR_CORRUPT;
-    err = record_authenticate(key, place, header, mac.data);
+    err = record_authenticate(key, place, bytes_slice(value, 0, value.len - rest.len), header,
+                              mac.data);
     if (err != QK_OK)
         return err;
     ret_in->header = reader_of(header);
@@ -77,17 +87,31 @@ static enum qk_err record_open(const struct secret *key, const struct doc_place 
     return QK_OK;
 }
 
+static enum qk_err record_read_key(const struct record_reader *in, unsigned at,
+                                   struct doc_leaf *leaf)
+{
+    struct key_uses keys = in->keys;
+    struct key_use use;
+
+    do
+        if (!key_uses_next(&keys, &use))
+            return QK_ERR_CORRUPT;
+    while (at-- > 0);
+    memcpy(leaf->key_id, use.key_id, DOC_KEY_ID_BYTES);
+    leaf->key_version = use.version;
+    return QK_OK;
+}
+
 static enum qk_err record_read_leaf(struct record_reader *in, struct doc_leaf *ret_leaf)
 {
     struct reader *header = &in->header;
-    uint8_t flags = reader_u8(header);
+    uint8_t flags = reader_u8(header), key;
     uint32_t envelope_bytes;
 
     ret_leaf->deleted = (flags & DOC_RECORD_LEAF_DELETED) != 0;
     ret_leaf->revision.generation = reader_u32(header);
     reader_copy(header, ret_leaf->revision.hash, REVISION_HASH_BYTES);
-    reader_copy(header, ret_leaf->key_id, DOC_KEY_ID_BYTES);
-    ret_leaf->key_version = reader_u32(header);
+    key = reader_u8(header);
     ret_leaf->sealed_at = reader_u64(header);
     ret_leaf->body_bytes = reader_u32(header);
     envelope_bytes = reader_u32(header);
@@ -97,7 +121,7 @@ static enum qk_err record_read_leaf(struct record_reader *in, struct doc_leaf *r
         return QK_ERR_CORRUPT;
     if ((flags & ~DOC_RECORD_LEAF_DELETED) != 0 || ret_leaf->revision.generation == 0)
         return QK_ERR_CORRUPT;
-    return QK_OK;
+    return record_read_key(in, key, ret_leaf);
 }
 
 static enum qk_err record_read_end(const struct record_reader *in)
@@ -173,7 +197,31 @@ static int leaf_order(const void *a, const void *b)
     return doc_record_leaf_compare(b, a);
 }
 
-static void record_put_leaf(const struct doc_leaf *leaf, struct buf *out)
+/* The leaf's place in the list of keys, to which it is added. */
+static enum qk_err key_place(struct key_use *uses, unsigned *uses_n, const struct doc_leaf *leaf,
+                             const struct doc_place *place, uint8_t *ret_place)
+{
+    bool sealed = leaf->sealed_at == place->record_version;
+    unsigned at = 0;
+
+    while (at < *uses_n && (uses[at].version != leaf->key_version ||
+                            memcmp(uses[at].key_id, leaf->key_id, DOC_KEY_ID_BYTES) != 0))
+        at++;
+    if (at == KEY_USES_MAX)
+        return QK_ERR_TOO_BIG;
+    if (at == *uses_n) {
+        uses[at] = (struct key_use){.version = leaf->key_version};
+        memcpy(uses[at].key_id, leaf->key_id, DOC_KEY_ID_BYTES);
+        ++*uses_n;
+    }
+    uses[at].bodies++;
+    uses[at].sealed = (uint16_t)(uses[at].sealed + sealed);
+    uses[at].sealed_bytes += sealed ? leaf->body_bytes : 0;
+    *ret_place = (uint8_t)at;
+    return QK_OK;
+}
+
+static void record_put_leaf(const struct doc_leaf *leaf, uint8_t key, struct buf *out)
 {
     assert(leaf->path.len % REVISION_HASH_BYTES == 0);
     assert(leaf->path.len / REVISION_HASH_BYTES <= DOC_RECORD_PATH_MAX);
@@ -182,8 +230,7 @@ static void record_put_leaf(const struct doc_leaf *leaf, struct buf *out)
     buf_put_u8(out, leaf->deleted ? DOC_RECORD_LEAF_DELETED : 0);
     buf_put_u32(out, leaf->revision.generation);
     buf_put(out, leaf->revision.hash, REVISION_HASH_BYTES);
-    buf_put(out, leaf->key_id, DOC_KEY_ID_BYTES);
-    buf_put_u32(out, leaf->key_version);
+    buf_put_u8(out, key);
     buf_put_u64(out, leaf->sealed_at);
     buf_put_u32(out, leaf->body_bytes);
     buf_put_u32(out, (uint32_t)leaf->envelope.len);
@@ -191,34 +238,57 @@ static void record_put_leaf(const struct doc_leaf *leaf, struct buf *out)
     buf_put_bytes(out, leaf->path);
 }
 
+/* The leaves' header, and the list of their keys. */
+static enum qk_err record_put_header(const struct doc_place *place, const struct doc_record *record,
+                                     struct buf *keys, struct buf *header)
+{
+    struct key_use *uses = calloc(KEY_USES_MAX, sizeof(*uses));
+    enum qk_err err = uses == NULL ? QK_ERR_NOMEM : QK_OK;
+    unsigned uses_n = 0;
+
+    buf_put_u16(header, (uint16_t)record->leaves_n);
+    for (unsigned i = 0; i < record->leaves_n && err == QK_OK; i++) {
+        uint8_t key = 0;
+
+        err = key_place(uses, &uses_n, &record->leaves[i], place, &key);
+        if (err == QK_OK)
+            record_put_leaf(&record->leaves[i], key, header);
+    }
+    if (err == QK_OK) {
+        key_uses_put(uses, uses_n, keys);
+        err = buf_error(header);
+    }
+    free(uses);
+    return err == QK_OK ? buf_error(keys) : err;
+}
+
 enum qk_err doc_record_encode(const struct secret *integrity_key, const struct doc_place *place,
                               struct doc_record *record, struct buf *out)
 {
+    struct buf keys = BUF_INIT(1 + KEY_USES_MAX * KEY_USE_BYTES);
     struct buf header = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     uint8_t mac[DOC_RECORD_MAC_BYTES];
     enum qk_err err;
-    unsigned i;
 
     assert(record->leaves_n > 0 && record->leaves_n <= DOC_RECORD_LEAVES_MAX);
     assert(place != NULL && out != NULL);
 
     qsort(record->leaves, record->leaves_n, sizeof(*record->leaves), leaf_order);
-    buf_put_u16(&header, (uint16_t)record->leaves_n);
-    for (i = 0; i < record->leaves_n; i++)
-        record_put_leaf(&record->leaves[i], &header);
-    err = buf_error(&header);
+    err = record_put_header(place, record, &keys, &header);
     if (err == QK_OK)
-        err = record_mac(integrity_key, place, buf_bytes(&header), mac);
+        err = record_mac(integrity_key, place, buf_bytes(&keys), buf_bytes(&header), mac);
     if (err != QK_OK)
         goto out;
+    buf_put_bytes(out, buf_bytes(&keys));
     buf_put_u8(out, DOC_RECORD_FORMAT);
     buf_put(out, mac, sizeof(mac));
     buf_put_blob(out, buf_bytes(&header));
-    for (i = 0; i < record->leaves_n; i++)
+    for (unsigned i = 0; i < record->leaves_n; i++)
         buf_put_bytes(out, record->leaves[i].envelope);
     err = buf_error(out);
 
 out:
+    buf_fini(&keys);
     buf_fini(&header);
     return err;
 }

@@ -1,16 +1,17 @@
 /* The revision record: the clear part of a stored document, in front of its envelopes.
  *
- *     value  = format u8 = 1 ‖ mac[16] ‖ header_len u32 ‖ header ‖ envelope of leaf 0 ‖ of leaf 1
- * ... header = leaves_n u16 ‖ leaf ... leaf   = flags u8 ‖ generation u32 ‖ hash[16] ‖ key_id[16] ‖
- * key_version u32 ‖ sealed_at u64 ‖ body_bytes u32 ‖ envelope_bytes u32 ‖ path_n u16 ‖ path_n x
- * hash[16]
+ *     value  = keys ‖ format u8 = 1 ‖ mac[16] ‖ header_len u32 ‖ header ‖ envelope of leaf 0 ‖ ...
+ *     keys   = the list of base/key_uses.h, the winner's key first
+ *     header = leaves_n u16 ‖ leaf ...
+ *     leaf   = flags u8 ‖ generation u32 ‖ hash[16] ‖ key u8, its place in keys ‖ sealed_at u64 ‖
+ *              body_bytes u32 ‖ envelope_bytes u32 ‖ path_n u16 ‖ path_n x hash[16]
  *
  * The leaves are those of the revision tree, the winner first; a path names a leaf's ancestors from
  * its parent on, so the leaves together are the tree, cut at the database's revision limit. Normal
  * edits keep one leaf; replication (new_edits=false) may bring more. The mac is keyed by the
- * integrity key and binds cluster, database, document id, record version and header, so that lists
- * and feeds need open no envelope; an envelope's AAD binds its revision and `sealed_at`, the record
- * version that it was sealed for. */
+ * integrity key and binds cluster, database, document id, record version, keys and header, so that
+ * lists and feeds need open no envelope; an envelope's AAD binds its revision and `sealed_at`, the
+ * record version that it was sealed for. */
 #ifndef DOC_RECORD_H
 #define DOC_RECORD_H
 
@@ -63,7 +64,9 @@ MUST_USE enum qk_err doc_record_decode(const struct secret *integrity_key,
 MUST_USE enum qk_err doc_record_decode_winner(const struct secret *integrity_key,
                                               const struct doc_place *place, struct bytes value,
                                               struct doc_leaf *ret_leaf, unsigned *ret_leaves_n);
-/* Appends the value for `record` at `place`; the leaves are put in order, winner first. */
+/* Appends the value for `record` at `place`; the leaves are put in order, winner first. A leaf
+ * whose `sealed_at` is the place's record version is told in the list as sealed by this write.
+ * QK_ERR_TOO_BIG: more than KEY_USES_MAX different keys. */
 MUST_USE enum qk_err doc_record_encode(const struct secret *integrity_key,
                                        const struct doc_place *place, struct doc_record *record,
                                        struct buf *out);

@@ -168,7 +168,7 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     write->revision = leaf.revision;
     made->key = record_document(database->id, write->id);
     made->version = stored->version + 1;
-    made->flags = WIRE_DOC | (write_is_deleted(stored, &leaf) ? WIRE_DELETED : 0);
+    made->flags = WIRE_DOC | WIRE_KEYED | (write_is_deleted(stored, &leaf) ? WIRE_DELETED : 0);
     memcpy(made->key_id, leaf.key_id, KEY_ID_BYTES);
 
 out:

@@ -23,6 +23,7 @@ struct plan {
     size_t ops_n, ops_cap;
     uint32_t failed;
     bool ok;
+    bool has_limits;
 };
 
 static bool whole_database(const struct wire_op *op)
@@ -72,8 +73,13 @@ static enum qk_err judge_conds(struct plan *plan, struct wire_reader *reader, ui
 
     for (; wire_reader_cond(reader, &cond); at++) {
         struct format_record record = {.version = 0};
-        enum qk_err err = store_lookup(plan->store, cond.key, &record);
+        enum qk_err err;
 
+        if (cond.is_limit) { /* when the operations are known */
+            plan->has_limits = true;
+            continue;
+        }
+        err = store_lookup(plan->store, cond.key, &record);
         if (err != QK_OK && err != QK_ERR_NOT_FOUND)
             return err;
         if ((err == QK_OK ? record.version : 0) != cond.version)
@@ -111,6 +117,45 @@ static enum qk_err judge_ops(struct plan *plan, struct wire_reader *reader, uint
             plan_fail(plan, at);
     }
     return QK_OK;
+}
+
+/* What the operations seal under the tag's version. Whatever they take away, they never unseal. */
+static void sealed_by(const struct plan *plan, struct bytes tag, uint64_t *sealed, uint64_t *bytes)
+{
+    for (size_t i = 0; i < plan->ops_n; i++) {
+        const struct wire_op *op = &plan->ops[i].op;
+        struct key_uses uses;
+        struct key_use use;
+
+        if (op->type != WIRE_PUT || (op->flags & WIRE_KEYED) == 0 ||
+            key_uses_open(op->value, &uses, NULL) != QK_OK)
+            continue;
+        while (key_uses_next(&uses, &use)) {
+            if (memcmp(use.key_id, tag.data, KEY_USE_ID_BYTES) != 0 ||
+                use.version != get_u32(tag.data + KEY_USE_ID_BYTES))
+                continue;
+            *sealed += use.sealed;
+            *bytes += use.sealed_bytes;
+        }
+    }
+}
+
+/* `conds` stands at the batch's first condition. */
+static void judge_limits(struct plan *plan, struct wire_reader *conds)
+{
+    struct wire_cond cond;
+
+    for (uint32_t at = 0; wire_reader_cond(conds, &cond); at++) {
+        struct store_key_stats stats;
+
+        if (!cond.is_limit)
+            continue;
+        store_key_stats(plan->store, cond.key.data, get_u32(cond.key.data + KEY_USE_ID_BYTES),
+                        &stats);
+        sealed_by(plan, cond.key, &stats.sealed, &stats.sealed_bytes);
+        if (stats.sealed > cond.sealed_max || stats.sealed_bytes > cond.bytes_max)
+            plan_fail(plan, at);
+    }
 }
 
 static int planned_compare(const void *a, const void *b)
@@ -296,6 +341,30 @@ static void observe(const struct store *store, const struct planned *planned,
                           entry->type == PENDING_PUT ? &after : NULL);
 }
 
+/* What stands under which key. A value that lies in the file with its checksum right begins with
+ * its list, since no other was ever applied. */
+static enum qk_err perform_tallies(struct store *store, const struct planned *planned)
+{
+    const struct wire_op *op = &planned->op;
+    struct tally_record record = {
+        .database = op->key.data, .flags = planned->before.flags, .bytes = planned->before_bytes};
+    enum qk_err err = QK_OK;
+
+    if (planned->found && (planned->before.flags & WIRE_KEYED) != 0) {
+        err = key_uses_open(planned->before.value, &record.uses, NULL);
+        if (err == QK_OK)
+            err = tallies_remove(&store->tallies, &record);
+        else
+            err = store_damaged(store, FORMAT_RECORDS, op->key);
+    }
+    if (err != QK_OK || op->type != WIRE_PUT || (op->flags & WIRE_KEYED) == 0)
+        return err;
+    record.flags = op->flags;
+    record.bytes = op->key.len + op->value.len;
+    err = key_uses_open(op->value, &record.uses, NULL);
+    return err == QK_OK ? tallies_add(&store->tallies, &record) : err;
+}
+
 static enum qk_err perform_drop(struct store *store, struct bytes database)
 {
     struct pending_entry entry = {.type = PENDING_DROP};
@@ -305,6 +374,8 @@ static enum qk_err perform_drop(struct store *store, struct bytes database)
         return QK_ERR_NOMEM;
     entry.stamp = ++store->applied.stamp;
     spaces_drop(&store->spaces, space, entry.stamp);
+    if (tallies_drop(&store->tallies, database.data) != QK_OK)
+        return QK_ERR_NOMEM;
     if (store->observer.changed != NULL)
         store->observer.changed(store->observer.arg, store->applying, database, NULL, NULL);
     return pending_add(&store->pending, &store->open, &entry, database, BYTES_NONE);
@@ -324,6 +395,8 @@ static enum qk_err perform_op(struct store *store, const struct planned *planned
         return QK_OK; /* expanded; or nothing there to remove */
     entry.stamp = ++store->applied.stamp;
     err = perform_stats(store, planned, &entry);
+    if (err == QK_OK)
+        err = perform_tallies(store, planned);
     if (err != QK_OK)
         return err;
     if (entry.seq != 0)
@@ -334,11 +407,14 @@ static enum qk_err perform_op(struct store *store, const struct planned *planned
 
 static enum qk_err judge_batch(struct plan *plan, struct wire_reader *reader)
 {
+    struct wire_reader conds = *reader;
     uint32_t conds_n = 0;
     enum qk_err err = judge_conds(plan, reader, &conds_n);
 
     if (err == QK_OK)
         err = judge_ops(plan, reader, conds_n);
+    if (err == QK_OK && plan->has_limits)
+        judge_limits(plan, &conds);
     if (err == QK_OK)
         err = judge_keys(plan);
     if (err == QK_OK && plan->ok)

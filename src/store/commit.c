@@ -1,5 +1,5 @@
-/* One transaction of the writer: the batch's writes in their order, statistics, state, then a piece
- * of what dropped databases left behind. Any error aborts it whole and the batch stays. */
+/* One transaction of the writer: the batch's writes in their order, statistics, keys, state, then a
+ * piece of what dropped databases left behind. Any error aborts it whole and the batch stays. */
 #include "store/db.h"
 
 #include <assert.h>
@@ -147,6 +147,17 @@ static int write_stats(const struct commit *commit, const struct pending_stats *
     return row_put(commit, FORMAT_STATS, key, raw, sizeof raw);
 }
 
+static int write_tally(const struct commit *commit, const struct pending_tally *row)
+{
+    struct bytes key = bytes_of(row->id, sizeof row->id);
+    uint8_t raw[FORMAT_KEY_BYTES];
+
+    if (tally_is_zero(&row->stats))
+        return row_delete(commit, FORMAT_KEYS, key);
+    format_key_write(key, &row->stats, raw);
+    return row_put(commit, FORMAT_KEYS, key, raw, sizeof raw);
+}
+
 static int write_batch(const struct commit *commit, const struct pending_batch *batch)
 {
     uint8_t state[FORMAT_STATE_BYTES];
@@ -154,6 +165,8 @@ static int write_batch(const struct commit *commit, const struct pending_batch *
 
     for (size_t i = 0; i < batch->stats_n && rc == 0; i++)
         rc = write_stats(commit, &batch->stats[i]);
+    for (size_t i = 0; i < batch->tallies_n && rc == 0; i++)
+        rc = write_tally(commit, &batch->tallies[i]);
     if (rc != 0)
         return rc;
     format_state_write(&batch->state, state);

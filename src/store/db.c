@@ -211,6 +211,27 @@ enum qk_err db_load_spaces(const struct db *db, MDB_txn *txn, struct spaces *spa
     return err == QK_OK ? load_table(db, txn, FORMAT_DROPS, spaces) : err;
 }
 
+enum qk_err db_load_tallies(const struct db *db, MDB_txn *txn, struct tallies *tallies)
+{
+    struct store_key_stats stats;
+    MDB_cursor *cursor;
+    MDB_val key, row;
+    enum qk_err err = QK_OK;
+    int rc = mdb_cursor_open(txn, db->tables[FORMAT_KEYS], &cursor);
+
+    if (rc != 0)
+        return db_err(rc);
+    while (err == QK_OK && (rc = mdb_cursor_get(cursor, &key, &row, MDB_NEXT)) == 0) {
+        err = format_key_read(db_bytes(key), db_bytes(row), &stats);
+        if (err == QK_OK)
+            err = tallies_load(tallies, key.mv_data, &stats);
+    }
+    mdb_cursor_close(cursor);
+    if (err == QK_OK && rc != MDB_NOTFOUND)
+        err = db_err(rc);
+    return err;
+}
+
 uint64_t db_file_bytes(const struct db *db)
 {
     MDB_envinfo info;

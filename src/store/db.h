@@ -66,6 +66,8 @@ MUST_USE enum qk_err db_put(const struct db *db, MDB_txn *txn, enum format_table
 MUST_USE enum qk_err db_state(const struct db *db, MDB_txn *txn, struct format_state *ret_state);
 /* Statistics and drops into memory. */
 MUST_USE enum qk_err db_load_spaces(const struct db *db, MDB_txn *txn, struct spaces *spaces);
+/* What stands under each version of each data key. */
+MUST_USE enum qk_err db_load_tallies(const struct db *db, MDB_txn *txn, struct tallies *tallies);
 
 /* Writes the batch (which may hold nothing) and frees a piece of what was dropped, in one synced
  * transaction: all or nothing. */

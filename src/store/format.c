@@ -10,7 +10,7 @@
 
 const char *format_table_name(enum format_table table)
 {
-    static const char *const names[FORMAT_TABLES_N] = {"records", "changes", "stats",
+    static const char *const names[FORMAT_TABLES_N] = {"records", "changes", "stats", "keys",
                                                        "drops",   "meta",    "local"};
 
     assert(table < FORMAT_TABLES_N);
@@ -123,6 +123,34 @@ enum qk_err format_stats_read(struct bytes key, struct bytes row, struct store_s
     return reader_end(&reader);
 }
 
+void format_key_write(struct bytes key, const struct store_key_stats *stats,
+                      uint8_t ret_out[static FORMAT_KEY_BYTES])
+{
+    put_u64(ret_out + 4, stats->doc_count);
+    put_u64(ret_out + 12, stats->del_count);
+    put_u64(ret_out + 20, stats->bodies);
+    put_u64(ret_out + 28, stats->bytes);
+    put_u64(ret_out + 36, stats->sealed);
+    put_u64(ret_out + 44, stats->sealed_bytes);
+    row_seal(key, ret_out, FORMAT_KEY_BYTES);
+}
+
+enum qk_err format_key_read(struct bytes key, struct bytes row, struct store_key_stats *ret_stats)
+{
+    struct reader reader;
+    enum qk_err err = row_open(key, row, FORMAT_KEY_BYTES, &reader);
+
+    if (err != QK_OK || key.len != TALLY_ID_BYTES || row.len != FORMAT_KEY_BYTES)
+        return QK_ERR_CORRUPT;
+    ret_stats->doc_count = reader_u64(&reader);
+    ret_stats->del_count = reader_u64(&reader);
+    ret_stats->bodies = reader_u64(&reader);
+    ret_stats->bytes = reader_u64(&reader);
+    ret_stats->sealed = reader_u64(&reader);
+    ret_stats->sealed_bytes = reader_u64(&reader);
+    return reader_end(&reader);
+}
+
 void format_drop_write(struct bytes key, uint64_t stamp, uint8_t ret_out[static FORMAT_DROP_BYTES])
 {
     put_u64(ret_out + 4, stamp);
@@ -186,6 +214,7 @@ enum qk_err format_row_check(enum format_table table, struct bytes key, struct b
 {
     struct format_record record;
     struct store_stats stats;
+    struct store_key_stats key_stats;
     struct format_state state;
     struct bytes value;
     uint64_t stamp;
@@ -199,6 +228,8 @@ enum qk_err format_row_check(enum format_table table, struct bytes key, struct b
         return format_change_read(key, row, &stamp, &value);
     case FORMAT_STATS:
         return format_stats_read(key, row, &stats);
+    case FORMAT_KEYS:
+        return format_key_read(key, row, &key_stats);
     case FORMAT_DROPS:
         return format_drop_read(key, row, &stamp);
     case FORMAT_META:
@@ -219,6 +250,7 @@ uint64_t format_row_stamp(enum format_table table, struct bytes row)
     case FORMAT_CHANGES:
         return get_u64(row.data + 4);
     case FORMAT_STATS:
+    case FORMAT_KEYS:
     case FORMAT_DROPS:
     case FORMAT_META:
     case FORMAT_LOCAL:

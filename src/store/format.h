@@ -4,9 +4,10 @@
  *     records  database id ‖ name       crc u32, version u64, seq u64, stamp u64, flags u8, value
  *     changes  database id ‖ seq u64    crc u32, stamp u64, flags u8, name
  *     stats    database id              crc u32, seq u64, doc_count u64, del_count u64, bytes u64
- *     drops    database id              crc u32, stamp u64
- *     meta     "state"                  crc u32, format u32, index u64, term u64, stamp u64
- *     local    name                     crc u32, value
+ *     keys     a tally's id (tallies.h) crc u32, doc_count u64, del_count u64, bodies u64, bytes
+ * u64, sealed u64, sealed_bytes u64 drops    database id              crc u32, stamp u64 meta
+ * "state"                  crc u32, format u32, index u64, term u64, stamp u64 local    name crc
+ * u32, value
  *
  * A stamp counts the writes of the store's whole life. Dropping a database notes the stamp; rows of
  * that database with a stamp up to it are gone from that moment, and freed later in pieces. */
@@ -15,13 +16,14 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "store/store.h"
+#include "store/tallies.h"
 
 #define FORMAT_VERSION 1
 #define FORMAT_RECORD_HEAD_BYTES 29
 #define FORMAT_CHANGE_HEAD_BYTES 13
 #define FORMAT_CHANGE_KEY_BYTES (DATABASE_ID_BYTES + 8)
 #define FORMAT_STATS_BYTES 36
+#define FORMAT_KEY_BYTES 52
 #define FORMAT_DROP_BYTES 12
 #define FORMAT_STATE_BYTES 32
 #define FORMAT_LOCAL_HEAD_BYTES 4
@@ -31,6 +33,7 @@ enum format_table {
     FORMAT_RECORDS,
     FORMAT_CHANGES,
     FORMAT_STATS,
+    FORMAT_KEYS,
     FORMAT_DROPS,
     FORMAT_META,
     FORMAT_LOCAL,
@@ -59,6 +62,8 @@ void format_change_write(struct bytes key, uint64_t stamp, uint8_t flags, struct
                          uint8_t *ret_out);
 void format_stats_write(struct bytes key, const struct store_stats *stats,
                         uint8_t ret_out[static FORMAT_STATS_BYTES]);
+void format_key_write(struct bytes key, const struct store_key_stats *stats,
+                      uint8_t ret_out[static FORMAT_KEY_BYTES]);
 void format_drop_write(struct bytes key, uint64_t stamp, uint8_t ret_out[static FORMAT_DROP_BYTES]);
 void format_state_write(const struct format_state *state,
                         uint8_t ret_out[static FORMAT_STATE_BYTES]);
@@ -71,6 +76,8 @@ MUST_USE enum qk_err format_change_read(struct bytes key, struct bytes row, uint
                                         struct bytes *ret_name);
 MUST_USE enum qk_err format_stats_read(struct bytes key, struct bytes row,
                                        struct store_stats *ret_stats);
+MUST_USE enum qk_err format_key_read(struct bytes key, struct bytes row,
+                                     struct store_key_stats *ret_stats);
 MUST_USE enum qk_err format_drop_read(struct bytes key, struct bytes row, uint64_t *ret_stamp);
 /* QK_ERR_UNSUPPORTED: a newer format. */
 MUST_USE enum qk_err format_state_read(struct bytes row, struct format_state *ret_state);

@@ -46,6 +46,7 @@ struct store {
     char path[DB_PATH_BYTES_MAX];
     int marker_fd; /* <path>-open, locked */
     struct db db;
+    struct tallies tallies;
     struct spaces spaces;
     struct pending pending;
     struct pending_batch open;   /* being filled */

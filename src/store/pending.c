@@ -162,5 +162,6 @@ void pending_batch_fini(struct pending *pending, struct pending_batch *batch)
         free(entry);
     }
     free(batch->stats);
+    free(batch->tallies);
     *batch = (struct pending_batch){0};
 }

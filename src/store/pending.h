@@ -25,6 +25,11 @@ struct pending_stats {
     struct store_stats stats;
 };
 
+struct pending_tally {
+    uint8_t id[TALLY_ID_BYTES];
+    struct store_key_stats stats;
+};
+
 /* What one transaction writes. Filled on the loop's thread, then only read by the writer's. */
 struct pending_batch {
     uint64_t number;
@@ -34,6 +39,8 @@ struct pending_batch {
     bool dirty; /* something to write, if only the index */
     struct pending_stats *stats;
     size_t stats_n;
+    struct pending_tally *tallies;
+    size_t tallies_n;
 };
 
 struct pending {

@@ -188,6 +188,8 @@ static enum qk_err item_fill(struct rows_item *item)
     item->stamp = format_row_stamp(table, item->row);
     if (item->table == ROWS_STATS)
         return format_stats_read(item->key, item->row, &item->stats);
+    if (item->table == ROWS_KEYS)
+        return format_key_read(item->key, item->row, &item->key_stats);
     if (item->table != ROWS_RECORDS)
         return QK_OK;
     err = format_record_read(item->key, item->row, &record);
@@ -304,7 +306,7 @@ static enum qk_err read_item(struct rows *rows, struct rows_item *item)
     if (kept)
         number -= SNAPSHOT_KEPT;
     if (number == 0 || number > SNAPSHOT_TABLES_N || number < (unsigned)rows->table ||
-        (kept && (!rows->increment || number == ROWS_STATS)))
+        (kept && (!rows->increment || number < ROWS_RECORDS)))
         return rows_failed(rows, QK_ERR_CORRUPT, "a record of an unknown kind");
     if (number != (unsigned)rows->table)
         rows->last_len = 0;

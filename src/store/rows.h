@@ -10,18 +10,20 @@
 #define ROWS_HASH_BYTES 32
 
 enum rows_kind { ROWS_ROW, ROWS_KEPT, ROWS_END };
-/* As the streams number them. */
-enum rows_table { ROWS_STATS = 1, ROWS_RECORDS = 2, ROWS_CHANGES = 3 };
+/* As the streams number them. An increment has statistics and keys whole, as they are neither
+ * stamped nor many. */
+enum rows_table { ROWS_STATS = 1, ROWS_KEYS = 2, ROWS_RECORDS = 3, ROWS_CHANGES = 4 };
 
 /* Borrowed until the next call on its stream. */
 struct rows_item {
     enum rows_kind kind;
     enum rows_table table;
-    struct bytes key, row;    /* ROWS_ROW: as they lie in the file */
-    struct record record;     /* of a ROWS_RECORDS row */
-    struct store_stats stats; /* of a ROWS_STATS row */
-    uint64_t stamp;           /* of the row, or of the kept one */
-    uint64_t rows_n;          /* ROWS_END, and the hash: of the full stream */
+    struct bytes key, row;            /* ROWS_ROW: as they lie in the file */
+    struct record record;             /* of a ROWS_RECORDS row */
+    struct store_stats stats;         /* of a ROWS_STATS row */
+    struct store_key_stats key_stats; /* of a ROWS_KEYS row */
+    uint64_t stamp;                   /* of the row, or of the kept one */
+    uint64_t rows_n;                  /* ROWS_END, and the hash: of the full stream */
     uint8_t hash[ROWS_HASH_BYTES];
 };
 

@@ -26,15 +26,15 @@ enum qk_err rows_merge(struct rows *base, struct rows *increment, struct rows **
     return QK_OK;
 }
 
-/* Both next items, as far as they are not here yet. The base's statistics are passed over: the
- * increment has them whole. */
+/* Both next items, as far as they are not here yet. The base's statistics and keys are passed over:
+ * the increment has them whole. */
 static enum qk_err both(struct rows *rows)
 {
     enum qk_err err = QK_OK;
 
     while (err == QK_OK && !rows->base_here) {
         err = rows_next(rows->base, &rows->base_item);
-        rows->base_here = rows->base_item.kind == ROWS_END || rows->base_item.table != ROWS_STATS;
+        rows->base_here = rows->base_item.kind == ROWS_END || rows->base_item.table >= ROWS_RECORDS;
         if (err != QK_OK)
             return rows_failed(rows, err, rows->base->fault);
     }

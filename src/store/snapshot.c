@@ -1,8 +1,8 @@
 /* The stream of a snapshot, all integers big-endian:
  *
  *     "QKSNAP01" index u64 term u64 stamp u64
- *     row: table u8 (1 stats, 2 records, 3 changes)  key length u16  value length u32  key  value
- *     end: 0 u8  rows u64  BLAKE2b-256 of all before
+ *     row: table u8 (1 stats, 2 keys, 3 records, 4 changes)  key length u16  value length u32  key
+ * value end: 0 u8  rows u64  BLAKE2b-256 of all before
  *
  * Rows are the file's own, checksums included, each table in key order; what was dropped and is not
  * yet freed is left out. So equal stores give equal streams.
@@ -52,8 +52,8 @@ struct store_snapshot {
     char error[STORE_ERROR_BYTES_MAX];
 };
 
-const enum format_table snapshot_tables[SNAPSHOT_TABLES_N] = {FORMAT_STATS, FORMAT_RECORDS,
-                                                              FORMAT_CHANGES};
+const enum format_table snapshot_tables[SNAPSHOT_TABLES_N] = {FORMAT_STATS, FORMAT_KEYS,
+                                                              FORMAT_RECORDS, FORMAT_CHANGES};
 
 static void head_begin(struct store_snapshot *snapshot)
 {

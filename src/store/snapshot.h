@@ -15,7 +15,7 @@
 #define SNAPSHOT_ROW_HEAD_BYTES 7
 #define SNAPSHOT_HASH_BYTES 32
 #define SNAPSHOT_END_BYTES (9 + SNAPSHOT_HASH_BYTES)
-#define SNAPSHOT_TABLES_N 3
+#define SNAPSHOT_TABLES_N 4
 
 extern const enum format_table snapshot_tables[SNAPSHOT_TABLES_N];
 

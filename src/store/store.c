@@ -53,9 +53,12 @@ enum qk_err store_load(struct store *store)
     if (err != QK_OK)
         return err;
     spaces_init(&store->spaces);
+    tallies_init(&store->tallies);
     err = db_state(&store->db, txn, &store->applied);
     if (err == QK_OK)
         err = db_load_spaces(&store->db, txn, &store->spaces);
+    if (err == QK_OK)
+        err = db_load_tallies(&store->db, txn, &store->tallies);
     mdb_txn_abort(txn);
     store->synced = store->applied.index;
     return err;
@@ -68,6 +71,7 @@ void store_unload(struct store *store)
         mdb_txn_abort(store->turn);
     store->turn = NULL;
     spaces_fini(&store->spaces);
+    tallies_fini(&store->tallies);
     db_close(&store->db);
 }
 
@@ -295,6 +299,27 @@ void store_database_stats(const struct store *store,
     *ret_stats = space == NULL ? (struct store_stats){0} : space->stats;
 }
 
+void store_key_stats(const struct store *store, const uint8_t key_id[static KEY_USE_ID_BYTES],
+                     uint32_t version, struct store_key_stats *ret_stats)
+{
+    static const uint8_t no_database[DATABASE_ID_BYTES];
+    uint8_t id[TALLY_ID_BYTES];
+
+    tally_id(no_database, key_id, version, id);
+    tallies_get(&store->tallies, id, ret_stats);
+}
+
+void store_database_key_stats(const struct store *store,
+                              const uint8_t database[static DATABASE_ID_BYTES],
+                              const uint8_t key_id[static KEY_USE_ID_BYTES],
+                              struct store_key_stats *ret_stats)
+{
+    uint8_t id[TALLY_ID_BYTES];
+
+    tally_id(database, key_id, 0, id);
+    tallies_get(&store->tallies, id, ret_stats);
+}
+
 static size_t spaces_dirty(const struct spaces *spaces)
 {
     size_t n = 0;
@@ -325,20 +350,8 @@ static enum qk_err batch_observed(struct store *store, struct pending_batch *bat
     return err;
 }
 
-enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
+static void seal_stats(struct store *store, struct pending_batch *batch)
 {
-    size_t n = spaces_dirty(&store->spaces);
-    enum qk_err err = batch_observed(store, batch);
-
-    if (err != QK_OK)
-        return err;
-    batch->state = store->applied;
-    batch->stats_n = 0;
-    if (n == 0)
-        return QK_OK;
-    batch->stats = calloc(n, sizeof *batch->stats);
-    if (batch->stats == NULL)
-        return QK_ERR_NOMEM;
     for (size_t i = 0; i < store->spaces.slots_n; i++) {
         struct space *space = &store->spaces.slots[i];
         struct pending_stats *row;
@@ -350,6 +363,43 @@ enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
         row->stats = space->stats;
         space->dirty = false;
     }
+}
+
+static void seal_tallies(struct store *store, struct pending_batch *batch)
+{
+    struct tallies *tallies = &store->tallies;
+
+    for (size_t i = 0; i < tallies->dirty_n; i++) {
+        struct pending_tally *row = &batch->tallies[batch->tallies_n++];
+
+        memcpy(row->id, tallies->dirty[i], sizeof row->id);
+        tallies_get(tallies, row->id, &row->stats);
+    }
+    tallies_clean(tallies);
+}
+
+enum qk_err store_batch_seal(struct store *store, struct pending_batch *batch)
+{
+    size_t stats_n = spaces_dirty(&store->spaces), tallies_n = store->tallies.dirty_n;
+    enum qk_err err = batch_observed(store, batch);
+
+    if (err != QK_OK)
+        return err;
+    assert(batch->stats == NULL && batch->tallies == NULL);
+    batch->state = store->applied;
+    if (stats_n > 0)
+        batch->stats = calloc(stats_n, sizeof *batch->stats);
+    if (tallies_n > 0)
+        batch->tallies = calloc(tallies_n, sizeof *batch->tallies);
+    if ((stats_n > 0 && batch->stats == NULL) || (tallies_n > 0 && batch->tallies == NULL)) {
+        free(batch->stats);
+        free(batch->tallies);
+        batch->stats = NULL;
+        batch->tallies = NULL;
+        return QK_ERR_NOMEM;
+    }
+    seal_stats(store, batch);
+    seal_tallies(store, batch);
     return QK_OK;
 }
 

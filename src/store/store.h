@@ -16,6 +16,7 @@
 #define STORE_STORE_H
 
 #include "base/bytes.h"
+#include "base/key_uses.h"
 #include "base/limits.h"
 #include "wire/command.h"
 
@@ -148,6 +149,27 @@ struct store_stats {
 void store_database_stats(const struct store *store,
                           const uint8_t database[static DATABASE_ID_BYTES],
                           struct store_stats *ret_stats);
+
+/* What stands under one version of a data key, or under all versions of it in one database. Kept at
+ * apply from the lists of the values (base/key_uses.h), exact, in memory, in snapshots and backups;
+ * a dropped database's share is gone in the same step. */
+struct store_key_stats {
+    uint64_t doc_count;    /* documents whose winner it is the key of, without tombstones */
+    uint64_t del_count;    /* tombstones */
+    uint64_t bodies;       /* all that is sealed under it, other revisions and records included */
+    uint64_t bytes;        /* keys and values of the records that it is the first key of */
+    uint64_t sealed;       /* bodies ever sealed under it, the deleted and replaced ones included */
+    uint64_t sealed_bytes; /* and their plaintext */
+};
+
+/* Of one version, in all databases. */
+void store_key_stats(const struct store *store, const uint8_t key_id[static KEY_USE_ID_BYTES],
+                     uint32_t version, struct store_key_stats *ret_stats);
+/* Of all versions of the key in that database; what was ever sealed is not known by database: 0. */
+void store_database_key_stats(const struct store *store,
+                              const uint8_t database[static DATABASE_ID_BYTES],
+                              const uint8_t key_id[static KEY_USE_ID_BYTES],
+                              struct store_key_stats *ret_stats);
 
 /* --- watching ------------------------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/key_uses.h"
 #include "wire/version.h"
 
 /* Array heads whose count is known only later are written in the five-byte form and patched. */
@@ -73,16 +74,40 @@ static void key_check(struct wire_command *command, struct bytes key)
         command_fail(command, QK_ERR_TOO_BIG);
 }
 
-void wire_command_cond(struct wire_command *command, struct bytes key, uint64_t version)
+static void cond_begin(struct wire_command *command, uint32_t items_n, struct bytes key)
 {
     assert(command->batches_n > 0);
     assert(command->ops_n == 0);
     key_check(command, key);
     if (++command->conds_n > WIRE_BATCH_ITEMS_MAX)
         command_fail(command, QK_ERR_TOO_BIG);
-    pack_array(&command->buf, 2);
+    pack_array(&command->buf, items_n);
     pack_bin(&command->buf, key);
+}
+
+void wire_command_cond(struct wire_command *command, struct bytes key, uint64_t version)
+{
+    cond_begin(command, 2, key);
     pack_u64(&command->buf, version);
+}
+
+void wire_command_limit(struct wire_command *command, const uint8_t tag[static WIRE_TAG_BYTES],
+                        uint64_t sealed_max, uint64_t bytes_max)
+{
+    cond_begin(command, 3, bytes_of(tag, WIRE_TAG_BYTES));
+    pack_u64(&command->buf, sealed_max);
+    pack_u64(&command->buf, bytes_max);
+}
+
+/* A value that must begin with a list does. The id of sixteen zero bytes, under which no record
+ * lies, is where the store keeps a key's sum over all databases. */
+static bool keyed_good(struct bytes key, uint8_t flags, struct bytes value)
+{
+    static const uint8_t zeros[DATABASE_ID_BYTES];
+    struct key_uses uses;
+
+    return (flags & WIRE_KEYED) == 0 || (!bytes_starts_with(key, bytes_of(zeros, sizeof(zeros))) &&
+                                         key_uses_open(value, &uses, NULL) == QK_OK);
 }
 
 /* WIRE_DELETED alone has no meaning and never had an effect; WIRE_SAME_SEQ alone would. */
@@ -113,6 +138,8 @@ void wire_command_put(struct wire_command *command, struct bytes key, uint64_t v
     assert(flags_good(flags));
     if (value.len > RECORD_VALUE_BYTES_MAX)
         command_fail(command, QK_ERR_TOO_BIG);
+    if (!keyed_good(key, flags, value))
+        command_fail(command, QK_ERR_INVALID);
     op_begin(command, WIRE_PUT, 5, key);
     pack_u64(&command->buf, version);
     pack_u64(&command->buf, flags);
@@ -205,14 +232,23 @@ static struct bytes reader_key(struct wire_reader *reader)
 
 bool wire_reader_cond(struct wire_reader *reader, struct wire_cond *ret_cond)
 {
-    struct wire_cond cond;
+    struct wire_cond cond = {.is_limit = false};
+    uint32_t items_n;
 
     if (reader->conds_left == 0 || unpack_error(&reader->in) != QK_OK)
         return false;
     reader->conds_left--;
-    unpack_array_of(&reader->in, 2);
+    items_n = unpack_array(&reader->in, 3);
     cond.key = reader_key(reader);
-    cond.version = unpack_u64(&reader->in);
+    cond.is_limit = items_n == 3;
+    if (cond.is_limit) {
+        cond.sealed_max = unpack_u64(&reader->in);
+        cond.bytes_max = unpack_u64(&reader->in);
+    } else {
+        cond.version = unpack_u64(&reader->in);
+    }
+    if (items_n < 2 || (cond.is_limit && cond.key.len != WIRE_TAG_BYTES))
+        reader_fail(reader, QK_ERR_INVALID);
     if (unpack_error(&reader->in) != QK_OK)
         return false;
     *ret_cond = cond;
@@ -250,7 +286,7 @@ static void read_op(struct wire_reader *reader, struct wire_op *op)
     op->version = unpack_u64(&reader->in);
     op->flags = (uint8_t)unpack_u64_max(&reader->in, UINT8_MAX);
     op->value = unpack_bin(&reader->in, RECORD_VALUE_BYTES_MAX);
-    if (op->version == 0 || !flags_good(op->flags))
+    if (op->version == 0 || !flags_good(op->flags) || !keyed_good(op->key, op->flags, op->value))
         reader_fail(reader, QK_ERR_INVALID);
 }
 

@@ -5,12 +5,16 @@
  *
  *     command = [version, kind, [batch...]]     batch = [[cond...], [op...]]
  *     cond    = [key, version]                  the record has that version; 0: it is absent
+ *             | [tag, sealed, bytes]            after this batch at most so many bodies, of so many
+ *                                               bytes in all, were ever sealed under that version
+ *                                               of a data key; tag: key_id[16] version u32
  *     op      = [1, key, version, flags, value] PUT: version must be the record's plus one
  *             | [2, key]                        DELETE: the record is gone; absent is no error
  *             | [3, prefix]                     DELETE_RANGE: 16 bytes: that whole database,
  *                                               longer: at most BATCH_RECORDS_MAX records
  *
  * A PUT is a condition by itself (its version), so that a plain compare-and-set is one call.
+ * The value of a PUT flagged WIRE_KEYED begins with the list of base/key_uses.h.
  * Versions are judged against the state before the batch; a batch writes each key once at most.
  *
  *     struct wire_command command;
@@ -59,11 +63,18 @@ enum wire_op_type { WIRE_PUT = 1, WIRE_DELETE = 2, WIRE_DELETE_RANGE = 3 };
 /* With WIRE_DOC: nothing but the sealing is new. The document must be there, as deleted or not as
  * it is; it keeps its sequence, so that no feed of changes shows it again. Not stored. */
 #define WIRE_SAME_SEQ 0x04
-#define WIRE_FLAGS_ALL (WIRE_DOC | WIRE_DELETED | WIRE_SAME_SEQ)
+/* The value begins with the list of the data keys that its bodies stand under (base/key_uses.h):
+ * the store counts them. */
+#define WIRE_KEYED 0x08
+#define WIRE_FLAGS_ALL (WIRE_DOC | WIRE_DELETED | WIRE_SAME_SEQ | WIRE_KEYED)
+
+#define WIRE_TAG_BYTES 20
 
 struct wire_cond {
-    struct bytes key;
+    bool is_limit;
+    struct bytes key; /* of a limit: the tag */
     uint64_t version;
+    uint64_t sealed_max, bytes_max; /* of a limit */
 };
 
 struct wire_op {
@@ -89,6 +100,8 @@ void wire_command_begin(struct wire_command *command, enum wire_kind kind);
 void wire_command_batch(struct wire_command *command);
 /* Conditions come before the operations of their batch. */
 void wire_command_cond(struct wire_command *command, struct bytes key, uint64_t version);
+void wire_command_limit(struct wire_command *command, const uint8_t tag[static WIRE_TAG_BYTES],
+                        uint64_t sealed_max, uint64_t bytes_max);
 void wire_command_put(struct wire_command *command, struct bytes key, uint64_t version,
                       uint8_t flags, struct bytes value);
 void wire_command_delete(struct wire_command *command, struct bytes key);

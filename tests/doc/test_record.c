@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/key_uses.h"
 #include "secret/crypto.h"
 
 static struct secret *key;
@@ -180,4 +181,37 @@ Test(record, largest_path_and_most_leaves_fit)
     buf_fini(&value);
     free(long_path);
     free(leaves);
+}
+
+/* Two keys in three leaves, of which two were sealed for this version of the record. */
+Test(record, the_list_of_keys_says_what_stands_under_which_and_what_was_sealed_now)
+{
+    struct doc_leaf leaves[] = {leaf_of(9, true, "tombstone"), leaf_of(4, false, "winner"),
+                                leaf_of(3, false, "loser")};
+    struct doc_record record = {leaves, 3}, again;
+    struct buf value = BUF_INIT(64 * KIB);
+    struct key_uses uses;
+    struct key_use use;
+
+    leaves[0].key_version = 5;
+    leaves[1].key_version = 5;
+    leaves[1].sealed_at = 2;
+    cr_assert_eq(doc_record_encode(key, &place, &record, &value), QK_OK);
+    cr_assert_eq(key_uses_open(buf_bytes(&value), &uses, NULL), QK_OK);
+    cr_assert(key_uses_next(&uses, &use));
+    cr_assert_eq(use.version, 5, "the winner's");
+    cr_assert_eq(use.bodies, 2);
+    cr_assert_eq(use.sealed, 1);
+    cr_assert_eq(use.sealed_bytes, 11);
+    cr_assert(key_uses_next(&uses, &use));
+    cr_assert_eq(use.version, 4);
+    cr_assert_eq(use.bodies, 1);
+    cr_assert_eq(use.sealed, 1);
+    cr_assert_not(key_uses_next(&uses, &use));
+    cr_assert_eq(doc_record_decode(key, &place, buf_bytes(&value), &again), QK_OK);
+    cr_assert_eq(again.leaves[0].key_version, 5);
+    cr_assert_eq(again.leaves[1].key_version, 4);
+    cr_assert_eq(again.leaves[2].key_version, 5);
+    doc_record_fini(&again);
+    buf_fini(&value);
 }

@@ -1,5 +1,6 @@
 /* Commands of the log (wire/command): what is well-formed can be walked, built again and is then
  * still well-formed, with as many parts. */
+#include "base/key_uses.h"
 #include "fuzz.h"
 #include "wire/command.h"
 #include "wire/records.h"
@@ -10,10 +11,17 @@ static void seed_batch(struct wire_command *command, uint8_t database)
     struct record_key a = record_document(id, bytes_str("a"));
     struct record_key b = record_document(id, bytes_str("b"));
 
+    const struct key_use use = {.version = 1, .bodies = 1, .sealed = 1, .sealed_bytes = 9};
+    struct buf keyed = BUF_INIT(KIB);
+
+    key_uses_put(&use, 1, &keyed);
     wire_command_batch(command);
     wire_command_cond(command, record_key_bytes(&a), 3);
+    wire_command_limit(command, (const uint8_t[WIRE_TAG_BYTES]){database}, 1000, 1u << 30);
     wire_command_put(command, record_key_bytes(&a), 4, WIRE_DOC, bytes_str("QKE1"));
-    wire_command_put(command, record_key_bytes(&b), 1, WIRE_DOC | WIRE_DELETED, BYTES_NONE);
+    wire_command_put(command, record_key_bytes(&b), 1, WIRE_DOC | WIRE_DELETED | WIRE_KEYED,
+                     buf_bytes(&keyed));
+    buf_fini(&keyed);
 }
 
 bool fuzz_seed(unsigned number, struct buf *out)
@@ -71,7 +79,9 @@ static bool walk(struct bytes in, struct wire_command *to, size_t *ret_n)
         if (to != NULL)
             wire_command_batch(to);
         for (; wire_reader_cond(&reader, &cond); n++)
-            if (to != NULL)
+            if (to != NULL && cond.is_limit)
+                wire_command_limit(to, cond.key.data, cond.sealed_max, cond.bytes_max);
+            else if (to != NULL)
                 wire_command_cond(to, cond.key, cond.version);
         for (; wire_reader_op(&reader, &op); n++)
             if (to != NULL)

@@ -1,5 +1,5 @@
-/* Rows of the store's file and messages of the snapshot stream. By the first byte: below 6 a row of
- * that table, its checksum as it is; below 12 the same with a right checksum; else a message. Key
+/* Rows of the store's file and messages of the snapshot stream. By the first byte: below 7 a row of
+ * that table, its checksum as it is; below 14 the same with a right checksum; else a message. Key
  * length u8, key, row. */
 #include <string.h>
 
@@ -8,26 +8,37 @@
 #include "store/crc.h"
 #include "store/format.h"
 
+#define ROWS_N (2 * FORMAT_TABLES_N)
+
+/* Lengths of a row of each table, and of its key. */
+static const struct {
+    uint8_t key, row;
+} lengths[FORMAT_TABLES_N] = {
+    [FORMAT_RECORDS] = {FORMAT_CHANGE_KEY_BYTES, 40},
+    [FORMAT_CHANGES] = {FORMAT_CHANGE_KEY_BYTES, 40},
+    [FORMAT_STATS] = {DATABASE_ID_BYTES, FORMAT_STATS_BYTES},
+    [FORMAT_KEYS] = {TALLY_ID_BYTES, FORMAT_KEY_BYTES},
+    [FORMAT_DROPS] = {DATABASE_ID_BYTES, FORMAT_DROP_BYTES},
+    [FORMAT_META] = {DATABASE_ID_BYTES, FORMAT_STATE_BYTES},
+    [FORMAT_LOCAL] = {DATABASE_ID_BYTES, 40},
+};
+
 bool fuzz_seed(unsigned number, struct buf *out)
 {
-    static const uint8_t key[FORMAT_CHANGE_KEY_BYTES] = {1};
+    static const uint8_t key[TALLY_ID_BYTES] = {1};
+    static const uint8_t row[FORMAT_KEY_BYTES] = {0, 0, 0, 0, 0, 0, 0, FORMAT_VERSION};
     struct transfer_message message = {.type = TRANSFER_OFFER, .total = 1000};
-    bool short_key = number % 6 == FORMAT_STATS || number % 6 == FORMAT_DROPS;
 
-    if (number >= 12 + TRANSFER_ABORT)
+    if (number >= ROWS_N + TRANSFER_ABORT)
         return false;
     buf_put_u8(out, (uint8_t)number);
-    if (number < 12) {
-        buf_put_u8(out, short_key ? DATABASE_ID_BYTES : sizeof key);
-        buf_put(out, key, short_key ? DATABASE_ID_BYTES : sizeof key);
-        buf_put(out, (uint8_t[40]){0, 0, 0, 0, 0, 0, 0, FORMAT_VERSION},
-                number % 6 == FORMAT_DROPS   ? FORMAT_DROP_BYTES
-                : number % 6 == FORMAT_STATS ? FORMAT_STATS_BYTES
-                : number % 6 == FORMAT_META  ? FORMAT_STATE_BYTES
-                                             : 40);
+    if (number < ROWS_N) {
+        buf_put_u8(out, lengths[number % FORMAT_TABLES_N].key);
+        buf_put(out, key, lengths[number % FORMAT_TABLES_N].key);
+        buf_put(out, row, lengths[number % FORMAT_TABLES_N].row);
         return true;
     }
-    message.type = (enum transfer_type)(number - 11);
+    message.type = (enum transfer_type)(number - ROWS_N + 1);
     if (message.type == TRANSFER_OFFER || message.type == TRANSFER_CHUNK)
         message.body = bytes_str("body");
     transfer_message_write(&message, out);
@@ -85,8 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     if (len == 0)
         return 0;
-    if (data[0] < 12)
-        fuzz_row((enum format_table)(data[0] % 6), data[0] >= 6, in);
+    if (data[0] < ROWS_N)
+        fuzz_row((enum format_table)(data[0] % FORMAT_TABLES_N), data[0] >= FORMAT_TABLES_N, in);
     else
         fuzz_transfer(in);
     return 0;

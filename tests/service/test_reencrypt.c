@@ -389,7 +389,7 @@ Test(reencrypt, a_body_that_does_not_open_is_told_and_never_called_done)
     documents_apply(&documents, &command);
     wire_command_begin(&command, WIRE_WRITE);
     wire_command_batch(&command);
-    wire_command_put(&command, record_key_bytes(&key), 1, WIRE_DOC, buf_bytes(&value));
+    wire_command_put(&command, record_key_bytes(&key), 1, WIRE_DOC | WIRE_KEYED, buf_bytes(&value));
     documents_apply(&documents, &command);
     buf_fini(&value);
     renew(true);

@@ -213,6 +213,7 @@ static uint64_t perform(struct table *table, const struct wire_op *op,
     return seq;
 }
 
+/* Nothing here counts what a key has sealed, so a batch under such a limit is refused. */
 static void apply_batch(struct table *table, struct wire_reader *reader, struct buf *result,
                         void (*changed)(void *arg, struct bytes key), void *arg)
 {
@@ -224,7 +225,7 @@ static void apply_batch(struct table *table, struct wire_reader *reader, struct 
     struct wire_op op;
 
     for (; wire_reader_cond(reader, &cond); conds_n++)
-        if (version_of(table, cond.key) != cond.version)
+        if (cond.is_limit || version_of(table, cond.key) != cond.version)
             judge_fail(&judged, conds_n);
     while (wire_reader_op(reader, &op)) {
         if (n == cap) {

@@ -176,6 +176,30 @@ enum qk_err test_put(struct fixture *fixture, char database, const char *name, u
     return apply_single(fixture, &command);
 }
 
+struct key_use test_use(char key, uint32_t version)
+{
+    struct key_use use = {.version = version, .bodies = 1, .sealed = 1, .sealed_bytes = 10};
+
+    memset(use.key_id, key, sizeof use.key_id);
+    return use;
+}
+
+enum qk_err test_put_keyed(struct fixture *fixture, char database, const char *name,
+                           uint64_t version, uint8_t flags, struct key_use key)
+{
+    struct buf value = BUF_INIT(KIB);
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
+    struct wire_command command;
+
+    key_uses_put(&key, 1, &value);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, test_key(database, name, raw), version, flags | WIRE_KEYED,
+                     buf_bytes(&value));
+    buf_fini(&value);
+    return apply_single(fixture, &command);
+}
+
 enum qk_err test_delete(struct fixture *fixture, char database, const char *name)
 {
     uint8_t raw[RECORD_KEY_BYTES_MAX];

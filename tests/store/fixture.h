@@ -40,6 +40,12 @@ struct bytes test_key(char database, const char *name, uint8_t ret[static RECORD
 /* One command of one batch with one operation at the next index; its single result. */
 enum qk_err test_put(struct fixture *fixture, char database, const char *name, uint64_t version,
                      uint8_t flags, const char *value);
+/* The same, its value in the list of keys: one body of 10 bytes under `key`, sealed by this write.
+ */
+enum qk_err test_put_keyed(struct fixture *fixture, char database, const char *name,
+                           uint64_t version, uint8_t flags, struct key_use key);
+/* The key of that letter: one body, sealed now, 10 bytes. */
+struct key_use test_use(char key, uint32_t version);
 enum qk_err test_delete(struct fixture *fixture, char database, const char *name);
 enum qk_err test_delete_range(struct fixture *fixture, char database, const char *name_prefix);
 /* Version of a record, 0 if it is not there. */

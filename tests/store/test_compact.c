@@ -41,6 +41,7 @@ static void put_docs(struct fixture *f, uint64_t version, const char *value)
         snprintf(name, sizeof name, "doc%05u", i);
         cr_assert_eq(test_put(f, 'A', name, version, WIRE_DOC, value), QK_OK);
     }
+    cr_assert_eq(test_put_keyed(f, 'C', "keyed", version, WIRE_DOC, test_use('k', 1)), QK_OK);
     fixture_flush(f);
 }
 
@@ -63,6 +64,15 @@ static size_t marks_n(const struct fixture *f, off_t *ret_size)
     free(bytes);
     *ret_size = st.st_size;
     return n;
+}
+
+static void expect_key(struct fixture *f)
+{
+    struct store_key_stats stats;
+
+    store_key_stats(f->store, test_use('k', 1).key_id, 1, &stats);
+    cr_assert_eq(stats.bodies, 1);
+    cr_assert_eq(stats.sealed, 2);
 }
 
 static void expect_all(struct fixture *f)
@@ -88,6 +98,7 @@ Test(compact, what_was_written_over_is_gone_from_the_file_and_all_else_is_there)
     compact(&f, QK_OK);
     cr_assert_eq(marks_n(&f, &after), 0);
     cr_assert_lt(after, before);
+    expect_key(&f);
     expect_all(&f);
     cr_assert_eq(test_put(&f, 'A', "later", 1, WIRE_DOC, "goes on"), QK_OK);
     fixture_flush(&f);

@@ -10,6 +10,13 @@
 #include "fixture.h"
 
 #define STEPS 1500
+#define KEYS_N 3 /* 'k' and on */
+#define VERSIONS_N 2
+
+/* What was ever sealed, counted here beside the stores: by key and version. */
+struct ledger {
+    uint64_t sealed[KEYS_N][VERSIONS_N], bytes[KEYS_N][VERSIONS_N];
+};
 
 struct dice {
     uint64_t state;
@@ -40,6 +47,32 @@ static uint64_t version_for(struct fixture *f, struct dice *dice, struct bytes k
     return roll(dice, 8) == 0 ? roll(dice, 4) : version;
 }
 
+/* A list of one or two keys with any numbers that are allowed. */
+static void random_keyed(struct dice *dice, struct buf *value)
+{
+    struct key_use uses[2];
+    unsigned n = 1 + roll(dice, 4) / 3;
+
+    for (unsigned i = 0; i < n; i++) {
+        uses[i] = test_use((char)('k' + roll(dice, KEYS_N)), 1 + roll(dice, VERSIONS_N));
+        uses[i].bodies = (uint16_t)(1 + roll(dice, 3));
+        uses[i].sealed = (uint16_t)roll(dice, uses[i].bodies + 1u);
+        uses[i].sealed_bytes = roll(dice, 5000);
+    }
+    key_uses_put(uses, n, value);
+}
+
+static void random_put_keyed(struct fixture *f, struct dice *dice, struct wire_command *command,
+                             struct bytes key)
+{
+    struct buf value = BUF_INIT(KIB);
+
+    random_keyed(dice, &value);
+    wire_command_put(command, key, version_for(f, dice, key) + 1,
+                     (uint8_t)(roll(dice, 4) | WIRE_KEYED), buf_bytes(&value));
+    buf_fini(&value);
+}
+
 static void random_op(struct fixture *f, struct dice *dice, struct wire_command *command)
 {
     uint8_t raw[RECORD_KEY_BYTES_MAX], value[64];
@@ -53,9 +86,25 @@ static void random_op(struct fixture *f, struct dice *dice, struct wire_command 
         wire_command_delete_range(command, bytes_slice(key, 0, DATABASE_ID_BYTES + 2));
     else if (what < 8)
         wire_command_delete(command, key);
+    else if (what < 25)
+        random_put_keyed(f, dice, command, key);
     else
         wire_command_put(command, key, version_for(f, dice, key) + 1, (uint8_t)roll(dice, 4),
                          bytes_of(value, roll(dice, sizeof value)));
+}
+
+/* Now and then so low that it fails. */
+static void random_limit(struct fixture *f, struct dice *dice, struct wire_command *command)
+{
+    struct key_use use = test_use((char)('k' + roll(dice, KEYS_N)), 1 + roll(dice, VERSIONS_N));
+    uint8_t tag[WIRE_TAG_BYTES];
+    struct store_key_stats stats;
+
+    memcpy(tag, use.key_id, KEY_USE_ID_BYTES);
+    put_u32(tag + KEY_USE_ID_BYTES, use.version);
+    store_key_stats(f->store, use.key_id, use.version, &stats);
+    wire_command_limit(command, tag, stats.sealed + roll(dice, 4),
+                       roll(dice, 2) == 0 ? UINT64_MAX : stats.sealed_bytes + roll(dice, 9000));
 }
 
 static void random_command(struct fixture *f, struct dice *dice, struct wire_command *command)
@@ -73,6 +122,8 @@ static void random_command(struct fixture *f, struct dice *dice, struct wire_com
 
             wire_command_cond(command, key, version_for(f, dice, key));
         }
+        if (roll(dice, 6) == 0)
+            random_limit(f, dice, command);
         while (ops-- > 0)
             random_op(f, dice, command);
     }
@@ -135,8 +186,115 @@ static void recount(struct fixture *f)
     }
 }
 
+static void uses_recount(struct fixture *f, char letter, unsigned version,
+                         struct store_key_stats *by_database)
+{
+    struct key_use wanted = test_use(letter, version), use;
+    struct store_cursor *cursor;
+    struct store_row row;
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
+
+    cr_assert_eq(store_cursor_open(f->store, test_key('A', "", raw), BYTES_NONE, false, &cursor),
+                 QK_OK);
+    while (store_cursor_next(cursor, &row) == QK_OK) {
+        struct store_key_stats *seen = &by_database[row.key.data[DATABASE_ID_BYTES - 1] - 'A'];
+        struct key_uses uses;
+        bool first = true;
+
+        if ((row.record.flags & WIRE_KEYED) == 0)
+            continue;
+        cr_assert_eq(key_uses_open(row.record.value, &uses, NULL), QK_OK);
+        for (; key_uses_next(&uses, &use); first = false) {
+            bool doc = first && (row.record.flags & WIRE_DOC) != 0;
+
+            if (memcmp(use.key_id, wanted.key_id, sizeof use.key_id) != 0 || use.version != version)
+                continue;
+            seen->bodies += use.bodies;
+            seen->doc_count += doc && (row.record.flags & WIRE_DELETED) == 0;
+            seen->del_count += doc && (row.record.flags & WIRE_DELETED) != 0;
+            seen->bytes += first ? row.key.len + row.record.value.len : 0;
+        }
+    }
+    store_cursor_close(cursor);
+}
+
+static void stats_sum(struct store_key_stats *sum, const struct store_key_stats *by)
+{
+    sum->doc_count += by->doc_count;
+    sum->del_count += by->del_count;
+    sum->bodies += by->bodies;
+    sum->bytes += by->bytes;
+}
+
+/* The counts of keys are those of the lists of what is there, and of all that was ever applied. */
+static void keys_recount(struct fixture *f, const struct ledger *ledger)
+{
+    for (unsigned k = 0; k < KEYS_N; k++) {
+        struct store_key_stats in_database[3] = {0}, stats;
+        struct key_use use = test_use((char)('k' + k), 1);
+        uint8_t raw[RECORD_KEY_BYTES_MAX];
+
+        for (unsigned v = 1; v <= VERSIONS_N; v++) {
+            struct store_key_stats one[3] = {0}, sum = {0};
+
+            uses_recount(f, (char)('k' + k), v, one);
+            for (unsigned d = 0; d < 3; d++) {
+                stats_sum(&in_database[d], &one[d]);
+                stats_sum(&sum, &one[d]);
+            }
+            sum.sealed = ledger->sealed[k][v - 1];
+            sum.sealed_bytes = ledger->bytes[k][v - 1];
+            store_key_stats(f->store, use.key_id, v, &stats);
+            cr_assert_eq(memcmp(&stats, &sum, sizeof sum), 0, "key %u version %u", k, v);
+        }
+        for (unsigned d = 0; d < 3; d++) {
+            store_database_key_stats(f->store, test_key((char)('A' + d), "", raw).data, use.key_id,
+                                     &stats);
+            cr_assert_eq(memcmp(&stats, &in_database[d], sizeof stats), 0, "key %u in %u", k, d);
+        }
+    }
+}
+
+static void ledger_op(struct ledger *ledger, const struct wire_op *op)
+{
+    struct key_uses uses;
+    struct key_use use;
+
+    if (op->type != WIRE_PUT || (op->flags & WIRE_KEYED) == 0)
+        return;
+    cr_assert_eq(key_uses_open(op->value, &uses, NULL), QK_OK);
+    while (key_uses_next(&uses, &use)) {
+        ledger->sealed[use.key_id[0] - 'k'][use.version - 1] += use.sealed;
+        ledger->bytes[use.key_id[0] - 'k'][use.version - 1] += use.sealed_bytes;
+    }
+}
+
+/* Returns how many batches were refused by a limit. */
+static unsigned ledger_command(struct ledger *ledger, struct bytes command, struct bytes results)
+{
+    struct wire_reader reader;
+    struct wire_cond cond;
+    struct wire_op op;
+    unsigned refused_n = 0;
+
+    cr_assert_eq(wire_reader_open(command, &reader), QK_OK);
+    for (size_t at = 0; wire_reader_batch(&reader); at++) {
+        struct wire_result result;
+
+        cr_assert_eq(wire_result_get(results, at, &result), QK_OK);
+        for (uint32_t i = 0; wire_reader_cond(&reader, &cond); i++)
+            refused_n += !result.ok && result.failed == i && cond.is_limit;
+        while (result.ok && wire_reader_op(&reader, &op))
+            ledger_op(ledger, &op);
+    }
+    return refused_n;
+}
+
 static void run(uint64_t seed)
 {
+    struct ledger ledger = {0};
+    unsigned refused_n = 0;
+
     struct dice dice = {seed}, dice_a = {seed + 1000}, dice_b = {seed + 2000};
     struct buf result_a = BUF_INIT(KIB), result_b = BUF_INIT(KIB);
     struct fixture a, b;
@@ -156,12 +314,17 @@ static void run(uint64_t seed)
         cr_assert_eq(store_apply(b.store, index, 1, true, bytes, &result_b), QK_OK);
         cr_assert(bytes_equal(buf_bytes(&result_a), buf_bytes(&result_b)), "seed %llu step %d",
                   (unsigned long long)seed, step);
+        refused_n += ledger_command(&ledger, bytes, buf_bytes(&result_a));
         wire_command_fini(&command);
         disturb(&a, &dice_a, 5);
         disturb(&b, &dice_b, 60);
-        if (step % 250 == 249)
+        if (step % 250 == 249) {
             compare(&a, &b);
+            keys_recount(&a, &ledger);
+        }
     }
+    cr_assert_gt(refused_n, 10);
+    keys_recount(&b, &ledger);
     recount(&a);
     recount(&b);
     buf_fini(&result_a);

@@ -100,6 +100,10 @@ static void change(struct fixture *f, unsigned round)
         version = test_version(f, (char)('A' + i % 3), name);
         if ((i + round) % 5 == 0)
             cr_assert_eq(test_delete(f, (char)('A' + i % 3), name), QK_OK);
+        else if ((i + round) % 5 == 1)
+            cr_assert_eq(test_put_keyed(f, (char)('A' + i % 3), name, version + 1, WIRE_DOC,
+                                        test_use((char)('k' + i % 2), round / 2 + 1)),
+                         QK_OK);
         else
             cr_assert_eq(test_put(f, (char)('A' + i % 3), name, version + 1,
                                   (uint8_t)(i % 2 == 0 ? WIRE_DOC : 0), "a value"),
@@ -212,7 +216,7 @@ Test(rows, any_byte_flipped_or_missing_is_found)
             QK_OK);
     streams[0] = dump_since(&f, 0, &stamp);
     cr_assert_eq(test_delete(&f, 'A', "odd"), QK_OK);
-    cr_assert_eq(test_put(&f, 'A', "new", 1, WIRE_DOC, "w"), QK_OK);
+    cr_assert_eq(test_put_keyed(&f, 'A', "new", 1, WIRE_DOC, test_use('k', 1)), QK_OK);
     streams[1] = dump_since(&f, stamp, &stamp);
     cr_assert_eq(merge(streams, 2, 4096, NULL), QK_OK);
     damage_each_byte(streams, 2, 1);
@@ -230,11 +234,12 @@ Test(rows, what_is_in_a_row_is_told)
     struct buf stream;
     struct rows *rows;
     uint64_t stamp;
-    unsigned docs_n = 0, records_n = 0;
+    unsigned docs_n = 0, records_n = 0, keys_n = 0;
 
     fixture_init(&f);
     cr_assert_eq(test_put(&f, 'A', "doc", 1, WIRE_DOC, "body"), QK_OK);
     cr_assert_eq(test_put(&f, 'A', "plain", 1, 0, "thing"), QK_OK);
+    cr_assert_eq(test_put_keyed(&f, 'B', "keyed", 1, 0, test_use('k', 1)), QK_OK);
     stream = dump_since(&f, 0, &stamp);
     source.all = buf_bytes(&stream);
     cr_assert_eq(rows_open(pull, &source, &rows), QK_OK);
@@ -242,15 +247,22 @@ Test(rows, what_is_in_a_row_is_told)
         cr_assert_eq(rows_next(rows, &item), QK_OK);
         if (item.kind == ROWS_ROW && item.table == ROWS_STATS)
             docs_n += (unsigned)item.stats.doc_count;
+        if (item.kind == ROWS_ROW && item.table == ROWS_KEYS) { /* of the database, and the sum */
+            keys_n++;
+            cr_assert_eq(item.key_stats.bodies, 1);
+            cr_assert_eq(item.key_stats.sealed, keys_n == 1 ? 1 : 0);
+        }
         if (item.kind == ROWS_ROW && item.table == ROWS_RECORDS) {
             records_n++;
             cr_assert_eq(item.record.version, 1);
             cr_assert(bytes_equal(item.record.value, bytes_str("body")) ||
-                      bytes_equal(item.record.value, bytes_str("thing")));
+                      bytes_equal(item.record.value, bytes_str("thing")) ||
+                      item.record.flags == WIRE_KEYED);
         }
     }
     cr_assert_eq(docs_n, 1);
-    cr_assert_eq(records_n, 2);
+    cr_assert_eq(records_n, 3);
+    cr_assert_eq(keys_n, 2);
     rows_free(rows);
     buf_fini(&stream);
     fixture_fini(&f);

@@ -16,10 +16,32 @@ static void fill(struct fixture *f, int docs_n)
         (void)snprintf(name, sizeof name, "doc%05d", i);
         cr_assert_eq(test_put(f, 'A', name, 1, WIRE_DOC, "a value of some length"), QK_OK);
     }
-    cr_assert_eq(test_put(f, 'B', "b", 1, WIRE_DOC, ""), QK_OK);
+    cr_assert_eq(test_put_keyed(f, 'A', "keyed", 1, WIRE_DOC, test_use('k', 1)), QK_OK);
+    cr_assert_eq(test_put_keyed(f, 'A', "keyed", 2, WIRE_DOC, test_use('k', 2)), QK_OK);
+    cr_assert_eq(test_put_keyed(f, 'B', "b", 1, WIRE_DOC, test_use('k', 1)), QK_OK);
     cr_assert_eq(test_delete_range(f, 'B', ""), QK_OK);
     cr_assert_eq(test_put(f, 'B', "again", 1, WIRE_DOC, ""), QK_OK);
     fixture_flush(f);
+}
+
+/* What fill() leaves under the key: three bodies were sealed, one stands. */
+static void expect_key(struct fixture *f)
+{
+    struct key_use use = test_use('k', 1);
+    struct store_key_stats stats;
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
+
+    store_key_stats(f->store, use.key_id, 1, &stats);
+    cr_assert_eq(stats.bodies, 0);
+    cr_assert_eq(stats.sealed, 2);
+    cr_assert_eq(stats.sealed_bytes, 20);
+    store_key_stats(f->store, use.key_id, 2, &stats);
+    cr_assert_eq(stats.bodies, 1);
+    cr_assert_eq(stats.sealed, 1);
+    store_database_key_stats(f->store, test_key('A', "", raw).data, use.key_id, &stats);
+    cr_assert_eq(stats.doc_count, 1);
+    store_database_key_stats(f->store, test_key('B', "", raw).data, use.key_id, &stats);
+    cr_assert_eq(stats.doc_count, 0);
 }
 
 /* Stages `dump` in pieces of `step` bytes. */
@@ -102,6 +124,7 @@ Test(snapshot, a_swapped_store_equals_its_source_and_keeps_its_local_facts)
             again = test_dump(&to);
             cr_assert(bytes_equal(buf_bytes(&dump), buf_bytes(&again)));
             buf_fini(&again);
+            expect_key(&to);
             test_scan(&to, 'Z', false, text, sizeof text);
             cr_assert_str_eq(text, "");
             cr_assert_eq(store_local_get(to.store, "fact", &value), QK_OK);

@@ -1,4 +1,5 @@
 #include "wire/command.h"
+#include "base/key_uses.h"
 #include "wire/version.h"
 
 #include <criterion/criterion.h>
@@ -142,6 +143,79 @@ Test(command, the_flag_of_the_same_sequence_belongs_to_documents)
         cr_assert_eq(wire_command_check(out, &kind) == QK_OK, is_good, "flags %u", flags);
         wire_command_fini(&command);
     }
+}
+
+static void keyed_value(struct buf *out)
+{
+    const struct key_use use = {.version = 2, .bodies = 1, .sealed = 1, .sealed_bytes = 9};
+
+    key_uses_put(&use, 1, out);
+    buf_put_str(out, "rest");
+}
+
+Test(command, limits_and_keyed_values_are_read_back_and_cut_or_altered_ones_do_no_harm)
+{
+    static const uint8_t tag[WIRE_TAG_BYTES] = {1, 2, 3};
+    struct buf value = BUF_INIT(KIB);
+    struct wire_command command;
+    struct wire_reader reader;
+    struct wire_cond cond;
+    enum wire_kind kind;
+    struct bytes all;
+    struct wire_op op;
+
+    keyed_value(&value);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_cond(&command, bytes_str(OTHER), 3);
+    wire_command_limit(&command, tag, 1000, UINT64_MAX);
+    wire_command_put(&command, bytes_str(KEY), 1, WIRE_DOC | WIRE_KEYED, buf_bytes(&value));
+    cr_assert_eq(wire_command_end(&command, &all), QK_OK);
+    cr_assert_eq(wire_reader_open(all, &reader), QK_OK);
+    cr_assert(wire_reader_batch(&reader));
+    cr_assert(wire_reader_cond(&reader, &cond));
+    cr_assert_not(cond.is_limit);
+    cr_assert_eq(cond.version, 3);
+    cr_assert(wire_reader_cond(&reader, &cond));
+    cr_assert(cond.is_limit);
+    cr_assert(bytes_equal(cond.key, bytes_of(tag, sizeof tag)));
+    cr_assert_eq(cond.sealed_max, 1000);
+    cr_assert_eq(cond.bytes_max, UINT64_MAX);
+    cr_assert(wire_reader_op(&reader, &op));
+    cr_assert_eq(op.flags, WIRE_DOC | WIRE_KEYED);
+    for (size_t len = 0; len < all.len; len++)
+        cr_assert_neq(wire_command_check(bytes_of(all.data, len), &kind), QK_OK);
+    for (size_t at = 0; at < all.len; at++)
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint8_t was = command.buf.data[at];
+
+            command.buf.data[at] = (uint8_t)byte;
+            (void)!wire_command_check(all, &kind);
+            command.buf.data[at] = was;
+        }
+    wire_command_fini(&command);
+    buf_fini(&value);
+}
+
+Test(command, a_keyed_value_without_its_list_or_in_no_database_is_no_command)
+{
+    static const uint8_t nowhere[DATABASE_ID_BYTES + 1];
+    struct buf value = BUF_INIT(KIB);
+    struct bytes keys[2] = {bytes_str(KEY), bytes_of(nowhere, sizeof nowhere)}, values[2], all;
+
+    keyed_value(&value);
+    values[0] = bytes_slice(buf_bytes(&value), 0, KEY_USE_BYTES);
+    values[1] = buf_bytes(&value);
+    for (size_t i = 0; i < 2; i++) {
+        struct wire_command command;
+
+        wire_command_begin(&command, WIRE_WRITE);
+        wire_command_batch(&command);
+        wire_command_put(&command, keys[i], 1, WIRE_KEYED, values[i]);
+        cr_assert_eq(wire_command_end(&command, &all), QK_ERR_INVALID);
+        wire_command_fini(&command);
+    }
+    buf_fini(&value);
 }
 
 Test(command, another_version_or_kind_is_unsupported_and_not_malformed)
