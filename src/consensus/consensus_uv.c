@@ -27,6 +27,9 @@
 #define RESULT_BYTES_MAX (64 * MIB)
 /* Applied in one go before the loop gets its turn. */
 #define APPLY_ENTRIES_MAX 1024
+#define CONTRADICTED_TEXT                                                                          \
+    "another member contradicts what is committed here: one of the two disks was put back to an "  \
+    "older copy ('quorumkeep node list' on the others names it)"
 
 uint64_t consensus_now(const struct consensus *c)
 {
@@ -405,8 +408,9 @@ void consensus_drive(struct consensus *c, enum qk_err err)
     c->driving = false;
     consensus_note_contact(c);
     if (err != QK_OK) {
-        char what[64];
-        snprintf(what, sizeof(what), "consensus: %s", qk_err_text(err));
+        char what[200];
+        snprintf(what, sizeof(what), "consensus: %s",
+                 err == QK_ERR_STALE ? CONTRADICTED_TEXT : qk_err_text(err));
         consensus_fail(c, what);
     }
 }

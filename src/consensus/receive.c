@@ -5,6 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Another member's history contradicts ours: it leads our own term, or would replace what is
+ * committed here. Raft has no such thing; a disk that was put back to an older copy has forgotten
+ * terms and votes, and if it was of a lone voter, it even leads and commits again by itself. This
+ * process ends, and says so. */
+#define ERR_CONTRADICTED QK_ERR_STALE
+
 /* Hands one message to the core. */
 static enum qk_err feed(struct engine *e, uint64_t peer, struct raft_message *message, bool stale)
 {
@@ -18,7 +24,9 @@ static enum qk_err feed(struct engine *e, uint64_t peer, struct raft_message *me
     message->server_address = address;
     err = engine_step(e, &event, stale, &rv);
     if (err == QK_OK && rv != 0)
-        err = rv == RAFT_NOMEM ? QK_ERR_NOMEM : QK_ERR_CORRUPT;
+        err = rv == RAFT_NOMEM      ? QK_ERR_NOMEM
+              : rv == RAFT_SHUTDOWN ? ERR_CONTRADICTED
+                                    : QK_ERR_CORRUPT;
     return err;
 }
 
@@ -67,7 +75,7 @@ static enum qk_err receive_append(struct engine *e, uint64_t peer, struct messag
     enum qk_err err;
 
     if (rest.term == e->raft.current_term && e->raft.state == RAFT_LEADER)
-        return QK_ERR_CORRUPT; /* another leader of our term: the safety is gone */
+        return ERR_CONTRADICTED;
     if (!stale) {
         e->leader_contact = e->now;
         (void)guard_below_snapshot(&e->guards, &e->raft, &rest);
@@ -147,7 +155,7 @@ static enum qk_err receive_install(struct engine *e, uint64_t peer, struct messa
     enum qk_err err;
 
     if (message->term == e->raft.current_term && e->raft.state == RAFT_LEADER)
-        return QK_ERR_CORRUPT;
+        return ERR_CONTRADICTED;
     if (!stale)
         e->leader_contact = e->now;
     if (!guard_install_busy(&e->guards, &e->raft) || (!stale && !known && !staged))

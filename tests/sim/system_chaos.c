@@ -351,6 +351,8 @@ void system_chaos_end(struct system *sys)
         m->stopped_until_ms = 0;
         if (m->raft != NULL)
             m->raft->crash_soon = false;
+        if (m->alive && m->dying) /* since within an event that was not its own */
+            system_crash(m);
         if (!m->alive)
             system_start(m);
     }

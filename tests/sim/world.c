@@ -478,6 +478,11 @@ void world_settle(struct world *w, struct node *node, enum qk_err err)
         if (err == QK_OK && !some)
             some = node->engine->effects_n > 0;
     }
+    if (err == QK_ERR_STALE &&
+        node->rolled_back) { /* it contradicts the others, and knows it now */
+        world_crash(w, node);
+        return;
+    }
     if (err != QK_OK) {
         sim_fail(w, "the engine of %u failed: %s", (unsigned)node->id, qk_err_text(err));
         return;
