@@ -84,24 +84,62 @@ static enum qk_err find_password(struct cli *cli, const char *user, struct buf *
     return credential_read(prompt, file, ret_password, message);
 }
 
-/* Nobody logs in on the control socket unless asked to: its file's owner is the authority. */
+static enum qk_err crosses_in_clear(const struct cli *cli, struct buf *message)
+{
+    if (cli->target.tls || client_target_is_private(&cli->target) || cli->options.insecure_http)
+        return QK_OK;
+    buf_printf(message,
+               "%s is not this machine, and the password or token would cross the network in "
+               "clear: use https://, or --insecure-http to accept that",
+               cli->target.text);
+    return QK_ERR_DENIED;
+}
+
+/* A login token, in the environment or in a file that it names; `ret_found`: there is one. */
+static enum qk_err find_token(struct cli *cli, bool *ret_found, struct buf *message)
+{
+    struct buf token = BUF_SECRET_INIT(CREDENTIAL_BYTES_MAX);
+    const char *text = setting(NULL, "QUORUMKEEP_TOKEN");
+    const char *file = setting(NULL, "QUORUMKEEP_TOKEN_FILE");
+    enum qk_err err = QK_OK;
+
+    *ret_found = text != NULL || file != NULL;
+    if (!*ret_found)
+        return QK_OK;
+    err = crosses_in_clear(cli, message);
+    if (err == QK_OK && text != NULL)
+        buf_put_str(&token, text);
+    else if (err == QK_OK)
+        err = credential_read("token", file, &token, message);
+    if (err == QK_OK) {
+        buf_put_str(&cli->authorization, "Bearer ");
+        buf_put_bytes(&cli->authorization, buf_bytes(&token));
+        err = buf_error(&cli->authorization);
+    }
+    buf_fini(&token);
+    return err;
+}
+
+/* Nobody logs in on the control socket unless asked to: its file's owner is the authority. A user
+ * on the command line goes before a token of the environment, and that before a user there. */
 static enum qk_err find_user(struct cli *cli, struct buf *message)
 {
     struct buf password = BUF_SECRET_INIT(CREDENTIAL_BYTES_MAX);
-    const char *user =
-        cli->target.local ? cli->options.user : setting(cli->options.user, "QUORUMKEEP_USER");
-    enum qk_err err;
+    const char *user = cli->options.user;
+    bool found = false;
+    enum qk_err err = QK_OK;
 
+    if (user == NULL && !cli->target.local) {
+        err = find_token(cli, &found, message);
+        if (found || err != QK_OK)
+            return err;
+        user = setting(NULL, "QUORUMKEEP_USER");
+    }
     if (user == NULL)
         return QK_OK;
-    if (!cli->target.tls && !client_target_is_private(&cli->target) &&
-        !cli->options.insecure_http) {
-        buf_printf(message,
-                   "%s is not this machine, and the password would cross the network in "
-                   "clear: use https://, or --insecure-http to accept that",
-                   cli->target.text);
-        return QK_ERR_DENIED;
-    }
+    err = crosses_in_clear(cli, message);
+    if (err != QK_OK)
+        return err;
     err = find_password(cli, user, &password, message);
     if (err == QK_OK)
         err = credential_basic(user, buf_bytes(&password), &cli->authorization);
@@ -169,10 +207,10 @@ enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply)
     else if (code != CLI_OK)
         (void)cli_fail(code, "%s answered with status %d", cli->target.text, reply->status);
     if (code == CLI_DENIED && cli->authorization.len == 0 && !cli->options.json)
-        fprintf(stderr, cli->target.local
-                            ? "try: --user NAME\n"
-                            : "try: QUORUMKEEP_USER and QUORUMKEEP_PASSWORD, or on the node "
-                              "itself --data DIR\n");
+        fprintf(stderr, cli->target.local ? "try: --user NAME\n"
+                                          : "try: QUORUMKEEP_USER and QUORUMKEEP_PASSWORD, or "
+                                            "QUORUMKEEP_TOKEN, or on the node "
+                                            "itself --data DIR\n");
     json_decref(json);
     return code;
 }

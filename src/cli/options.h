@@ -18,7 +18,7 @@ struct options {
     bool all, hold;
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
     bool watch, pause, resume, no_wait, no_reencrypt, new_cluster;
-    const char *replace;
+    const char *replace, *label;
     bool wipe;
     bool yes, include_docs, new_keys, recovery;
     /* what stands without dashes, group and verb left out */
@@ -34,7 +34,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 42
+#define OPTION_SPECS_N 43
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -100,7 +100,7 @@ bool admit_authorized(struct http_exchange *hx)
     return err == QK_OK;
 }
 
-static void reply_login_failed(struct http_exchange *hx, enum qk_err err, unsigned retry_after_s)
+void admit_reply_login(struct http_exchange *hx, enum qk_err err, unsigned retry_after_s)
 {
     if (err == QK_ERR_UNAUTHENTICATED) {
         hx->http->metrics.login_failures_n++;
@@ -131,10 +131,10 @@ static void on_login(void *arg, enum qk_err err, const struct principal *who,
     enum admit verdict = ADMIT_REFUSED;
 
     if (err != QK_OK) {
-        reply_login_failed(hx, err, retry_after_s);
+        admit_reply_login(hx, err, retry_after_s);
     } else {
         if (admission->cache != NULL)
-            auth_cache_put(&hx->http->auth, admission->cache, admission->authorization, who);
+            auth_cache_put(&hx->http->auth, admission->cache, admission->shown.authorization, who);
         verdict = admit_as(admission, who);
     }
     /* After a refusal the exchange is gone, and the admission in it. */
@@ -147,7 +147,7 @@ static enum admit begin_login(struct admission *admission)
     const struct http_hooks *hooks = &admission->hx->http->config.hooks;
     struct buf text = BUF_SECRET_INIT(4 * KIB);
     struct bytes name, password;
-    enum qk_err err = auth_parse_basic(admission->authorization, &text, &name, &password);
+    enum qk_err err = auth_parse_basic(admission->shown.authorization, &text, &name, &password);
 
     if (err != QK_OK) {
         reply_unauthorized(admission->hx, "Name or password is incorrect.");
@@ -156,27 +156,101 @@ static enum admit begin_login(struct admission *admission)
     admission->hx->http->metrics.logins_n++;
     err = hooks->login(hooks->arg, name, password, admission->hx->base.from, on_login, admission);
     if (err != QK_OK)
-        reply_login_failed(admission->hx, err, 0);
+        admit_reply_login(admission->hx, err, 0);
 
 out:
     buf_fini(&text);
     return err == QK_OK ? ADMIT_PENDING : ADMIT_REFUSED;
 }
 
-/* The route needs somebody with a password. */
+static enum admit refuse_token(struct admission *admission, enum credentials_kind kind,
+                               enum qk_err err)
+{
+    struct http_exchange *hx = admission->hx;
+
+    if (err == QK_ERR_SEALED) {
+        admit_reply_closed(hx);
+        return ADMIT_REFUSED;
+    }
+    if (err != QK_ERR_UNAUTHENTICATED && err != QK_ERR_NOT_FOUND) {
+        exchange_reply_err(&hx->base, err);
+        return ADMIT_REFUSED;
+    }
+    /* As if the cookie had run out in the browser. */
+    if (kind == CREDENTIALS_COOKIE_TOKEN && (hx->route->flags & ROUTE_WHO) != 0)
+        return admit_right(hx);
+    hx->http->metrics.login_failures_n++;
+    exchange_field(&hx->base, "WWW-Authenticate",
+                   "Bearer realm=\"quorumkeep\", error=\"invalid_token\"");
+    exchange_reply_error(&hx->base, 401, "unauthorized",
+                         "the token is none, has expired or was revoked: log in again");
+    return ADMIT_REFUSED;
+}
+
+static void on_caught_up(void *arg, enum qk_err err);
+
+/* A token: its record is at hand, so it is looked at for each request anew. `caught_up`: and it is
+ * the newest there is. */
+static enum admit admit_token(struct admission *admission, bool caught_up)
+{
+    struct http_exchange *hx = admission->hx;
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    struct principal who;
+    struct bytes text;
+    enum credentials_kind kind = credentials_find(&admission->shown, &text);
+    enum qk_err err = hooks->login_token(hooks->arg, text, &who);
+
+    if (err == QK_ERR_NOT_FOUND && !caught_up) {
+        err = hooks->catch_up(hooks->arg, on_caught_up, admission);
+        if (err == QK_OK)
+            return ADMIT_PENDING;
+    }
+    if (err != QK_OK)
+        return refuse_token(admission, kind, err);
+    if (kind == CREDENTIALS_COOKIE_TOKEN &&
+        !credentials_cookie_may(&hx->base.request, admission->shown.origin)) {
+        exchange_reply_error(&hx->base, 403, "forbidden",
+                             "with a cookie, a request that changes something needs Content-Type "
+                             "application/json or an Origin that is this host");
+        return ADMIT_REFUSED;
+    }
+    return admit_as(admission, &who);
+}
+
+static void on_caught_up(void *arg, enum qk_err err)
+{
+    struct admission *admission = arg;
+    enum admit verdict = ADMIT_REFUSED;
+
+    if (err == QK_OK)
+        verdict = admit_token(admission, true);
+    else if (err == QK_ERR_SEALED)
+        admit_reply_closed(admission->hx);
+    else
+        exchange_reply_err(&admission->hx->base, err);
+    /* After a refusal the exchange is gone, and the admission in it. */
+    if (verdict == ADMIT_OK)
+        admission->admitted(admission);
+}
+
+/* The route needs somebody who has logged in. */
 static enum admit admit_user(struct admission *admission)
 {
     struct http_exchange *hx = admission->hx;
     const struct http_hooks *hooks = &hx->http->config.hooks;
     const struct principal *who;
+    struct bytes text;
+    enum credentials_kind kind = credentials_find(&admission->shown, &text);
 
     if (!hooks->can_login(hooks->arg)) {
         admit_reply_closed(hx);
         return ADMIT_REFUSED;
     }
-    if (admission->authorization.len == 0)
+    if (kind == CREDENTIALS_NONE)
         return admit_right(hx);
-    who = auth_cache_get(&hx->http->auth, admission->cache, admission->authorization);
+    if (kind != CREDENTIALS_BASIC)
+        return admit_token(admission, false);
+    who = auth_cache_get(&hx->http->auth, admission->cache, admission->shown.authorization);
     if (who != NULL && hooks->login_is_current(hooks->arg, who))
         return admit_as(admission, who);
     auth_cache_drop(admission->cache);
@@ -187,6 +261,8 @@ static bool needs_user(const struct admission *admission)
 {
     const struct http_exchange *hx = admission->hx;
 
+    if ((hx->route->flags & ROUTE_WHO) != 0)
+        return true;
     return access_admit(&hx->base.request.who, right_of(hx)) == QK_ERR_UNAUTHENTICATED;
 }
 
@@ -242,7 +318,20 @@ enum admit admit_forwarded(struct http_exchange *hx)
         return ADMIT_REFUSED;
     }
     if (who->kind == PRINCIPAL_USER && !hooks->login_is_current(hooks->arg, who)) {
-        reply_unauthorized(hx, "Name or password is incorrect.");
+        /* It ended meanwhile, in another request: nothing to take note of. */
+        if ((hx->route->flags & ROUTE_WHO) != 0) {
+            hx->base.request.who = (struct principal){.loopback = who->loopback};
+            return admit_right(hx);
+        }
+        if (!hooks->leads(hooks->arg)) {
+            exchange_field(&hx->base, "Retry-After", "1");
+            exchange_reply_error(&hx->base, 503, "no_leader",
+                                 "a leader was just elected; nothing was written, try again");
+            return ADMIT_REFUSED;
+        }
+        reply_unauthorized(hx, principal_has_token(who)
+                                   ? "the token has expired or was revoked: log in again"
+                                   : "Name or password is incorrect.");
         return ADMIT_REFUSED;
     }
     return admit_right(hx);

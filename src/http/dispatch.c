@@ -27,11 +27,19 @@ static void tell_alarms(struct http_exchange *hx)
 
 void http_dispatch(struct http_exchange *hx)
 {
+    hx->base.request.body = buf_bytes(&hx->body);
+    tell_alarms(hx);
+    if ((hx->route->flags & ROUTE_LOGIN) != 0 && !hx->base.request.forwarded)
+        http_login(hx);
+    else
+        http_run(hx);
+}
+
+void http_run(struct http_exchange *hx)
+{
     const struct http_hooks *hooks = &hx->http->config.hooks;
     uint8_t leader[NODE_ID_BYTES];
 
-    hx->base.request.body = buf_bytes(&hx->body);
-    tell_alarms(hx);
     if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg)) {
         if (admit_authorized(hx))
             hx->route->handler(hx->http->config.service, &hx->base);

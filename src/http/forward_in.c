@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secret/secret.h"
+
 #define REPLY_BYTES_MAX (256 * MIB)
 
 struct forward_in {
@@ -52,6 +54,7 @@ static void in_free(struct forward_in *in)
     buf_fini(&in->reply_head);
     buf_fini(&in->reply);
     http_exchange_fini(&in->hx);
+    secret_wipe(in, sizeof *in); /* a cookie among the fields of the reply */
     free(in);
 }
 
@@ -249,7 +252,7 @@ static struct forward_in *in_new(struct forward *forward, const uint8_t *peer, u
     in->id = id;
     in->heard_ms = http_now_ms(forward->http);
     in->push_later.run = on_push_later;
-    in->reply_head = BUF_INIT(FORWARD_HEAD_BYTES_MAX);
+    in->reply_head = BUF_SECRET_INIT(FORWARD_HEAD_BYTES_MAX); /* maybe with a cookie */
     in->reply = BUF_SECRET_INIT(REPLY_BYTES_MAX);
     in->next = forward->ins;
     if (in->next != NULL)

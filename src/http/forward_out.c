@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secret/secret.h"
+
 struct forward_out {
     struct forward_out *next, *previous;
     struct forward *forward;
@@ -198,6 +200,7 @@ static void out_reply(struct forward_out *out, const struct forward_reply *reply
     exchange->started = true;
     exchange->ops->start(exchange, reply->status, content_type, fields, reply->fields_n,
                          reply->length == UINT64_MAX ? SIZE_MAX : (size_t)reply->length);
+    secret_wipe(fields, sizeof fields); /* a cookie, maybe */
 }
 
 static void out_reply_body(struct forward_out *out, struct bytes body)

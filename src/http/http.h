@@ -39,6 +39,12 @@ struct http_hooks {
      * the client's address, for the limit on failures. Not QK_OK: `cb` will not be called. */
     enum qk_err (*login)(void *arg, struct bytes name, struct bytes password, const char *from,
                          http_login_cb cb, void *cb_arg);
+    /* Who has shown this text as a login token. QK_ERR_UNAUTHENTICATED; QK_ERR_NOT_FOUND: not good
+     * as far as is known here, which `catch_up` may change; QK_ERR_SEALED. */
+    enum qk_err (*login_token)(void *arg, struct bytes text, struct principal *ret_who);
+    /* Calls `cb` once, from the loop, when all that is committed now is known here, or with why
+     * that could not be reached. Not QK_OK: it will not be called. */
+    enum qk_err (*catch_up)(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg);
     /* The credentials that `who` was logged in with are still the current ones. */
     bool (*login_is_current)(void *arg, const struct principal *who);
     /* Whether the exchange's principal may, asked before each handler on the node that runs it:
@@ -46,6 +52,8 @@ struct http_hooks {
     enum qk_err (*authorize)(void *arg, struct exchange *exchange, enum access_right right);
     /* This node leads: routes that must run on the leader run here. */
     bool (*is_leader)(void *arg);
+    /* It leads, and knows all that was committed before it did. */
+    bool (*leads)(void *arg);
     /* The leader, when it is another node and its link is up. */
     bool (*leader)(void *arg, uint8_t ret_node_id[static NODE_ID_BYTES]);
     bool (*is_member)(void *arg, const uint8_t node_id[static NODE_ID_BYTES]);

@@ -4,7 +4,7 @@ static const char *const CLASS_NAMES[ROUTE_CLASSES_N] = {
     [ROUTE_CLASS_STATUS] = "status",     [ROUTE_CLASS_ADMIN] = "admin",
     [ROUTE_CLASS_DATABASE] = "database", [ROUTE_CLASS_READ] = "read",
     [ROUTE_CLASS_WRITE] = "write",       [ROUTE_CLASS_LIST] = "list",
-    [ROUTE_CLASS_OTHER] = "other",
+    [ROUTE_CLASS_LOGIN] = "login",       [ROUTE_CLASS_OTHER] = "other",
 };
 
 /* Microseconds, so that no rounding decides; texts as Prometheus shows them. */

@@ -7,6 +7,7 @@
 #include "service/cluster_handlers.h"
 #include "service/handlers.h"
 #include "service/reencrypt.h"
+#include "service/tokens.h"
 
 #define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
 #define METRICS_BYTES_MAX (1 * MIB)
@@ -57,6 +58,7 @@ static void handle_metrics(struct service *service, struct exchange *exchange)
 #define READ ROUTE_CLASS_READ
 #define WRITE ROUTE_CLASS_WRITE
 #define LIST ROUTE_CLASS_LIST
+#define LOGIN ROUTE_CLASS_LOGIN
 #define OPEN ROUTE_OPEN
 #define OPEN_LEADER (ROUTE_OPEN | ROUTE_LEADER)
 
@@ -98,6 +100,20 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/master/rotate", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_master_rotate},
     {METHOD_GET, "/_quorumkeep/deal", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_deal},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
+
+    {METHOD_GET, "/_session", ACCESS_PUBLIC, OPEN | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_get},
+    {METHOD_POST, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_session_post},
+    {METHOD_DELETE, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_delete},
+    {METHOD_POST, "/_quorumkeep/tokens", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_token_create},
+    {METHOD_GET, "/_quorumkeep/tokens", ACCESS_USER, OPEN, ADMIN, BODY_SMALL, handle_token_list},
+    {METHOD_DELETE, "/_quorumkeep/tokens/{id}", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_token_revoke},
+    {METHOD_POST, "/v1/auth/userpass/login/{*user}", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_vault_login},
+    {METHOD_PUT, "/v1/auth/userpass/login/{*user}", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_vault_login},
+    {METHOD_GET, "/v1/auth/token/lookup-self", ACCESS_USER, OPEN, LOGIN, BODY_SMALL, handle_vault_lookup_self},
+    {METHOD_POST, "/v1/auth/token/renew-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_renew_self},
+    {METHOD_PUT, "/v1/auth/token/renew-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_renew_self},
+    {METHOD_POST, "/v1/auth/token/revoke-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_revoke_self},
+    {METHOD_PUT, "/v1/auth/token/revoke-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_revoke_self},
 
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},

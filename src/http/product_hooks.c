@@ -41,6 +41,23 @@ static enum qk_err hook_login(void *arg, struct bytes name, struct bytes passwor
     return login_check(service->login, name, password, from, cb, cb_arg);
 }
 
+static enum qk_err hook_login_token(void *arg, struct bytes text, struct principal *ret_who)
+{
+    return login_by_token(arg, text, ret_who);
+}
+
+static enum qk_err hook_catch_up(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg)
+{
+    return login_catch_up(arg, cb, cb_arg);
+}
+
+static bool hook_leads(void *arg)
+{
+    const struct service *service = arg;
+
+    return service->cluster != NULL && cluster_leads(service->cluster);
+}
+
 static bool hook_login_is_current(void *arg, const struct principal *who)
 {
     return login_is_current(arg, who);
@@ -309,6 +326,9 @@ void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
         .closed_reason = hook_closed_reason,
         .can_login = hook_can_login,
         .login = hook_login,
+        .login_token = hook_login_token,
+        .catch_up = hook_catch_up,
+        .leads = hook_leads,
         .login_is_current = hook_login_is_current,
         .authorize = hook_authorize,
         .is_leader = hook_is_leader,

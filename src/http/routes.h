@@ -12,6 +12,8 @@ struct service;
 enum route_flag {
     ROUTE_OPEN = 1,   /* documents: 503 with the reason until the node is open */
     ROUTE_LEADER = 2, /* runs on the leader; forwarded from elsewhere */
+    ROUTE_LOGIN = 4,  /* its body is name and password, checked here; the handler has no body */
+    ROUTE_WHO = 8,    /* needs no login, but takes note of one */
 };
 
 /* What requests are counted under in /metrics. */
@@ -22,9 +24,10 @@ enum route_class {
     ROUTE_CLASS_READ,
     ROUTE_CLASS_WRITE,
     ROUTE_CLASS_LIST, /* _all_docs, _changes */
+    ROUTE_CLASS_LOGIN,
     ROUTE_CLASS_OTHER /* no route */
 };
-#define ROUTE_CLASSES_N 7
+#define ROUTE_CLASSES_N 8
 
 /* `pattern`: literal segments and `{name}`, which stands for any one segment that neither is empty
  * nor begins with an underscore; `{*name}` for any one that is not empty, and `{name...}`, at the

@@ -4,6 +4,7 @@
 #define HTTP_SERVER_H
 
 #include "http/auth.h"
+#include "http/credentials.h"
 #include "http/http.h"
 #include "http/metrics.h"
 #include "http/target.h"
@@ -55,9 +56,10 @@ struct http_exchange {
     struct buf head;           /* what the request's fields and target point to */
     struct buf decoded;        /* segments and parameters */
     struct buf body;
-    size_t counted; /* of `body`, in http->bodies_bytes */
-    int status;     /* of the reply */
-    bool broken;    /* set before the end: the reply is cut short, and the client must see it */
+    struct bytes origin; /* of the page that a browser sends it for, in `head`; empty: not said */
+    size_t counted;      /* of `body`, in http->bodies_bytes */
+    int status;          /* of the reply */
+    bool broken; /* set before the end: the reply is cut short, and the client must see it */
     struct later later;
     void (*drained)(void *arg);
     void *drained_arg;
@@ -94,7 +96,7 @@ struct admission {
     bool method_known;
     bool control;                /* came over the control socket */
     bool loopback;               /* from this machine */
-    struct bytes authorization;  /* in hx->head */
+    struct credentials shown;    /* in hx->head */
     struct bytes content_coding; /* the same */
     struct auth_cache *cache;    /* the connection's; NULL once that is gone */
     /* After ADMIT_PENDING, from the loop, unless it was refused (then the exchange has ended). */
@@ -111,9 +113,17 @@ enum admit admit_forwarded(struct http_exchange *hx);
 bool admit_authorized(struct http_exchange *hx);
 /* Answers 503 with the reason why documents are not served. */
 void admit_reply_closed(struct http_exchange *hx);
+/* Answers a login that failed. */
+void admit_reply_login(struct http_exchange *hx, enum qk_err err, unsigned retry_after_s);
 
 /* --- dispatch.c --- */
 /* The whole request is there: runs its handler, or sends it to the leader. */
 void http_dispatch(struct http_exchange *hx);
+/* Who asks is known. */
+void http_run(struct http_exchange *hx);
+
+/* --- login_body.c --- */
+/* The body holds name and password: checks them and goes on with http_run, without the body. */
+void http_login(struct http_exchange *hx);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "http/parse.h"
 #include "http/reply.h"
+#include "secret/secret.h"
 
 static struct socket_exchange *sx_of(struct exchange *exchange)
 {
@@ -16,6 +17,7 @@ static struct socket_exchange *sx_of(struct exchange *exchange)
 static void sx_free(struct socket_exchange *sx)
 {
     http_exchange_fini(&sx->hx);
+    secret_wipe(sx, sizeof *sx); /* a cookie among the fields of the reply */
     free(sx);
 }
 
@@ -122,7 +124,11 @@ static void take_head(struct socket_exchange *sx, struct parse *parse)
     (void)parse_field(parse, "content-type", &request->content_type);
     (void)parse_field(parse, "accept", &request->accept);
     (void)parse_field(parse, "host", &request->host);
-    (void)parse_field(parse, "authorization", &sx->admission.authorization);
+    (void)parse_field(parse, "authorization", &sx->admission.shown.authorization);
+    (void)parse_field(parse, "x-vault-token", &sx->admission.shown.vault_token);
+    (void)parse_field(parse, "cookie", &sx->admission.shown.cookie);
+    (void)parse_field(parse, "origin", &sx->admission.shown.origin);
+    sx->hx.origin = sx->admission.shown.origin;
     (void)parse_field(parse, "content-encoding", &sx->admission.content_coding);
     request->if_match = unquoted(request->if_match);
     request->if_none_match = unquoted(request->if_none_match);

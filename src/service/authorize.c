@@ -56,6 +56,7 @@ enum qk_err authorize_route(struct service *service, struct exchange *exchange,
 {
     const struct principal *who = &exchange->request.who;
 
+    exchange->right = right;
     switch (right) {
     case ACCESS_PUBLIC:
     case ACCESS_STATUS:
@@ -86,6 +87,8 @@ void authorize_conditions(const struct service *service, const struct principal 
     user = login_user(service, who);
     assert(user != NULL);
     catalog_user_cond(service->catalog, bytes_str(user->name), command);
+    if (principal_has_token(who))
+        catalog_token_cond(service->catalog, who->token_id, command);
     if (key_id != NULL && !user->admin)
         catalog_grants_cond(service->catalog, key_id, command);
 }

@@ -307,6 +307,32 @@ const struct catalog_grants *catalog_grants_find(const struct catalog *catalog,
     return entry == NULL ? NULL : &entry->grants;
 }
 
+const struct catalog_table *catalog_table_of(const struct catalog *catalog, enum catalog_kind kind)
+{
+    return &catalog->tables[kind];
+}
+
+const struct login_token *catalog_token_find(const struct catalog *catalog,
+                                             const uint8_t id[static PRINCIPAL_TOKEN_BYTES])
+{
+    const struct catalog_entry *entry =
+        catalog_find(catalog, CATALOG_TOKEN, bytes_of(id, PRINCIPAL_TOKEN_BYTES));
+
+    return entry == NULL ? NULL : &entry->token;
+}
+
+void catalog_token_cond(const struct catalog *catalog,
+                        const uint8_t id[static PRINCIPAL_TOKEN_BYTES],
+                        struct wire_command *command)
+{
+    const struct catalog_entry *entry =
+        catalog_find(catalog, CATALOG_TOKEN, bytes_of(id, PRINCIPAL_TOKEN_BYTES));
+
+    assert(entry != NULL);
+
+    wire_command_cond(command, bytes_of(entry->key, CATALOG_KEY_BYTES), entry->version);
+}
+
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
                        struct wire_command *command)
 {

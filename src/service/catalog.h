@@ -6,6 +6,7 @@
 #ifndef SERVICE_CATALOG_H
 #define SERVICE_CATALOG_H
 
+#include "access/login_token.h"
 #include "access/user.h"
 #include "base/bytes.h"
 #include "base/limits.h"
@@ -57,12 +58,18 @@ const struct user *catalog_user_find(const struct catalog *catalog, struct bytes
 /* NULL: there is no such record, nobody has a grant. */
 const struct catalog_grants *catalog_grants_find(const struct catalog *catalog,
                                                  const uint8_t key_id[static KEY_ID_BYTES]);
+const struct login_token *catalog_token_find(const struct catalog *catalog,
+                                             const uint8_t id[static PRINCIPAL_TOKEN_BYTES]);
 /* Adds to the batch begun the condition that the record is still as the catalog has it now: of a
  * user who must be there, of a key's grants (maybe none). Errors stick in `command`. */
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
                        struct wire_command *command);
 void catalog_grants_cond(const struct catalog *catalog, const uint8_t key_id[static KEY_ID_BYTES],
                          struct wire_command *command);
+/* Of a token that must be there. */
+void catalog_token_cond(const struct catalog *catalog,
+                        const uint8_t id[static PRINCIPAL_TOKEN_BYTES],
+                        struct wire_command *command);
 /* All users in code-point order of their names: calls `each` until it returns false. */
 void catalog_users_each(const struct catalog *catalog,
                         bool (*each)(void *arg, const struct user *user), void *arg);
@@ -73,8 +80,8 @@ void catalog_databases_each(const struct catalog *catalog,
                             bool (*each)(void *arg, const struct catalog_database *database),
                             void *arg);
 
-/* Record keys: of a database's own record (by its id), of its name, of a user's name, and of the
- * grants on a data key. */
+/* Record keys: of a database's own record (by its id), of its name, of a user's name, of the
+ * grants on a data key, and of a login token. */
 MUST_USE enum qk_err catalog_database_key(const struct service *service,
                                           const uint8_t id[static DATABASE_ID_BYTES],
                                           uint8_t ret_key[static CATALOG_KEY_BYTES]);
@@ -85,6 +92,9 @@ MUST_USE enum qk_err catalog_user_key(const struct service *service, struct byte
 MUST_USE enum qk_err catalog_grants_key(const struct service *service,
                                         const uint8_t key_id[static KEY_ID_BYTES],
                                         uint8_t ret_key[static CATALOG_KEY_BYTES]);
+MUST_USE enum qk_err catalog_token_key(const struct service *service,
+                                       const uint8_t id[static PRINCIPAL_TOKEN_BYTES],
+                                       uint8_t ret_key[static CATALOG_KEY_BYTES]);
 /* Record values, appended to `out`, sealed for the record at `key` in `record_version`. They need
  * service->keyring and cluster_id only, so that init can make the first user before any catalog is
  * open. */
@@ -99,6 +109,9 @@ MUST_USE enum qk_err catalog_user_seal(const struct service *service, const stru
 MUST_USE enum qk_err catalog_grants_seal(const struct service *service,
                                          const struct catalog_grants *grants,
                                          uint64_t record_version, struct buf *out);
+MUST_USE enum qk_err catalog_token_seal(const struct service *service,
+                                        const struct login_token *token, uint64_t record_version,
+                                        struct buf *out);
 /* A record of the catalog opened and sealed again for the version after `version`, under the active
  * version of the catalog key. QK_ERR_CORRUPT, QK_ERR_NOT_FOUND (no such key). */
 MUST_USE enum qk_err catalog_reseal(const struct service *service, struct bytes key,

@@ -225,6 +225,10 @@ static enum qk_err entry_decode(struct bytes plain, uint64_t version, struct cat
         entry->kind = CATALOG_GRANTS;
         return catalog_grants_decode(plain, &entry->grants);
     }
+    if (bytes_equal(kind, bytes_str("token"))) {
+        entry->kind = CATALOG_TOKEN;
+        return login_token_decode(plain, &entry->token);
+    }
     if (bytes_equal(kind, bytes_str("db"))) {
         entry->kind = CATALOG_DATABASE;
         memcpy(entry->database.key, entry->key, CATALOG_KEY_BYTES);

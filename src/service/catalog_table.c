@@ -17,6 +17,8 @@ static struct bytes entry_name(const struct catalog_entry *entry)
         return bytes_str(entry->user.name);
     case CATALOG_GRANTS:
         return bytes_of(entry->grants.key_id, KEY_ID_BYTES);
+    case CATALOG_TOKEN:
+        return bytes_of(entry->token.id, sizeof(entry->token.id));
     }
     return BYTES_NONE;
 }
@@ -34,6 +36,8 @@ void catalog_entry_free(struct catalog_entry *entry)
         break;
     case CATALOG_GRANTS:
         access_list_fini(&entry->grants.list);
+        break;
+    case CATALOG_TOKEN:
         break;
     }
     secret_wipe(entry, sizeof(*entry));

@@ -6,8 +6,8 @@
 
 #include "service/catalog.h"
 
-enum catalog_kind { CATALOG_DATABASE, CATALOG_USER, CATALOG_GRANTS };
-#define CATALOG_KINDS_N 3
+enum catalog_kind { CATALOG_DATABASE, CATALOG_USER, CATALOG_GRANTS, CATALOG_TOKEN };
+#define CATALOG_KINDS_N 4
 
 struct catalog_entry {
     uint8_t key[CATALOG_KEY_BYTES]; /* of its record */
@@ -17,6 +17,7 @@ struct catalog_entry {
         struct catalog_database database;
         struct user user;
         struct catalog_grants grants;
+        struct login_token token;
     };
 };
 
@@ -32,6 +33,8 @@ MUST_USE enum qk_err catalog_table_put(struct catalog_table *table, struct catal
 void catalog_table_remove(struct catalog_table *table, struct bytes key);
 const struct catalog_entry *catalog_table_find(const struct catalog_table *table,
                                                struct bytes name);
+/* The open catalog's table of that kind; valid until control returns to the loop. */
+const struct catalog_table *catalog_table_of(const struct catalog *catalog, enum catalog_kind kind);
 void catalog_table_fini(struct catalog_table *table);
 void catalog_entry_free(struct catalog_entry *entry); /* wipes; NULL is fine */
 

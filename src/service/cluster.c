@@ -448,6 +448,12 @@ bool cluster_is_leader(const struct cluster *cluster)
            consensus_role(cluster->service->consensus) == CONSENSUS_LEADER;
 }
 
+bool cluster_leads(const struct cluster *cluster)
+{
+    return cluster_is_leader(cluster) &&
+           cluster->leader_term == consensus_term(cluster->service->consensus);
+}
+
 enum seal_state cluster_seal_state(const struct cluster *cluster)
 {
     return cluster->seal.state;

@@ -134,6 +134,8 @@ MUST_USE enum qk_err cluster_leader(const struct cluster *cluster,
                                     uint8_t ret_node_id[static NODE_ID_BYTES]);
 bool cluster_is_member(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);
 bool cluster_is_leader(const struct cluster *cluster);
+/* And what was committed before its term is applied here. */
+bool cluster_leads(const struct cluster *cluster);
 /* A member whose word counts: neither suspended nor being removed. A disk that was reported stolen
  * must neither pass on requests in a user's name nor give orders. */
 bool cluster_is_trusted(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);

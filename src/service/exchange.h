@@ -76,7 +76,8 @@ struct exchange {
     struct reply_field fields[REPLY_FIELDS_MAX];
     unsigned fields_n;
     bool started;
-    bool closed; /* the client is gone */
+    bool closed;             /* the client is gone */
+    enum access_right right; /* of the route: asked before the handler, and after a read point */
     /* The route's right is for the handler to ask for, and it has not yet: no success may be
      * answered (service/authorize.h). */
     bool undecided;

@@ -27,6 +27,14 @@ void login_free(struct login *login);
 MUST_USE enum qk_err login_check(struct login *login, struct bytes name, struct bytes password,
                                  const char *address, login_cb cb, void *arg);
 unsigned login_retry_after_s(const struct login *login, struct bytes name, const char *address);
+/* Who has shown this text as a login token. QK_ERR_UNAUTHENTICATED: it is none; QK_ERR_NOT_FOUND:
+ * none that is good here and now; QK_ERR_SEALED. */
+MUST_USE enum qk_err login_by_token(const struct service *service, struct bytes text,
+                                    struct principal *ret_who);
+/* `cb` fires once, from the loop, when all that is committed now is applied here: a token that is
+ * not good then is not good. QK_ERR_NO_QUORUM and others: that could not be found out. */
+MUST_USE enum qk_err login_catch_up(struct service *service, void (*cb)(void *arg, enum qk_err err),
+                                    void *arg);
 /* The user that `who` is, as the catalog has it now, if the login still holds; else NULL. Valid
  * until control returns to the loop. */
 const struct user *login_user(const struct service *service, const struct principal *who);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
+#include "service/clock.h"
 
 /* Each takes 64 MiB while it runs; the pool runs four. */
 #define LOGIN_TRIES_MAX 256
@@ -323,6 +324,7 @@ unsigned login_retry_after_s(const struct login *login, struct bytes name, const
 
 const struct user *login_user(const struct service *service, const struct principal *who)
 {
+    const struct login_token *token;
     const struct user *user;
 
     if (who->kind != PRINCIPAL_USER || service->catalog == NULL)
@@ -331,6 +333,11 @@ const struct user *login_user(const struct service *service, const struct princi
     if (user == NULL || user->disabled || memcmp(user->id, who->user_id, USER_ID_BYTES) != 0 ||
         user->credential_version != who->credential_version)
         return NULL;
+    if (principal_has_token(who)) {
+        token = catalog_token_find(service->catalog, who->token_id);
+        if (token == NULL || !login_token_is_good(token, user, service_time_s(service)))
+            return NULL;
+    }
     return user;
 }
 

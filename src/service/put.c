@@ -75,14 +75,19 @@ enum qk_err request_key(const struct request *request, struct document *document
     return QK_OK;
 }
 
-enum qk_err request_wants_json(struct exchange *exchange)
+bool request_is_json(const struct request *request)
 {
-    struct bytes type = exchange->request.content_type;
+    struct bytes type = request->content_type;
     const char wanted[] = "application/json";
     size_t len = strlen(wanted);
 
-    if (type.len >= len && strncasecmp((const char *)type.data, wanted, len) == 0 &&
-        (type.len == len || type.data[len] == ';' || type.data[len] == ' '))
+    return type.len >= len && strncasecmp((const char *)type.data, wanted, len) == 0 &&
+           (type.len == len || type.data[len] == ';' || type.data[len] == ' ');
+}
+
+enum qk_err request_wants_json(struct exchange *exchange)
+{
+    if (request_is_json(&exchange->request))
         return QK_OK;
     exchange_reply_error(exchange, 415, "bad_content_type",
                          "Content-Type must be application/json");

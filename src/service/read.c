@@ -54,6 +54,9 @@ static void read_go(struct service *service, struct exchange *exchange, enum qk_
         if (err == QK_OK)
             return;
     }
+    /* A login that ended, or a right that was lost, before the read began is known here now. */
+    if (err == QK_OK)
+        err = authorize_route(service, exchange, exchange->right);
     if (err != QK_OK)
         submit_reply_err(service, exchange, err);
     else

@@ -139,6 +139,9 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/write", ACCESS_PUBLIC, OPEN_LEADER, READ, 64 * MIB, handle_echo},
     {METHOD_GET, "/write", ACCESS_PUBLIC, OPEN_LEADER, READ, 100, handle_held},
     {METHOD_PUT, "/write", ACCESS_USER, OPEN_LEADER, READ, 100, handle_echo},
+    {METHOD_POST, "/login", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, READ, 1000, handle_echo},
+    {METHOD_GET, "/who", ACCESS_PUBLIC, ROUTE_WHO, READ, 100, handle_root},
+    {METHOD_DELETE, "/who", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_WHO, READ, 100, handle_nothing},
     {METHOD_LIST, "/{db}", ACCESS_PUBLIC, 0, READ, 100, handle_echo},
     {METHOD_GET, "/{db}", ACCESS_USER, ROUTE_OPEN, READ, 100, handle_echo},
     {METHOD_GET, "/{db}/{doc}", ACCESS_PUBLIC, ROUTE_OPEN, READ, 100, handle_echo},
@@ -162,49 +165,6 @@ static void hook_closed_reason(void *arg, char *ret_text, size_t len)
 static bool hook_can_login(void *arg)
 {
     return ((struct node_state *)arg)->can_login;
-}
-
-struct login {
-    uv_idle_t idle;
-    struct node_state *state;
-    bool good;
-    http_login_cb cb;
-    void *cb_arg;
-};
-
-static void on_login_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void on_login(uv_idle_t *idle)
-{
-    struct login *login = idle->data;
-    struct principal who = {.kind = PRINCIPAL_USER, .name = "admin", .admin = true};
-
-    if (login->state->hold_logins)
-        return;
-    who.credential_version = login->state->credential_version;
-    login->cb(login->cb_arg, login->good ? QK_OK : QK_ERR_UNAUTHENTICATED, &who, 0);
-    uv_close((uv_handle_t *)idle, on_login_closed);
-}
-
-static enum qk_err hook_login(void *arg, struct bytes name, struct bytes password, const char *from,
-                              http_login_cb cb, void *cb_arg)
-{
-    struct login *login = calloc(1, sizeof *login);
-
-    cr_assert_str_eq(from, "127.0.0.1");
-    login->state = arg;
-    login->state->logins_n++;
-    login->good =
-        bytes_equal(name, bytes_str("admin")) && bytes_equal(password, bytes_str("se:cret"));
-    login->cb = cb;
-    login->cb_arg = cb_arg;
-    login->idle.data = login;
-    uv_idle_init(&loop, &login->idle);
-    uv_idle_start(&login->idle, on_login);
-    return QK_OK;
 }
 
 static bool hook_login_is_current(void *arg, const struct principal *who)
@@ -322,7 +282,10 @@ struct http_config node_config(unsigned i)
                   .is_open = hook_is_open,
                   .closed_reason = hook_closed_reason,
                   .can_login = hook_can_login,
-                  .login = hook_login,
+                  .login = harness_login,
+                  .login_token = harness_login_token,
+                  .catch_up = harness_catch_up,
+                  .leads = harness_leads,
                   .login_is_current = hook_login_is_current,
                   .authorize = hook_authorize,
                   .is_leader = hook_is_leader,

@@ -24,6 +24,9 @@ struct node_state {
     uint64_t credential_version;
     unsigned logins_n, handled_n, closed_n;
     bool hold_logins;
+    unsigned catch_ups_n;     /* asked for */
+    enum qk_err catch_up_err; /* what comes of it; QK_OK: "late-token" is known from then on */
+    bool behind;              /* it leads, and does not know yet all that was committed before */
     struct exchange *held[HELD_MAX]; /* GET /held: answered by the test */
     unsigned held_n;
     struct principal who; /* of the last request handled */
@@ -37,6 +40,13 @@ struct node_state {
 
 extern uv_loop_t loop;
 extern struct node_state nodes[2];
+
+/* harness_login.c: "good-token" is one, "late-token" after a catch-up, "gone-token" never. */
+enum qk_err harness_login(void *arg, struct bytes name, struct bytes password, const char *from,
+                          http_login_cb cb, void *cb_arg);
+enum qk_err harness_login_token(void *arg, struct bytes text, struct principal *ret_who);
+enum qk_err harness_catch_up(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg);
+bool harness_leads(void *arg);
 
 /* Starts node `i` with the given limits (others default), on a free port and a control socket. */
 void node_open(unsigned i, const struct http_timing *timing, unsigned connections_max);
