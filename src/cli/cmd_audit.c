@@ -1,29 +1,40 @@
-/* audit show, audit verify. */
-#include <inttypes.h>
+/* audit show. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/encode.h"
 #include "cli/cli.h"
 #include "cli/number.h"
 #include "cli/print.h"
-#include "service/audit.h"
 
-/* One line for people: time, event, then what else is known, without the chain. */
-static void print_event(const json_t *event)
+#define FOLLOW_S 1
+#define CURSORS_MAX NODES_MAX
+
+/* How far the lines of each member were shown. */
+struct follow {
+    struct {
+        char id[2 * NODE_ID_BYTES + 1];
+        json_int_t last;
+    } cursors[CURSORS_MAX];
+    unsigned n;
+};
+
+/* One line for people: time, member, event, then what else is known, without the chain. */
+static void print_event(const json_t *line)
 {
     static const char *const told[] = {"seq", "time", "event", "prev", "hash"};
-    struct buf line = BUF_INIT(65536);
+    json_t *entry = json_object_get(line, "entry");
+    struct buf text = BUF_INIT(65536);
     const char *name;
     json_t *value;
 
-    print_value(&line, json_object_get(event, "seq"));
-    buf_put_str(&line, "  ");
-    print_value(&line, json_object_get(event, "time"));
-    buf_put_str(&line, "  ");
-    print_value(&line, json_object_get(event, "event"));
-    json_object_foreach((json_t *)(uintptr_t)event, name, value)
+    print_value(&text, json_object_get(entry, "time"));
+    buf_put_str(&text, "  ");
+    print_value(&text, json_object_get(line, "node"));
+    buf_put_str(&text, "  ");
+    print_value(&text, json_object_get(entry, "event"));
+    json_object_foreach(entry, name, value)
     {
         bool known = false;
 
@@ -31,110 +42,152 @@ static void print_event(const json_t *event)
             known = known || strcmp(name, told[i]) == 0;
         if (known)
             continue;
-        buf_printf(&line, " %s=", name);
-        print_value(&line, value);
+        buf_put_str(&text, " ");
+        print_clean(&text, name);
+        buf_put_str(&text, "=");
+        print_value(&text, value);
     }
-    printf("%.*s\n", (int)line.len, (const char *)line.data);
-    buf_fini(&line);
+    printf("%.*s\n", (int)text.len, (const char *)text.data);
+    buf_fini(&text);
 }
 
-static void print_lines(struct bytes text, bool json)
+static void print_lines(const json_t *reply, bool json)
 {
-    while (text.len > 0) {
-        const uint8_t *newline = memchr(text.data, '\n', text.len);
-        size_t len = newline == NULL ? text.len : (size_t)(newline - text.data);
-        json_t *event = json_loadb((const char *)text.data, len, 0, NULL);
+    json_t *line;
+    size_t i;
 
-        if (event != NULL && json)
-            print_json(event, 0);
-        else if (event != NULL)
-            print_event(event);
-        json_decref(event);
-        text = bytes_slice(text, len + (newline == NULL ? 0 : 1), SIZE_MAX);
+    json_array_foreach(json_object_get(reply, "lines"), i, line)
+    {
+        if (json)
+            print_json(line, 0);
+        else
+            print_event(line);
+    }
+    (void)fflush(stdout);
+}
+
+/* Said once, and not among the lines. */
+static void print_missing(const json_t *reply)
+{
+    json_t *node;
+    size_t i;
+
+    json_array_foreach(json_object_get(reply, "nodes"), i, node)
+    {
+        const char *error = json_string_value(json_object_get(node, "error"));
+        const char *name = json_string_value(json_object_get(node, "name"));
+
+        if (error != NULL && name != NULL)
+            (void)cli_fail(CLI_OK, "the lines of %s are missing: %s", name, error);
     }
 }
 
-static enum cli_exit check_number(const char *name, const char *text)
+static void take_cursors(struct follow *follow, const json_t *reply)
 {
-    uint64_t value;
+    json_t *node;
+    size_t i;
 
-    if (text == NULL || number_parse(text, INT64_MAX, &value) == QK_OK)
-        return CLI_OK;
-    return cli_fail(CLI_USAGE, "%s: '%s' is not a number", name, text);
+    json_array_foreach(json_object_get(reply, "nodes"), i, node)
+    {
+        const char *id = json_string_value(json_object_get(node, "node_id"));
+        const json_t *last = json_object_get(node, "last");
+        unsigned at = 0;
+
+        if (id == NULL || strlen(id) != 2 * NODE_ID_BYTES || !json_is_integer(last))
+            continue;
+        while (at < follow->n && strcmp(follow->cursors[at].id, id) != 0)
+            at++;
+        if (at == CURSORS_MAX)
+            continue;
+        memcpy(follow->cursors[at].id, id, sizeof(follow->cursors[at].id));
+        follow->cursors[at].last = json_integer_value(last);
+        follow->n += at == follow->n;
+    }
 }
 
-enum cli_exit cli_audit_show(struct cli *cli)
+static void put_after(const struct follow *follow, struct buf *path)
 {
-    struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX), message = BUF_INIT(8192);
-    struct client_request request = {.method = "GET",
-                                     .authorization = buf_bytes(&cli->authorization)};
-    struct client_reply reply;
-    enum cli_exit code = check_number("--since", cli->options.since);
+    struct buf text = BUF_INIT(HTTP_URI_BYTES_MAX);
 
+    for (unsigned i = 0; i < follow->n; i++)
+        buf_printf(&text, "%s%s:%lld", i == 0 ? "" : ",", follow->cursors[i].id,
+                   (long long)follow->cursors[i].last);
+    buf_put_u8(&text, 0);
+    if (follow->n > 0 && buf_error(&text) == QK_OK)
+        client_query_put(path, "after", (const char *)text.data);
+    buf_fini(&text);
+}
+
+/* "user=ab,key=cd" as match=user:ab&match=key:cd. */
+static enum cli_exit put_matches(const char *list, struct buf *path)
+{
+    while (list != NULL && *list != '\0') {
+        size_t len = strcspn(list, ",");
+        const char *equals = memchr(list, '=', len);
+        char one[256];
+
+        if (equals == NULL || equals == list || len >= sizeof(one))
+            return cli_fail(CLI_USAGE, "--match: '%.*s' is not NAME=VALUE", (int)len, list);
+        memcpy(one, list, len);
+        one[len] = '\0';
+        one[equals - list] = ':';
+        client_query_put(path, "match", one);
+        list += len + (list[len] == ',');
+    }
+    return CLI_OK;
+}
+
+static enum cli_exit put_query(const struct cli *cli, const struct follow *follow, struct buf *path)
+{
+    const struct options *options = &cli->options;
+    const char *const texts[][2] = {{"limit", options->limit},
+                                    {"from", options->since},
+                                    {"until", options->until},
+                                    {"event", options->event},
+                                    {"node", options->node}};
+
+    buf_put_str(path, "/_quorumkeep/audit");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i][1] != NULL)
+            client_query_put(path, texts[i][0], texts[i][1]);
+    if (follow != NULL)
+        put_after(follow, path);
+    return put_matches(options->match, path);
+}
+
+static enum cli_exit show(struct cli *cli, struct follow *follow, bool first)
+{
+    struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
+    json_t *reply = NULL;
+    enum cli_exit code = put_query(cli, first ? NULL : follow, &path);
+
+    if (code == CLI_OK && buf_error(&path) != QK_OK)
+        code = cli_fail(CLI_USAGE, "too many conditions");
     if (code == CLI_OK)
-        code = check_number("--limit", cli->options.limit);
-    if (code != CLI_OK)
-        return code;
-    buf_put_str(&path, "/_quorumkeep/audit");
-    if (cli->options.since != NULL)
-        client_query_put(&path, "since", cli->options.since);
-    if (cli->options.limit != NULL)
-        client_query_put(&path, "limit", cli->options.limit);
-    request.target = buf_bytes(&path);
-    if (client_call(&cli->target, &request, &reply, &message) != QK_OK)
-        code = cli_fail(CLI_ERROR, "%.*s", (int)message.len, (const char *)message.data);
-    else
-        code = cli_judge(cli, &reply);
-    if (code == CLI_OK)
-        print_lines(buf_bytes(&reply.body), cli->options.json);
-    client_reply_fini(&reply);
-    buf_fini(&message);
+        code = cli_request(cli, "GET", &path, NULL, &reply);
+    if (code == CLI_OK) {
+        print_lines(reply, cli->options.json);
+        take_cursors(follow, reply);
+        if (first)
+            print_missing(reply);
+    }
+    json_decref(reply);
     buf_fini(&path);
     return code;
 }
 
-static enum cli_exit report_check(struct cli *cli, const char *path,
-                                  const struct audit_check *check)
+enum cli_exit cli_audit_show(struct cli *cli)
 {
-    char head[2 * AUDIT_HASH_BYTES + 1];
+    struct follow follow = {.n = 0};
+    enum cli_exit code = CLI_OK;
+    uint64_t limit;
 
-    hex_encode(check->head, sizeof(check->head), head);
-    if (cli->options.json) {
-        json_t *json = json_pack("{s:b, s:I, s:I, s:s, s:b}", "ok", check->bad_line == 0, "lines",
-                                 (json_int_t)check->lines_n, "bad_line",
-                                 (json_int_t)check->bad_line, "head", head, "torn", check->torn);
-
-        print_json(json, 2);
-        json_decref(json);
-    } else if (check->bad_line == 0) {
-        printf("%s: %" PRIu64 " lines, unbroken%s\nhead %s\n", path, check->lines_n,
-               check->torn ? " (the last one is being written, or was cut by a crash)" : "", head);
+    if (cli->options.limit != NULL && number_parse(cli->options.limit, INT64_MAX, &limit) != QK_OK)
+        return cli_fail(CLI_USAGE, "--limit: '%s' is not a number", cli->options.limit);
+    code = show(cli, &follow, true);
+    while (code == CLI_OK && cli->options.follow) {
+        (void)sleep(FOLLOW_S);
+        code = show(cli, &follow, false);
     }
-    if (check->bad_line == 0)
-        return CLI_OK;
-    return cli_fail(CLI_ERROR, "%s:%" PRIu64 ": %s", path, check->bad_line, check->bad_reason);
-}
-
-/* Reads the file itself and asks no node: a node that lies would say that all is well. */
-enum cli_exit cli_audit_verify(struct cli *cli)
-{
-    const char *data = cli->options.data != NULL ? cli->options.data : getenv("QUORUMKEEP_DATA");
-    struct buf path = BUF_INIT(4096);
-    struct audit_check check;
-    enum cli_exit code;
-
-    if (cli->options.file != NULL)
-        buf_put_str(&path, cli->options.file);
-    else
-        buf_printf(&path, "%s/audit.log", data == NULL ? "/var/lib/quorumkeep" : data);
-    buf_put_u8(&path, 0);
-    if (buf_error(&path) != QK_OK)
-        code = cli_fail(CLI_USAGE, "the path is too long");
-    else if (audit_verify((const char *)path.data, &check) != QK_OK)
-        code = cli_fail(CLI_ERROR, "%s: cannot be read; --file FILE or --data DIR name another",
-                        (const char *)path.data);
-    else
-        code = report_check(cli, (const char *)path.data, &check);
-    buf_fini(&path);
     return code;
 }

@@ -11,7 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/print.h"
-#include "service/audit.h"
+#include "service/audit_verify.h"
 
 #define PATH_BYTES 1024
 #define FREE_BYTES_MIN (1ULL << 30)
@@ -213,10 +213,10 @@ static void look_at_audit(struct doctor *doctor, const char *data)
     (void)snprintf(path, sizeof(path), "%s/audit.log", data);
     if (access(path, F_OK) != 0)
         return;
-    if (audit_verify(path, &check) != QK_OK)
+    if (audit_verify(path, NULL, NULL, &check) != QK_OK)
         found(doctor, FINDING_NOTE, "audit", "%s cannot be read by this user", path);
     else if (check.bad_line != 0)
-        found(doctor, FINDING_FAIL, "audit", "%s:%llu: %s", path,
+        found(doctor, FINDING_FAIL, "audit", "%s:%llu: %s", check.bad_file,
               (unsigned long long)check.bad_line, check.bad_reason);
     else
         found(doctor, FINDING_OK, "audit", "%llu lines, unbroken",

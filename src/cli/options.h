@@ -19,6 +19,8 @@ struct options {
     const char *recovery_shares, *recovery_threshold, *share_file, *nonce;
     bool watch, pause, resume, no_wait, no_reencrypt, new_cluster;
     const char *replace, *label;
+    const char *until, *event, *node, *match; /* audit show */
+    bool follow;
     bool wipe;
     bool yes, include_docs, new_keys, recovery;
     /* what stands without dashes, group and verb left out */
@@ -34,7 +36,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 43
+#define OPTION_SPECS_N 48
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/encode.h"
+#include "http/audit_merge.h"
 #include "http/server.h"
 #include "service/audit_handlers.h"
 #include "service/cluster_handlers.h"
@@ -99,7 +100,8 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/master/refresh", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_master_refresh},
     {METHOD_POST, "/_quorumkeep/master/rotate", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_master_rotate},
     {METHOD_GET, "/_quorumkeep/deal", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_deal},
-    {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit},
+    {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, ROUTE_PEER, ADMIN, BODY_SMALL, handle_audit_merged},
+    {METHOD_POST, "/_quorumkeep/audit/check", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit_check},
 
     {METHOD_GET, "/_session", ACCESS_PUBLIC, OPEN | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_get},
     {METHOD_POST, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_session_post},

@@ -14,6 +14,7 @@ enum route_flag {
     ROUTE_LEADER = 2, /* runs on the leader; forwarded from elsewhere */
     ROUTE_LOGIN = 4,  /* its body is name and password, checked here; the handler has no body */
     ROUTE_WHO = 8,    /* needs no login, but takes note of one */
+    ROUTE_PEER = 16,  /* runs here, also when another member asks */
 };
 
 /* What requests are counted under in /metrics. */

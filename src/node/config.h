@@ -18,6 +18,9 @@
 
 enum config_arena { CONFIG_ARENA_AUTO, CONFIG_ARENA_MEMFD, CONFIG_ARENA_MLOCK };
 
+enum config_audit_failure { CONFIG_AUDIT_STOP, CONFIG_AUDIT_GO_ON };
+enum config_key_use { CONFIG_KEY_USE_FIRST, CONFIG_KEY_USE_ALL };
+
 struct config {
     char file[CONFIG_PATH_BYTES_MAX + 1]; /* that was read; empty if none */
     /* [node] */
@@ -50,6 +53,13 @@ struct config {
     unsigned backup_keep;
     /* [seal] */
     unsigned release_limit; /* releases to one member in 10 minutes before the alarm */
+    /* [audit] */
+    char audit_syslog[CONFIG_PATH_BYTES_MAX + 1]; /* a datagram socket; empty: none */
+    bool audit_stdout;
+    enum config_audit_failure audit_on_failure;
+    enum config_key_use audit_key_use;
+    unsigned audit_file_mib;
+    unsigned audit_files_keep; /* 0: all */
     /* [attestation] */
     char attest_hook[CONFIG_PATH_BYTES_MAX + 1]; /* empty: none */
     unsigned attest_timeout_ms;

@@ -37,47 +37,6 @@ static enum qk_err arena_start(struct node *node, char *ret_reason)
     return err;
 }
 
-static void audit_synced(uv_fs_t *sync)
-{
-    struct node *node = sync->data;
-    bool failed = sync->result < 0;
-
-    node->audit_syncing = false;
-    if (failed && !node->audit_failed)
-        log_error("node", "the audit log could not be synced: %s", uv_strerror((int)sync->result));
-    node->audit_failed = failed;
-    uv_fs_req_cleanup(sync);
-}
-
-static void on_audit_timer(uv_timer_t *timer)
-{
-    struct node *node = timer->data;
-
-    if (node->audit_syncing)
-        return;
-    node->audit_sync.data = node;
-    node->audit_syncing = uv_fs_fdatasync(&node->loop, &node->audit_sync,
-                                          audit_fd(node->service.audit), audit_synced) == 0;
-}
-
-static enum qk_err audit_start(struct node *node, char *ret_reason)
-{
-    char path[sizeof node->service.data_dir + 16];
-    enum qk_err err;
-
-    snprintf(path, sizeof path, "%s/audit.log", node->service.data_dir);
-    err = audit_open(path, &node->service.audit);
-    if (err == QK_OK)
-        (void)uv_timer_start(&node->audit_timer, on_audit_timer, NODE_AUDIT_SYNC_MS,
-                             NODE_AUDIT_SYNC_MS);
-    else
-        snprintf(ret_reason, NODE_REASON_BYTES,
-                 "'%s': %s: look at it with 'quorumkeep audit verify', move it away to start a "
-                 "new one",
-                 path, qk_err_text(err));
-    return err;
-}
-
 /* Those of the [backup] section, if there is one. */
 static enum qk_err backups_start(struct node *node)
 {
@@ -212,8 +171,7 @@ static enum qk_err process_start(struct node *node, char *ret_reason)
         return QK_ERR_IO;
     }
     service_fill(node);
-    node->audit_timer.data = node;
-    err = uv_timer_init(&node->loop, &node->audit_timer) == 0 ? signals_start(node) : QK_ERR_IO;
+    err = audit_init(node) == QK_OK ? signals_start(node) : QK_ERR_IO;
     if (err != QK_OK) {
         snprintf(ret_reason, NODE_REASON_BYTES, "signals: %s", qk_err_text(err));
         return err;
@@ -263,7 +221,7 @@ static void end_loop(void *arg)
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
-    uv_close((uv_handle_t *)&node->audit_timer, NULL);
+    uv_close((uv_handle_t *)&node->audit.timer, NULL);
 }
 
 static void end_cluster(struct node *node)

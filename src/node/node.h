@@ -39,6 +39,16 @@ struct restore {
     unsigned peers_n, next;
 };
 
+/* audit_log.c: the audit log reaches the disk within NODE_AUDIT_SYNC_MS. */
+struct node_audit {
+    uv_timer_t timer;
+    uv_work_t work;
+    struct audit_sync_job job;
+    enum qk_err err;    /* of the job */
+    bool failed;        /* said once */
+    uint64_t marked_ms; /* a mark was put, or none was due */
+};
+
 enum node_end { NODE_RUNNING, NODE_DRAINING, NODE_CLOSING, NODE_ENDED };
 
 struct node {
@@ -51,11 +61,8 @@ struct node {
     struct transfer *transfer; /* with the member: snapshots over the link */
     struct restore restore;
     uv_signal_t signals[NODE_SIGNALS_N];
-    uv_timer_t audit_timer; /* the audit log reaches the disk within NODE_AUDIT_SYNC_MS */
-    uv_fs_t audit_sync;
-    bool audit_syncing;
-    bool audit_failed; /* said once */
-    int lock_fd;       /* <data>/lock: one process a directory */
+    struct node_audit audit;
+    int lock_fd; /* <data>/lock: one process a directory */
     enum node_end end;
     bool failed; /* the exit status is 1 */
     /* member_close is under way: what to do when link, consensus and store are gone. */
@@ -72,6 +79,10 @@ MUST_USE enum qk_err node_start(struct node *node, char *ret_reason);
 void node_stop(struct node *node);
 /* After the loop has returned. */
 void node_fini(struct node *node);
+
+/* audit_log.c */
+MUST_USE enum qk_err audit_init(struct node *node);
+MUST_USE enum qk_err audit_start(struct node *node, char *ret_reason);
 
 /* attestation.c. First of all, before node_start: checks the hook and forks its launcher. */
 MUST_USE enum qk_err attestation_prepare(struct node *node, char *ret_reason);

@@ -144,3 +144,32 @@ enum qk_err audit_line_parse(struct bytes line, struct audit_line *ret_line)
     *ret_line = parsed;
     return QK_OK;
 }
+
+uint64_t audit_line_seq(struct bytes line)
+{
+    uint64_t seq = 0;
+
+    return parse_seq(line, &seq) ? seq : 0;
+}
+
+/* No value holds a quote (it would be escaped), so the mark of a field can stand nowhere else. */
+bool audit_line_field(struct bytes line, const char *name, struct bytes *ret_value)
+{
+    struct buf text = BUF_INIT(64);
+    const uint8_t *at, *end;
+    size_t start;
+
+    buf_printf(&text, ",\"%s\":\"", name);
+    if (buf_error(&text) != QK_OK || line.len == 0) {
+        buf_fini(&text);
+        return false;
+    }
+    at = memmem(line.data, line.len, text.data, text.len);
+    start = at == NULL ? 0 : (size_t)(at - line.data) + text.len;
+    buf_fini(&text);
+    end = at == NULL || start == line.len ? NULL : memchr(line.data + start, '"', line.len - start);
+    if (end == NULL)
+        return false;
+    *ret_value = bytes_slice(line, start, (size_t)(end - line.data) - start);
+    return true;
+}

@@ -22,4 +22,10 @@ MUST_USE enum qk_err audit_line_build(uint64_t seq, const char *when, const char
  * not that of its bytes. */
 MUST_USE enum qk_err audit_line_parse(struct bytes line, struct audit_line *ret_line);
 
+/* The sequence alone, without checking anything else; 0: not a line. */
+uint64_t audit_line_seq(struct bytes line);
+/* The value of a field as it stands in the line, escaped. False: it has none of that name. Of a
+ * line that was not parsed any bytes may come back, but nothing outside of it. */
+bool audit_line_field(struct bytes line, const char *name, struct bytes *ret_value);
+
 #endif

@@ -136,6 +136,14 @@ bool cluster_is_member(const struct cluster *cluster, const uint8_t node_id[stat
 bool cluster_is_leader(const struct cluster *cluster);
 /* And what was committed before its term is applied here. */
 bool cluster_leads(const struct cluster *cluster);
+/* This node first, then the other members. */
+struct cluster_peer {
+    uint8_t node_id[NODE_ID_BYTES];
+    char name[NODE_NAME_BYTES_MAX + 1];
+    bool self, connected;
+};
+unsigned cluster_peers(const struct cluster *cluster,
+                       struct cluster_peer ret_peers[static NODES_MAX]);
 /* A member whose word counts: neither suspended nor being removed. A disk that was reported stolen
  * must neither pass on requests in a user's name nor give orders. */
 bool cluster_is_trusted(const struct cluster *cluster, const uint8_t node_id[static NODE_ID_BYTES]);

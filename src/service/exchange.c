@@ -186,6 +186,11 @@ static struct err_reply err_reply_of(enum qk_err err)
                                   "no leader with a majority of the members can be reached; "
                                   "?consistency=local reads what this node has",
                                   true};
+    case QK_ERR_UNRECORDED:
+        return (struct err_reply){503, "unrecorded",
+                                  "this node cannot write its audit log, and nothing is done that "
+                                  "it would not record: see its log",
+                                  true};
     case QK_ERR_CLOSED:
         return (struct err_reply){503, "closing", "the node is stopping", true};
     case QK_ERR_DESTROYED:

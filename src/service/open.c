@@ -1,6 +1,7 @@
 /* What MK opens: the keyring from the store's records, then the catalog; and their closing. */
 #include "base/log.h"
 #include "keys/keyring.h"
+#include "service/audit_mark.h"
 #include "service/backup.h"
 #include "service/catalog.h"
 #include "service/hub.h"
@@ -54,6 +55,7 @@ static void opened(struct cluster *cluster)
     if (recovering)
         hub_recovery_opened(cluster, QK_OK);
     keys_opened(cluster->service);
+    audit_mark_put(cluster->service);
     hub_refresh_soon(cluster); /* the dealing machine rests while the keys are behind */
 }
 
@@ -191,6 +193,7 @@ void hub_wipe(struct cluster *cluster)
     hub_recovery_wipe(cluster, "the node was sealed");
     catalog_close(cluster->service);
     opening_drop(cluster);
+    audit_mark_put(cluster->service); /* the last that the key can vouch for */
     keyring_close(cluster->service->keyring);
     cluster->service->keyring = NULL;
     secret_free(cluster->mk);

@@ -11,6 +11,7 @@
 #include "base/encode.h"
 #include "fuzz.h"
 #include "service/audit_line.h"
+#include "service/audit_verify.h"
 
 #define MODES 4
 #define WHEN "2026-01-02T03:04:05.678Z"
@@ -89,7 +90,7 @@ static void fuzz_file(struct bytes in)
         (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     }
     fuzz_require(ftruncate(fd, 0) == 0 && pwrite(fd, in.data, in.len, 0) == (ssize_t)in.len);
-    fuzz_must(audit_verify(path, &check));
+    fuzz_must(audit_verify(path, NULL, NULL, &check));
     fuzz_require((check.bad_line == 0) == (check.bad_reason == NULL));
 }
 

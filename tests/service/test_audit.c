@@ -13,6 +13,8 @@
 #include "base/limits.h"
 #include "service/audit.h"
 #include "service/audit_line.h"
+#include "service/audit_read.h"
+#include "service/audit_verify.h"
 
 static char dir[] = "/tmp/qk-audit-XXXXXX";
 static char path[64];
@@ -75,7 +77,7 @@ static struct audit_check verify(void)
 {
     struct audit_check check = {0};
 
-    cr_assert_eq(audit_verify(path, &check), QK_OK);
+    cr_assert_eq(audit_verify(path, NULL, NULL, &check), QK_OK);
     return check;
 }
 
@@ -280,12 +282,14 @@ Test(audit, a_full_disk_leaves_no_half_line)
     cr_assert(!verify().torn);
 }
 
-static unsigned tail_lines(struct audit *audit, uint64_t since, unsigned limit, size_t max)
+static unsigned read_lines(uint64_t since, unsigned limit, size_t max)
 {
+    struct audit_query query = {.since = since, .limit = limit};
     struct buf out = BUF_INIT(max);
+    uint64_t last;
     unsigned n = 0;
 
-    cr_assert_eq(audit_tail(audit, since, limit, &out), QK_OK);
+    cr_assert_eq(audit_read(path, &query, &out, &last), QK_OK);
     for (size_t i = 0; i < out.len; i++)
         n += out.data[i] == '\n';
     cr_assert(out.len == 0 || (out.data[0] == '{' && out.data[out.len - 1] == '\n'));
@@ -293,32 +297,31 @@ static unsigned tail_lines(struct audit *audit, uint64_t since, unsigned limit, 
     return n;
 }
 
-Test(audit, tail_gives_whole_lines_newest_last)
+Test(audit, what_is_read_is_whole_lines_newest_last)
 {
-    struct audit *audit;
+    struct audit_query query = {.limit = 1};
     struct buf out = BUF_INIT(MIB);
+    uint64_t last;
 
     write_three();
-    audit = open_ok();
-    cr_assert_eq(tail_lines(audit, 0, 100, MIB), 3);
-    cr_assert_eq(tail_lines(audit, 1, 100, MIB), 2);
-    cr_assert_eq(tail_lines(audit, 3, 100, MIB), 0);
-    cr_assert_eq(tail_lines(audit, 0, 2, MIB), 2);
-    cr_assert_eq(tail_lines(audit, 0, 0, MIB), 0);
-    for (size_t max = 0; max < 1200; max++)
-        cr_assert_leq(tail_lines(audit, 0, 100, max), 3);
-    cr_assert_eq(tail_lines(audit, 0, 100, 600), 2);
-    cr_assert_eq(audit_tail(audit, 0, 1, &out), QK_OK);
+    cr_assert_eq(read_lines(0, 100, MIB), 3);
+    cr_assert_eq(read_lines(1, 100, MIB), 2);
+    cr_assert_eq(read_lines(3, 100, MIB), 0);
+    cr_assert_eq(read_lines(0, 2, MIB), 2);
+    for (size_t max = 400; max < 1200; max++)
+        cr_assert_leq(read_lines(0, 100, max), 3);
+    cr_assert_eq(read_lines(0, 100, 600), 2);
+    cr_assert_eq(audit_read(path, &query, &out, &last), QK_OK);
     cr_assert(bytes_starts_with(buf_bytes(&out), bytes_str("{\"seq\":3,")));
+    cr_assert_eq(last, 3);
     buf_fini(&out);
-    audit_close(audit);
 }
 
-Test(audit, tail_of_an_empty_log_is_empty)
+Test(audit, an_empty_log_has_nothing_to_read)
 {
     struct audit *audit = open_ok();
 
-    cr_assert_eq(tail_lines(audit, 0, 10, MIB), 0);
+    cr_assert_eq(read_lines(0, 10, MIB), 0);
     cr_assert_eq(audit_sync(audit), QK_OK);
     audit_close(audit);
     audit_close(NULL);
@@ -331,7 +334,7 @@ Test(audit, what_is_no_file_is_an_error)
 
     cr_assert_eq(audit_open("/nonexistent/audit.log", &audit), QK_ERR_IO);
     cr_assert_eq(audit_open("/dev/null", &audit), QK_ERR_IO);
-    cr_assert_eq(audit_verify("/nonexistent/audit.log", &check), QK_ERR_IO);
+    cr_assert_eq(audit_verify("/nonexistent/audit.log", NULL, NULL, &check), QK_ERR_IO);
 }
 
 Test(audit, random_bytes_are_no_line)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "secret/crypto.h"
 #include "service/audit.h"
+#include "service/audit_mark.h"
 #include "service/catalog.h"
 #include "service/members_file.h"
 #include "service/timer_uv.h"
@@ -156,6 +157,11 @@ void audit_event(struct audit *audit, const char *event, ...)
 {
     (void)audit;
     log_line(LOG_INFO, "audit", "%s", event);
+}
+
+void audit_mark_put(struct service *service)
+{
+    (void)service;
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
