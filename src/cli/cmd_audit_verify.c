@@ -12,6 +12,8 @@
 #include "cli/print.h"
 #include "service/audit_verify.h"
 
+#define WHY_BYTES 512
+
 enum marks { MARKS_NONE, MARKS_UNKNOWN, MARKS_RIGHT, MARKS_WRONG };
 
 struct verdict {
@@ -19,6 +21,7 @@ struct verdict {
     enum marks marks;
     uint64_t vouched; /* lines to this sequence are what the node wrote; with MARKS_RIGHT, WRONG */
     struct audit_mark wrong; /* the first mark that no member made */
+    char why[WHY_BYTES];     /* it is not known */
 };
 
 struct pick {
@@ -47,65 +50,83 @@ static json_t *mark_json(const struct audit_mark *mark)
                      (json_int_t)mark->seq, "head", head, "mac", mac);
 }
 
-static enum cli_exit ask(struct cli *cli, const struct audit_mark *mark, bool *ret_right)
+static bool take_answer(const struct client_reply *reply, bool *ret_right, char *ret_why)
 {
-    struct buf path = BUF_INIT(64);
-    json_t *reply = NULL;
-    enum cli_exit code;
+    json_t *json = json_loadb((const char *)reply->body.data, reply->body.len, 0, NULL);
+    const json_t *right = json_array_get(json_object_get(json, "right"), 0);
+    const char *reason = json_string_value(json_object_get(json, "reason"));
+    bool known = reply->status == 200 && json_is_boolean(right);
 
-    buf_put_str(&path, "/_quorumkeep/audit/check");
-    code = cli_request(cli, "POST", &path, mark_json(mark), &reply);
-    if (code == CLI_OK)
-        *ret_right = json_is_true(json_array_get(json_object_get(reply, "right"), 0));
-    json_decref(reply);
-    buf_fini(&path);
-    return code;
+    if (known)
+        *ret_right = json_is_true(right);
+    else
+        (void)snprintf(ret_why, WHY_BYTES, "%.400s", reason != NULL ? reason : "it has no answer");
+    json_decref(json);
+    return known;
 }
 
-static enum cli_exit find_wrong(struct cli *cli, const char *path, struct verdict *verdict)
+/* False: nobody could tell, and why. */
+static bool ask(struct cli *cli, const struct audit_mark *mark, bool *ret_right, char *ret_why)
+{
+    json_t *json = mark_json(mark);
+    char *text = json_dumps(json, JSON_COMPACT);
+    struct buf message = BUF_INIT(WHY_BYTES);
+    struct client_request request = {.method = "POST",
+                                     .target = bytes_str("/_quorumkeep/audit/check"),
+                                     .body = bytes_str(text == NULL ? "" : text),
+                                     .authorization = buf_bytes(&cli->authorization)};
+    struct client_reply reply;
+    bool known = false;
+
+    if (client_call(&cli->target, &request, &reply, &message) == QK_OK)
+        known = take_answer(&reply, ret_right, ret_why);
+    else
+        (void)snprintf(ret_why, WHY_BYTES, "%.*s", (int)message.len,
+                       message.len == 0 ? "" : (const char *)message.data);
+    client_reply_fini(&reply);
+    buf_fini(&message);
+    print_free(text);
+    json_decref(json);
+    return known;
+}
+
+static bool find_wrong(struct cli *cli, const char *path, struct verdict *verdict)
 {
     uint64_t right = 0, wrong = verdict->check.marks_n;
-    enum cli_exit code = CLI_OK;
 
     verdict->wrong = verdict->check.mark;
-    while (code == CLI_OK && wrong - right > 1) {
+    while (wrong - right > 1) {
         struct pick pick = {.wanted = right + (wrong - right) / 2};
         struct audit_check again;
         bool ok = false;
 
-        if (audit_verify(path, on_mark, &pick, &again) != QK_OK)
-            return cli_fail(CLI_ERROR, "%s: cannot be read", path);
-        code = ask(cli, &pick.mark, &ok);
-        if (code == CLI_OK && ok) {
+        if (audit_verify(path, on_mark, &pick, &again) != QK_OK ||
+            !ask(cli, &pick.mark, &ok, verdict->why))
+            return false;
+        if (ok) {
             right = pick.wanted;
             verdict->vouched = pick.mark.seq - 1;
-        } else if (code == CLI_OK) {
+        } else {
             wrong = pick.wanted;
             verdict->wrong = pick.mark;
         }
     }
-    return code;
+    return true;
 }
 
-static enum cli_exit check_marks(struct cli *cli, const char *path, struct verdict *verdict)
+static void check_marks(struct cli *cli, const char *path, struct verdict *verdict)
 {
-    enum cli_exit code;
     bool right = false;
 
-    verdict->marks = verdict->check.marks_n == 0 ? MARKS_NONE : MARKS_UNKNOWN;
-    if (verdict->marks == MARKS_NONE)
-        return CLI_OK;
-    code = cli_connect(cli);
-    if (code == CLI_OK)
-        code = ask(cli, &verdict->check.mark, &right);
-    if (code == CLI_OK && right) {
+    verdict->marks = MARKS_UNKNOWN;
+    if (cli_connect(cli) != CLI_OK || !ask(cli, &verdict->check.mark, &right, verdict->why))
+        return;
+    if (right) {
         verdict->marks = MARKS_RIGHT;
         verdict->vouched = verdict->check.mark.seq - 1;
-    } else if (code == CLI_OK) {
-        code = find_wrong(cli, path, verdict);
-        verdict->marks = code == CLI_OK ? MARKS_WRONG : MARKS_UNKNOWN;
+    } else if (find_wrong(cli, path, verdict)) {
+        verdict->marks = MARKS_WRONG;
     }
-    return code;
 }
 
 /* --- what is said ---------------------------------------------------------------------------- */
@@ -151,8 +172,8 @@ static void print_marks(const struct verdict *verdict)
         printf("no mark: whoever can write the file could have written all of it\n");
         break;
     case MARKS_UNKNOWN:
-        printf("%" PRIu64 " marks, none checked: that takes a node that is open (--addr)\n",
-               check->marks_n);
+        printf("%" PRIu64 " marks, none checked, which takes a node that is open (--addr): %s\n",
+               check->marks_n, verdict->why);
         break;
     case MARKS_RIGHT:
         printf("%" PRIu64 " marks, the last of %s is right: it covers the lines to %" PRIu64 "\n",
@@ -207,7 +228,7 @@ enum cli_exit cli_audit_verify(struct cli *cli)
     const char *data = cli->options.data != NULL ? cli->options.data : getenv("QUORUMKEEP_DATA");
     struct buf path = BUF_INIT(PATH_MAX);
     struct verdict verdict = {.marks = MARKS_NONE};
-    enum cli_exit code = CLI_OK, asked = CLI_OK;
+    enum cli_exit code = CLI_OK;
 
     if (cli->options.file != NULL)
         buf_put_str(&path, cli->options.file);
@@ -219,10 +240,10 @@ enum cli_exit cli_audit_verify(struct cli *cli)
     else if (audit_verify((const char *)path.data, NULL, NULL, &verdict.check) != QK_OK)
         code = cli_fail(CLI_ERROR, "%s: cannot be read; --file FILE or --data DIR name another",
                         (const char *)path.data);
-    else if (verdict.check.bad_line == 0)
-        asked = check_marks(cli, (const char *)path.data, &verdict);
+    else if (verdict.check.bad_line == 0 && verdict.check.marks_n > 0)
+        check_marks(cli, (const char *)path.data, &verdict);
     if (code == CLI_OK)
         code = report(cli, (const char *)path.data, &verdict);
     buf_fini(&path);
-    return code != CLI_OK ? code : asked == CLI_USAGE ? CLI_OK : asked;
+    return code;
 }
