@@ -146,6 +146,12 @@ static void put_plain_head(struct buf *plain)
     buf_put_u32(plain, 0); /* attachments */
 }
 
+void document_plain_put(struct bytes body, struct buf *out)
+{
+    put_plain_head(out);
+    buf_put_bytes(out, body);
+}
+
 enum qk_err document_from_json(json_t *object, struct document *ret_document,
                                struct doc_problem *ret_problem)
 {

@@ -33,6 +33,8 @@ MUST_USE enum qk_err document_from_json(json_t *object, struct document *ret_doc
 MUST_USE enum qk_err document_tombstone(struct document *ret_document);
 void document_fini(struct document *document);
 
+/* Appends the sealed plaintext of a body without attachments, a compact JSON object. */
+void document_plain_put(struct bytes body, struct buf *out);
 /* The JSON body inside a sealed plaintext, borrowed. QK_ERR_CORRUPT. */
 MUST_USE enum qk_err document_plain_body(struct bytes plain, struct bytes *ret_body);
 

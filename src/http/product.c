@@ -7,6 +7,7 @@
 #include "service/audit_handlers.h"
 #include "service/cluster_handlers.h"
 #include "service/handlers.h"
+#include "service/kv.h"
 #include "service/reencrypt.h"
 #include "service/tokens.h"
 
@@ -116,6 +117,33 @@ static const struct route ROUTES[] = {
     {METHOD_PUT, "/v1/auth/token/renew-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_renew_self},
     {METHOD_POST, "/v1/auth/token/revoke-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_revoke_self},
     {METHOD_PUT, "/v1/auth/token/revoke-self", ACCESS_USER, OPEN_LEADER, LOGIN, BODY_SMALL, handle_vault_revoke_self},
+
+    {METHOD_GET, "/v1/sys/mounts", ACCESS_USER, OPEN, DATABASE, BODY_SMALL, handle_kv_mounts},
+    {METHOD_GET, "/v1/sys/internal/ui/mounts", ACCESS_USER, OPEN, DATABASE, BODY_SMALL, handle_kv_ui_mounts},
+    {METHOD_GET, "/v1/sys/internal/ui/mounts/{path...}", ACCESS_USER, OPEN, DATABASE, BODY_SMALL, handle_kv_mount},
+    {METHOD_GET, "/v1/secret/data/{path...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_kv_get},
+    {METHOD_POST, "/v1/secret/data/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_REQUEST_BYTES_MAX, handle_kv_put},
+    {METHOD_PUT, "/v1/secret/data/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_REQUEST_BYTES_MAX, handle_kv_put},
+    {METHOD_PATCH, "/v1/secret/data/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_REQUEST_BYTES_MAX, handle_kv_patch},
+    {METHOD_DELETE, "/v1/secret/data/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_delete},
+    {METHOD_GET, "/v1/secret/subkeys/{path...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_kv_subkeys},
+    {METHOD_POST, "/v1/secret/delete/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_delete_versions},
+    {METHOD_PUT, "/v1/secret/delete/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_delete_versions},
+    {METHOD_POST, "/v1/secret/undelete/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_undelete},
+    {METHOD_PUT, "/v1/secret/undelete/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_undelete},
+    {METHOD_POST, "/v1/secret/destroy/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_destroy},
+    {METHOD_PUT, "/v1/secret/destroy/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_destroy},
+    {METHOD_GET, "/v1/secret/metadata/{path...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_kv_meta_get},
+    {METHOD_LIST, "/v1/secret/metadata/{path...}", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_kv_list},
+    {METHOD_POST, "/v1/secret/metadata/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_SETTINGS_BYTES_MAX, handle_kv_meta_put},
+    {METHOD_PUT, "/v1/secret/metadata/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_SETTINGS_BYTES_MAX, handle_kv_meta_put},
+    {METHOD_PATCH, "/v1/secret/metadata/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, KV_SETTINGS_BYTES_MAX, handle_kv_meta_patch},
+    {METHOD_DELETE, "/v1/secret/metadata/{path...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_meta_delete},
+    {METHOD_LIST, "/v1/secret/metadata", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_kv_list},
+    {METHOD_GET, "/v1/secret/metadata", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_kv_list},
+    {METHOD_GET, "/v1/secret/config", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_kv_config},
+    {METHOD_POST, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
+    {METHOD_PUT, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
 
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},

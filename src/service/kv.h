@@ -20,6 +20,8 @@
 struct wire_command;
 
 #define KV_DATABASE "_secret"
+#define KV_REQUEST_BYTES_MAX (2 * MIB) /* a value, maybe with blanks and escapes */
+#define KV_SETTINGS_BYTES_MAX (256 * KIB)
 
 /* Appends the puts of that database's records, for the command that makes a cluster. */
 MUST_USE enum qk_err kv_mount_put(const struct service *service, struct wire_command *command);
@@ -45,8 +47,9 @@ void handle_kv_list(struct service *service, struct exchange *exchange);
 /* GET, POST and PUT /v1/secret/config */
 void handle_kv_config(struct service *service, struct exchange *exchange);
 void handle_kv_config_put(struct service *service, struct exchange *exchange);
-/* GET /v1/sys/internal/ui/mounts and /{path...} of it; GET /v1/sys/mounts */
+/* GET /v1/sys/mounts, /v1/sys/internal/ui/mounts and /{path...} below that */
 void handle_kv_mounts(struct service *service, struct exchange *exchange);
+void handle_kv_ui_mounts(struct service *service, struct exchange *exchange);
 void handle_kv_mount(struct service *service, struct exchange *exchange);
 
 #endif

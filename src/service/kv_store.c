@@ -20,10 +20,11 @@
 /* --- ids --- */
 
 /* Keyed by the index key, which a rotation leaves as it is: a name is found again. */
-static enum qk_err name_hash(const struct service *service, const struct catalog_database *database,
-                             struct bytes path, char ret_hex[static NAME_HEX_BYTES + 1])
+static enum qk_err name_hash(const struct service *service,
+                             const uint8_t database[static DATABASE_ID_BYTES], struct bytes path,
+                             char ret_hex[static NAME_HEX_BYTES + 1])
 {
-    const struct bytes parts[] = {bytes_of(database->id, DATABASE_ID_BYTES), path};
+    const struct bytes parts[] = {bytes_of(database, DATABASE_ID_BYTES), path};
     uint8_t hash[HASH_BYTES];
     enum qk_err err;
 
@@ -35,8 +36,9 @@ static enum qk_err name_hash(const struct service *service, const struct catalog
     return err;
 }
 
-enum qk_err kv_id_names(const struct service *service, const struct catalog_database *database,
-                        struct bytes folder, struct kv_id *ret_id)
+enum qk_err kv_id_names(const struct service *service,
+                        const uint8_t database[static DATABASE_ID_BYTES], struct bytes folder,
+                        struct kv_id *ret_id)
 {
     char hex[NAME_HEX_BYTES + 1];
     enum qk_err err = name_hash(service, database, folder, hex);
@@ -46,8 +48,9 @@ enum qk_err kv_id_names(const struct service *service, const struct catalog_data
     return err;
 }
 
-enum qk_err kv_id_name(const struct service *service, const struct catalog_database *database,
-                       struct bytes path, struct kv_id *ret_id)
+enum qk_err kv_id_name(const struct service *service,
+                       const uint8_t database[static DATABASE_ID_BYTES], struct bytes path,
+                       struct kv_id *ret_id)
 {
     char folder_hex[NAME_HEX_BYTES + 1], hex[NAME_HEX_BYTES + 1];
     enum qk_err err = name_hash(service, database, kv_path_folder(path), folder_hex);
@@ -59,8 +62,9 @@ enum qk_err kv_id_name(const struct service *service, const struct catalog_datab
     return err;
 }
 
-enum qk_err kv_id_version(const struct service *service, const struct catalog_database *database,
-                          struct bytes path, uint64_t version, struct kv_id *ret_id)
+enum qk_err kv_id_version(const struct service *service,
+                          const uint8_t database[static DATABASE_ID_BYTES], struct bytes path,
+                          uint64_t version, struct kv_id *ret_id)
 {
     char hex[NAME_HEX_BYTES + 1];
     enum qk_err err = name_hash(service, database, path, hex);
@@ -188,7 +192,7 @@ enum qk_err kv_find(struct service *service, const struct catalog_database *data
     enum qk_err err;
 
     *ret_found = (struct kv_found){.record.stored.record = DOC_RECORD_EMPTY};
-    err = kv_id_name(service, database, path, &id);
+    err = kv_id_name(service, database->id, path, &id);
     if (err == QK_OK)
         err = kv_record_get(service, database, &id, &ret_found->record);
     if (err != QK_OK || ret_found->record.stored.version == 0)

@@ -13,15 +13,15 @@ struct kv_id {
     char text[KV_ID_BYTES];
 };
 MUST_USE enum qk_err kv_id_name(const struct service *service,
-                                const struct catalog_database *database, struct bytes path,
+                                const uint8_t database[static DATABASE_ID_BYTES], struct bytes path,
                                 struct kv_id *ret_id);
 /* What the ids of all in a folder begin with. */
 MUST_USE enum qk_err kv_id_names(const struct service *service,
-                                 const struct catalog_database *database, struct bytes folder,
-                                 struct kv_id *ret_id);
+                                 const uint8_t database[static DATABASE_ID_BYTES],
+                                 struct bytes folder, struct kv_id *ret_id);
 MUST_USE enum qk_err kv_id_version(const struct service *service,
-                                   const struct catalog_database *database, struct bytes path,
-                                   uint64_t version, struct kv_id *ret_id);
+                                   const uint8_t database[static DATABASE_ID_BYTES],
+                                   struct bytes path, uint64_t version, struct kv_id *ret_id);
 struct kv_id kv_id_config(void);
 struct bytes kv_id_bytes(const struct kv_id *id);
 

@@ -11,6 +11,7 @@
 
 #define PREFIX "/v1/"
 #define UUID_TEXT_BYTES 36
+#define REPLY_BYTES_MAX (64 * MIB)
 #define JSON_TYPE "application/json"
 
 bool vault_is_request(const struct request *request)
@@ -32,18 +33,68 @@ static void make_request_id(char ret_text[static UUID_TEXT_BYTES + 1])
                    hex + 12, hex + 16, hex + 20);
 }
 
+static void put_head(struct buf *out)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    make_request_id(id);
+    buf_printf(out,
+               "{\"request_id\":\"%s\",\"lease_id\":\"\",\"renewable\":false,"
+               "\"lease_duration\":0,\"data\":",
+               id);
+}
+
+static enum qk_err put_json(const json_t *value, struct buf *out)
+{
+    if (value != NULL)
+        return json_write(value, out);
+    buf_put_str(out, "null");
+    return QK_OK;
+}
+
 void vault_reply(struct exchange *exchange, int status, json_t *data, json_t *auth,
                  const char *warning)
 {
-    char id[UUID_TEXT_BYTES + 1];
-    json_t *warnings = warning == NULL ? json_null() : json_pack("[s]", warning);
+    struct buf text = BUF_SECRET_INIT(REPLY_BYTES_MAX);
+    enum qk_err err;
 
-    make_request_id(id);
-    exchange_reply_json(exchange, status,
-                        json_pack("{s:s, s:s, s:b, s:i, s:o, s:n, s:o, s:o}", "request_id", id,
-                                  "lease_id", "", "renewable", 0, "lease_duration", 0, "data",
-                                  data == NULL ? json_null() : data, "wrap_info", "warnings",
-                                  warnings, "auth", auth == NULL ? json_null() : auth));
+    put_head(&text);
+    err = put_json(data, &text);
+    buf_put_str(&text, ",\"wrap_info\":null,\"warnings\":");
+    if (warning == NULL) {
+        buf_put_str(&text, "null");
+    } else {
+        buf_put_u8(&text, '[');
+        json_write_string(bytes_str(warning), &text);
+        buf_put_u8(&text, ']');
+    }
+    buf_put_str(&text, ",\"auth\":");
+    if (err == QK_OK)
+        err = put_json(auth, &text);
+    buf_put_str(&text, "}\n");
+    if (err == QK_OK)
+        err = buf_error(&text);
+    if (err == QK_OK)
+        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+    else
+        exchange_reply_err(exchange, err);
+    json_decref(data);
+    json_decref(auth);
+    buf_fini(&text);
+}
+
+void vault_reply_text(struct exchange *exchange, int status, struct bytes data)
+{
+    struct buf text = BUF_SECRET_INIT(REPLY_BYTES_MAX);
+
+    put_head(&text);
+    buf_put_bytes(&text, data);
+    buf_put_str(&text, ",\"wrap_info\":null,\"warnings\":null,\"auth\":null}\n");
+    if (buf_error(&text) == QK_OK)
+        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+    else
+        exchange_reply_err(exchange, buf_error(&text));
+    buf_fini(&text);
 }
 
 static void reply_errors(struct exchange *exchange, int status, const char *message)

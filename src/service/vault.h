@@ -11,6 +11,8 @@ bool vault_is_request(const struct request *request);
  * and one warning (NULL: none). */
 void vault_reply(struct exchange *exchange, int status, json_t *data, json_t *auth,
                  const char *warning);
+/* The same with `data` as JSON text, which need not be parsed again. */
+void vault_reply_text(struct exchange *exchange, int status, struct bytes data);
 /* {"errors": [message]}; an empty message leaves the list empty, as Vault does for "no such
  * thing". */
 void vault_reply_error(struct exchange *exchange, int status, const char *message_format, ...)

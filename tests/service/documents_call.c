@@ -119,6 +119,7 @@ struct call *call_begin(struct documents *documents, enum method method, const c
     call->body = BUF_INIT(256 * MIB);
     snprintf(call->target, sizeof(call->target), "%s", target);
     request->method = method;
+    request->target = bytes_str(call->target);
     request->body = body;
     request->content_type = bytes_str("application/json");
     request->host = bytes_str("localhost:7601");
@@ -132,6 +133,8 @@ static service_handler handler_of(const struct request *request)
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
     bool read = request->method == METHOD_GET || request->method == METHOD_HEAD;
 
+    if (bytes_equal(request->segments[0], bytes_str("v1")))
+        return documents_kv_handler(request);
     if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
         return !read ? handle_keys_reencrypt : request->segments_n == 2 ? handle_keys : handle_key;
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))

@@ -67,6 +67,7 @@ struct call {
     char decoded[8192];
 };
 
+service_handler documents_kv_handler(const struct request *request);
 /* `target` is a path with query, percent-encoded; runs until the reply has ended. */
 struct call *call(struct documents *documents, enum method method, const char *target,
                   const char *body);
