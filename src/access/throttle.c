@@ -60,6 +60,22 @@ enum qk_err throttle_check(const struct throttle *throttle, struct bytes account
     return *ret_retry_ms > 0 ? QK_ERR_BUSY : QK_OK;
 }
 
+static unsigned bucket_n(const struct throttle_bucket *bucket, uint64_t now_ms)
+{
+    uint64_t left_ms = bucket->empty_at_ms > now_ms ? bucket->empty_at_ms - now_ms : 0;
+
+    return (unsigned)((left_ms + THROTTLE_FORGET_MS - 1) / THROTTLE_FORGET_MS);
+}
+
+unsigned throttle_suspicion(const struct throttle *throttle, struct bytes account,
+                            struct bytes address, uint64_t now_ms)
+{
+    assert(throttle != NULL);
+
+    return bucket_n(&throttle->buckets[throttle_index(throttle, "account", account)], now_ms) +
+           bucket_n(&throttle->buckets[throttle_index(throttle, "address", address)], now_ms);
+}
+
 void throttle_count(struct throttle *throttle, struct bytes account, struct bytes address,
                     uint64_t now_ms)
 {

@@ -30,6 +30,9 @@ void throttle_init(struct throttle *throttle, const uint8_t seed[static THROTTLE
 /* QK_OK, or QK_ERR_BUSY and after how many milliseconds one more try is allowed. */
 MUST_USE enum qk_err throttle_check(const struct throttle *throttle, struct bytes account,
                                     struct bytes address, uint64_t now_ms, uint64_t *ret_retry_ms);
+/* How many tries of the account and of the address together still count: 0 is beyond suspicion. */
+unsigned throttle_suspicion(const struct throttle *throttle, struct bytes account,
+                            struct bytes address, uint64_t now_ms);
 /* Counts a try, before its outcome is known: tries in parallel are all counted. */
 void throttle_count(struct throttle *throttle, struct bytes account, struct bytes address,
                     uint64_t now_ms);

@@ -14,13 +14,17 @@
 
 #include "access/throttle.h"
 #include "access/user.h"
+#include "base/encode.h"
 #include "base/log.h"
 #include "secret/crypto.h"
+#include "service/audit.h"
 #include "service/catalog.h"
 #include "service/clock.h"
 
-/* Each takes 64 MiB while it runs; the pool runs four. */
+/* Each try takes 64 MiB and a whole processor while it runs, so only half of the processors (at
+ * least one) run any, and the pool keeps threads for others. */
 #define LOGIN_TRIES_MAX 256
+#define LOGIN_RUNNING_MAX 3
 #define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
 
@@ -40,6 +44,8 @@ struct login_try {
     char address[LOGIN_ADDRESS_BYTES];
     char hash[PASSWORD_HASH_BYTES];
     bool exists;
+    bool running;
+    unsigned suspicion; /* how many tries of its account and address counted when it came */
     enum qk_err err;
 };
 
@@ -47,7 +53,7 @@ struct login {
     struct service *service;
     struct throttle throttle;
     struct login_try *tries;
-    unsigned tries_n, waiters_n;
+    unsigned tries_n, running_n, running_max, waiters_n;
     bool closing;
     char nobody[PASSWORD_HASH_BYTES]; /* what unknown names are checked against */
     bool has_nobody;
@@ -63,6 +69,11 @@ enum qk_err login_new(struct service *service, struct login **ret_login)
     if (login == NULL)
         return QK_ERR_NOMEM;
     login->service = service;
+    login->running_max = uv_available_parallelism() / 2;
+    if (login->running_max < 1)
+        login->running_max = 1;
+    if (login->running_max > LOGIN_RUNNING_MAX)
+        login->running_max = LOGIN_RUNNING_MAX;
     random_fill(seed, sizeof(seed));
     throttle_init(&login->throttle, seed);
     *ret_login = login;
@@ -163,6 +174,65 @@ static void try_free(struct login_try *try)
     free(try);
 }
 
+static void login_after(uv_work_t *work, int status);
+
+/* Who is least suspect goes first, so that those who guess make each other wait; among equals, who
+ * has waited longest (the list is newest first). */
+static struct login_try *login_next(const struct login *login)
+{
+    struct login_try *best = NULL;
+
+    for (struct login_try *try = login->tries; try != NULL; try = try->next) {
+        if (!try->running && (best == NULL || try->suspicion <= best->suspicion))
+            best = try;
+    }
+    return best;
+}
+
+/* One that has not begun, and never will. */
+static void login_drop(struct login_try *try, enum qk_err err)
+{
+    struct login *login = try->login;
+
+    assert(!try->running);
+    login_unlink(try);
+    login_tell(try, err, NULL);
+    login->tries_n--;
+    try_free(try);
+}
+
+static void login_run(struct login *login)
+{
+    struct login_try *try;
+
+    while (login->closing && (try = login_next(login)) != NULL)
+        login_drop(try, QK_ERR_CLOSED);
+    while (login->running_n < login->running_max && (try = login_next(login)) != NULL) {
+        int rc = uv_queue_work(login->service->loop, &try->work, login_work, login_after);
+
+        assert(rc == 0); /* it fails for a missing callback alone */
+        (void)rc;
+        try->running = true;
+        login->running_n++;
+    }
+}
+
+/* A name is never written: it may be a password, typed into the wrong field. */
+static void login_audit(const struct login_try *try, enum qk_err err)
+{
+    const struct service *service = try->login->service;
+    const struct user *user =
+        service->catalog == NULL ? NULL : catalog_user_find(service->catalog, bytes_str(try->name));
+    char id[2 * USER_ID_BYTES + 1];
+
+    if (service->audit == NULL || (err != QK_OK && err != QK_ERR_UNAUTHENTICATED))
+        return;
+    if (user != NULL)
+        hex_encode(user->id, sizeof(user->id), id);
+    audit_event(service->audit, err == QK_OK ? "login" : "login_failed", "user",
+                user != NULL ? id : NULL, "from", try->address, NULL);
+}
+
 static void login_after(uv_work_t *work, int status)
 {
     struct login_try *try = work->data;
@@ -170,6 +240,7 @@ static void login_after(uv_work_t *work, int status)
     struct principal who = {0};
     enum qk_err err;
 
+    login->running_n--;
     if (status != 0)
         try->err = QK_ERR_CLOSED;
     login_keep_nobody(login, try);
@@ -180,10 +251,12 @@ static void login_after(uv_work_t *work, int status)
                          uv_now(login->service->loop));
     else
         log_info("login", "wrong name or password from %s", try->address);
+    login_audit(try, err);
     login_unlink(try);
     login_tell(try, err, &who);
     login->tries_n--;
     try_free(try);
+    login_run(login);
     login_release(login);
 }
 
@@ -198,6 +271,8 @@ static enum qk_err login_copy(struct login *login, struct login_try *try, struct
     memcpy(try->name, name.data, name.len);
     strncpy(try->address, address, sizeof(try->address) - 1);
     user = catalog_user_find(login->service->catalog, name);
+    try->suspicion = throttle_suspicion(&login->throttle, name, bytes_str(address),
+                                        uv_now(login->service->loop));
     try->exists = user != NULL && user->password_hash[0] != '\0';
     memcpy(try->hash, try->exists ? user->password_hash : login->nobody, sizeof(try->hash));
     return buf_error(&try->password);
@@ -253,6 +328,33 @@ static enum qk_err login_join(struct login_try *try, login_cb cb, void *arg)
     return QK_OK;
 }
 
+/* The most suspect of those who wait, the newest of equals, if it is more so than `suspicion`. */
+static struct login_try *login_worst(const struct login *login, unsigned suspicion)
+{
+    struct login_try *worst = NULL;
+
+    for (struct login_try *try = login->tries; try != NULL; try = try->next) {
+        if (!try->running && try->suspicion > (worst == NULL ? suspicion : worst->suspicion))
+            worst = try;
+    }
+    return worst;
+}
+
+/* Room for one more try: where there is none, somebody more suspect makes way. */
+static enum qk_err login_room(struct login *login, struct bytes name, const char *address)
+{
+    struct login_try *worst;
+
+    if (login->tries_n < LOGIN_TRIES_MAX)
+        return QK_OK;
+    worst = login_worst(login, throttle_suspicion(&login->throttle, name, bytes_str(address),
+                                                  uv_now(login->service->loop)));
+    if (worst == NULL)
+        return QK_ERR_BUSY;
+    login_drop(worst, QK_ERR_BUSY);
+    return QK_OK;
+}
+
 static enum qk_err login_begin(struct login *login, struct bytes name, struct bytes password,
                                const char *address, login_cb cb, void *arg)
 {
@@ -267,10 +369,6 @@ static enum qk_err login_begin(struct login *login, struct bytes name, struct by
     err = login_copy(login, try, name, password, address);
     if (err == QK_OK)
         err = login_join(try, cb, arg);
-    if (err == QK_OK && uv_queue_work(login->service->loop, &try->work, login_work, login_after)) {
-        login->waiters_n--;
-        err = QK_ERR_NOMEM;
-    }
     if (err != QK_OK) {
         try_free(try);
         return err;
@@ -278,6 +376,7 @@ static enum qk_err login_begin(struct login *login, struct bytes name, struct by
     try->next = login->tries;
     login->tries = try;
     login->tries_n++;
+    login_run(login);
     return QK_OK;
 }
 
@@ -303,7 +402,7 @@ enum qk_err login_check(struct login *login, struct bytes name, struct bytes pas
     same = login_find_same(login, name, password);
     if (same != NULL)
         return login_join(same, cb, arg);
-    err = login->tries_n < LOGIN_TRIES_MAX ? QK_OK : QK_ERR_BUSY;
+    err = login_room(login, name, address);
     if (err == QK_OK)
         err = login_begin(login, name, password, address, cb, arg);
     if (err != QK_OK)

@@ -73,7 +73,7 @@ void handle_session_post(struct service *service, struct exchange *exchange)
     op->token.kind = LOGIN_TOKEN_SESSION;
     memcpy(op->token.user_name, who->name, sizeof(op->token.user_name));
     op->ttl_s = TOKEN_SESSION_S;
-    op->event = "login";
+    op->event = "token_create";
     token_op_start(op);
 }
 
@@ -144,6 +144,6 @@ void handle_session_delete(struct service *service, struct exchange *exchange)
     if (op == NULL)
         return;
     memcpy(op->token.id, who->token_id, sizeof(op->token.id));
-    op->event = "logout";
+    op->event = "token_revoke";
     token_op_start(op);
 }

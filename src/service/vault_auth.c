@@ -81,7 +81,7 @@ void handle_vault_login(struct service *service, struct exchange *exchange)
     memcpy(op->token.user_name, who->name, sizeof(op->token.user_name));
     op->ttl_s = TOKEN_VAULT_S;
     op->limit_s = TOKEN_VAULT_LIMIT_S;
-    op->event = "login";
+    op->event = "token_create";
     token_op_start(op);
 }
 
@@ -209,6 +209,6 @@ void handle_vault_revoke_self(struct service *service, struct exchange *exchange
     if (op == NULL)
         return;
     memcpy(op->token.id, exchange->request.who.token_id, sizeof(op->token.id));
-    op->event = "logout";
+    op->event = "token_revoke";
     token_op_start(op);
 }

@@ -72,3 +72,22 @@ Test(throttle, right_passwords_are_never_limited)
         throttle_forgive(&throttle, bytes_str("anna"), bytes_str("10.0.0.1"), i);
     }
 }
+
+Test(throttle, suspicion_is_what_account_and_address_have_tried_and_is_forgotten)
+{
+    uint64_t retry_ms;
+    unsigned i;
+
+    throttle_init(&throttle, seed);
+    cr_assert_eq(throttle_suspicion(&throttle, bytes_str("anna"), bytes_str("10.0.0.1"), 0), 0);
+    for (i = 1; i <= 5; i++) {
+        cr_assert_eq(try_at("anna", "10.0.0.1", 0, &retry_ms), QK_OK);
+        cr_assert_eq(throttle_suspicion(&throttle, bytes_str("anna"), bytes_str("10.0.0.1"), 0),
+                     2 * i);
+        cr_assert_eq(throttle_suspicion(&throttle, bytes_str("bert"), bytes_str("10.0.0.1"), 0), i);
+        cr_assert_eq(throttle_suspicion(&throttle, bytes_str("bert"), bytes_str("10.0.0.2"), 0), 0);
+    }
+    cr_assert_eq(throttle_suspicion(&throttle, bytes_str("anna"), bytes_str("10.0.0.1"),
+                                    5 * THROTTLE_FORGET_MS),
+                 0);
+}

@@ -1,6 +1,7 @@
 #include "documents_fixture.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "access/throttle.h"
@@ -38,11 +39,17 @@ static void on_login(void *arg, enum qk_err err, const struct principal *who,
     answer->done = true;
 }
 
+static void begin_from(const char *address, const char *name, const char *password,
+                       struct answer *ret_answer)
+{
+    cr_assert_eq(login_check(documents.service.login, bytes_str(name), bytes_str(password), address,
+                             on_login, ret_answer),
+                 QK_OK);
+}
+
 static void begin(const char *name, const char *password, struct answer *ret_answer)
 {
-    cr_assert_eq(login_check(documents.service.login, bytes_str(name), bytes_str(password),
-                             "127.0.0.1", on_login, ret_answer),
-                 QK_OK);
+    begin_from("127.0.0.1", name, password, ret_answer);
 }
 
 static struct answer log_in(const char *name, const char *password)
@@ -115,6 +122,61 @@ Test(login, many_at_once_with_one_password_are_one_try)
         cr_assert_eq(wrong[i].err, QK_ERR_UNAUTHENTICATED);
     }
     cr_assert_eq(log_in(ADMIN_NAME, ADMIN_PASSWORD).err, QK_OK);
+}
+
+#define GUESSES 16
+
+/* Guesses from many addresses and at many names wait behind one that is beyond suspicion. */
+Test(login, who_is_least_suspect_goes_first)
+{
+    struct answer wrong[GUESSES] = {0}, right = {0};
+    unsigned done_n = 0;
+    char name[8];
+
+    for (unsigned i = 0; i < GUESSES; i++) {
+        (void)snprintf(name, sizeof(name), "n%u", i);
+        begin(name, "guess", &wrong[i]);
+    }
+    begin_from("10.0.0.9", ADMIN_NAME, ADMIN_PASSWORD, &right);
+    documents_run_until(&documents, &right.done);
+    cr_assert_eq(right.err, QK_OK);
+    for (unsigned i = 0; i < GUESSES; i++)
+        done_n += wrong[i].done;
+    cr_assert_lt(done_n, GUESSES / 2);
+    for (unsigned i = 0; i < GUESSES; i++)
+        documents_run_until(&documents, &wrong[i].done);
+}
+
+#define FULL 256
+
+Test(login, when_all_places_are_taken_the_most_suspect_makes_way)
+{
+    static struct answer wrong[FULL];
+    struct answer right = {0};
+    unsigned busy_n = 0, names_n = 0;
+    char name[16], address[32];
+    enum qk_err err;
+
+    /* All but the first of each address are more suspect than a newcomer. */
+    for (unsigned i = 0; i < FULL; i++) {
+        (void)snprintf(address, sizeof(address), "10.0.%u.1", i / THROTTLE_ACCOUNT_BURST);
+        do { /* another name where one shares the bucket of an address that is full */
+            (void)snprintf(name, sizeof(name), "n%u", names_n++);
+            err = login_check(documents.service.login, bytes_str(name), bytes_str("guess"), address,
+                              on_login, &wrong[i]);
+        } while (err == QK_ERR_BUSY && names_n < 2 * FULL);
+        cr_assert_eq(err, QK_OK);
+    }
+    begin_from("10.9.9.9", ADMIN_NAME, ADMIN_PASSWORD, &right);
+    for (unsigned i = 0; i < FULL; i++)
+        busy_n += wrong[i].done && wrong[i].err == QK_ERR_BUSY;
+    cr_assert_eq(busy_n, 1);
+    documents_run_until(&documents, &right.done);
+    cr_assert_eq(right.err, QK_OK);
+    login_free(documents.service.login);
+    for (unsigned i = 0; i < FULL; i++)
+        documents_run_until(&documents, &wrong[i].done);
+    documents.service.login = NULL;
 }
 
 Test(login, sealed_or_too_long_is_refused_at_once)
