@@ -423,16 +423,16 @@ Test(tokens, a_write_decided_before_the_revocation_and_applied_after_it_does_not
 Test(tokens, the_audit_log_has_ids_and_no_token)
 {
     struct principal admin = password_login(ADMIN_NAME), who;
-    struct buf lines = BUF_INIT(1 * MIB);
     struct bytes text = make_token(&admin, NULL);
-    char id[2 * PRINCIPAL_TOKEN_BYTES + 1];
+    char id[2 * PRINCIPAL_TOKEN_BYTES + 1], lines[16 * 1024];
+    FILE *file = fopen(audit_path, "re");
 
     who = token_login(text);
     hex_encode(who.token_id, sizeof(who.token_id), id);
-    cr_assert_eq(audit_tail(documents.service.audit, 0, 100, &lines), QK_OK);
-    buf_put_u8(&lines, 0);
-    cr_assert(strstr((const char *)lines.data, "token_create") != NULL);
-    cr_assert(strstr((const char *)lines.data, id) != NULL);
-    cr_assert(strstr((const char *)lines.data, "qkt1") == NULL);
-    buf_fini(&lines);
+    cr_assert_not_null(file);
+    lines[fread(lines, 1, sizeof(lines) - 1, file)] = '\0';
+    (void)fclose(file);
+    cr_assert(strstr(lines, "token_create") != NULL);
+    cr_assert(strstr(lines, id) != NULL);
+    cr_assert(strstr(lines, "qkt1") == NULL);
 }
