@@ -22,31 +22,97 @@ static enum cli_exit on_database(struct cli *cli, const char *method, json_t **r
 
 enum cli_exit cli_db_create(struct cli *cli)
 {
+    struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
     json_t *reply = NULL;
-    enum cli_exit code = on_database(cli, "PUT", &reply);
+    enum cli_exit code;
 
+    client_path_put(&path, cli->options.args[0]);
+    if (cli->options.key_id != NULL)
+        client_query_put(&path, "key_id", cli->options.key_id);
+    if (cli->options.clear)
+        client_query_put(&path, "clear", "true");
+    code = buf_error(&path) == QK_OK ? cli_request(cli, "PUT", &path, NULL, &reply)
+                                     : cli_fail(CLI_USAGE, "the database's name is too long");
+    buf_fini(&path);
     if (code == CLI_OK && cli->options.json)
         print_json(reply, 2);
     else if (code == CLI_OK)
-        printf("created %s\n", cli->options.args[0]);
+        printf("created %s%s\n", cli->options.args[0],
+               cli->options.clear ? ": NOT ENCRYPTED, every disk shows its documents" : "");
     json_decref(reply);
     return code;
 }
 
 enum cli_exit cli_db_list(struct cli *cli)
 {
-    json_t *reply = NULL, *name;
-    enum cli_exit code = cli_get(cli, "/_all_dbs", &reply);
+    json_t *reply = NULL, *one;
+    enum cli_exit code = cli_get(cli, "/_quorumkeep/databases", &reply);
     size_t i;
 
     if (code == CLI_OK && cli->options.json) {
         print_json(reply, 2);
     } else if (code == CLI_OK) {
-        json_array_foreach(reply, i, name)
+        json_array_foreach(json_object_get(reply, "databases"), i, one)
         {
-            printf("%s\n", json_string_value(name));
+            const char *bodies = json_string_value(json_object_get(one, "bodies"));
+            bool clear = bodies != NULL && strcmp(bodies, "encrypted") != 0;
+
+            printf(clear ? "%s  NOT ENCRYPTED (%s)\n" : "%s\n",
+                   json_string_value(json_object_get(one, "name")), bodies);
         }
     }
+    json_decref(reply);
+    return code;
+}
+
+/* What is clear can be read by whoever gets a disk: that is asked for twice. */
+static enum cli_exit confirm_clear(struct cli *cli)
+{
+    char line[16];
+
+    if (!cli->options.clear || cli->options.yes)
+        return CLI_OK;
+    if (!isatty(STDIN_FILENO))
+        return cli_fail(CLI_USAGE,
+                        "documents written to '%s' would not be encrypted any more: say --yes",
+                        cli->options.args[0]);
+    fprintf(stderr,
+            "Documents written to '%s' will not be encrypted: every disk and backup shows "
+            "them. Go on? (yes) ",
+            cli->options.args[0]);
+    if (fgets(line, sizeof(line), stdin) == NULL || strcmp(line, "yes\n") != 0)
+        return cli_fail(CLI_ERROR, "nothing was changed");
+    return CLI_OK;
+}
+
+enum cli_exit cli_db_set(struct cli *cli)
+{
+    struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
+    json_t *body, *reply = NULL;
+    enum cli_exit code;
+
+    if (cli->options.clear && cli->options.encrypted)
+        return cli_fail(CLI_USAGE, "--clear and --encrypted exclude each other");
+    if (cli->options.key_id == NULL && !cli->options.clear && !cli->options.encrypted)
+        return cli_fail(CLI_USAGE, "say --key-id, --clear or --encrypted");
+    code = confirm_clear(cli);
+    if (code != CLI_OK)
+        return code;
+    body = json_object();
+    if (cli->options.key_id != NULL)
+        (void)json_object_set_new(
+            body, "key_id",
+            cli->options.key_id[0] == '\0' ? json_null() : json_string(cli->options.key_id));
+    if (cli->options.clear || cli->options.encrypted)
+        (void)json_object_set_new(body, "clear", json_boolean(cli->options.clear));
+    client_path_put(&path, cli->options.args[0]);
+    client_path_put(&path, "_encryption");
+    code = cli_request(cli, "PUT", &path, body, &reply);
+    buf_fini(&path);
+    if (code == CLI_OK && cli->options.json)
+        print_json(reply, 2);
+    else if (code == CLI_OK)
+        print_object(reply);
     json_decref(reply);
     return code;
 }

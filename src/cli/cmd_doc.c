@@ -123,6 +123,8 @@ enum cli_exit cli_doc_put(struct cli *cli)
         return code;
     if (cli->options.rev != NULL)
         (void)json_object_set_new(doc, "_rev", json_string(cli->options.rev));
+    if (cli->options.key_id != NULL)
+        (void)json_object_set_new(doc, "_key_id", json_string(cli->options.key_id));
     code = on_document(cli, named ? "PUT" : "POST", NULL, doc, &reply);
     if (code == CLI_OK)
         print_change(cli, reply);

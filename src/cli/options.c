@@ -67,6 +67,14 @@ const struct option_spec option_specs[] = {
     {"--wipe", NULL, AT(wipe), false, "wipe what the node is now: its identity, log and store"},
     {"--yes", NULL, AT(yes), false, "do not ask"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
+    {"--suite", "SUITE", AT(suite), false, "xchacha20-poly1305 or, where allowed, aes-256-gcm"},
+    {"--reencrypt", NULL, AT(reencrypt), false, "and seal older documents again under it"},
+    {"--shred", NULL, AT(shred), false,
+     "even if documents are under it: they become unreadable for ever"},
+    {"--key-id", "NAME", AT(key_id), false,
+     "the data key; default: the one of the next wider scope"},
+    {"--clear", NULL, AT(clear), false, "do not encrypt documents: every disk shows them"},
+    {"--encrypted", NULL, AT(encrypted), false, "encrypt documents, those of before too"},
 };
 _Static_assert(sizeof option_specs / sizeof option_specs[0] == OPTION_SPECS_N,
                "every row of the table is one");

@@ -23,6 +23,8 @@ struct options {
     bool follow;
     bool wipe;
     bool yes, include_docs, new_keys, recovery;
+    const char *suite, *key_id;
+    bool reencrypt, shred, clear, encrypted;
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
     unsigned args_n;
@@ -36,7 +38,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 48
+#define OPTION_SPECS_N 54
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -6,8 +6,11 @@
 #include "http/server.h"
 #include "service/audit_handlers.h"
 #include "service/cluster_handlers.h"
+#include "service/db_encryption.h"
 #include "service/handlers.h"
 #include "service/kv.h"
+#include "service/key_policy.h"
+#include "service/keys_admin.h"
 #include "service/reencrypt.h"
 #include "service/tokens.h"
 
@@ -95,6 +98,12 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/nodes", ACCESS_USER, 0, ADMIN, BODY_SMALL, handle_members},
     {METHOD_GET, "/_quorumkeep/keys", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys},
     {METHOD_GET, "/_quorumkeep/keys/{name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key},
+    {METHOD_POST, "/_quorumkeep/keys", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys_post},
+    {METHOD_POST, "/_quorumkeep/keys/{name}/rotate", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key_rotate},
+    {METHOD_POST, "/_quorumkeep/keys/{name}/destroy", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key_destroy},
+    {METHOD_PUT, "/_quorumkeep/keys/{name}/limits", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key_limits},
+    {METHOD_GET, "/_quorumkeep/keys/policy", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key_policy},
+    {METHOD_PUT, "/_quorumkeep/keys/policy", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_key_policy_put},
     {METHOD_POST, "/_quorumkeep/keys/reencrypt", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_keys_reencrypt},
     {METHOD_GET, "/_quorumkeep/backup", ACCESS_CLUSTER, ROUTE_OPEN, ADMIN, BODY_SMALL, handle_backup},
     {METHOD_POST, "/_quorumkeep/nodes/{name}/remove", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_node_remove},
@@ -145,6 +154,7 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
     {METHOD_PUT, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
 
+    {METHOD_GET, "/_quorumkeep/databases", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_databases},
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
@@ -152,6 +162,8 @@ static const struct route ROUTES[] = {
     {METHOD_DELETE, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_delete},
     {METHOD_POST, "/{db}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_post},
 
+    {METHOD_GET, "/{db}/_encryption", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_encryption},
+    {METHOD_PUT, "/{db}/_encryption", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_encryption_put},
     {METHOD_POST, "/{db}/_bulk_docs", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_bulk_docs},
     {METHOD_POST, "/{db}/_ensure_full_commit", ACCESS_DB_WRITE, OPEN, WRITE, BODY_SMALL, handle_ensure_full_commit},
     {METHOD_GET, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},

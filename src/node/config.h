@@ -16,6 +16,7 @@
 #define CONFIG_ALLOW_BYTES_MAX 1023
 #define CONFIG_FILE_BYTES_MAX (256 * KIB)
 
+enum config_aes { CONFIG_AES_AUTO, CONFIG_AES_OFF };
 enum config_arena { CONFIG_ARENA_AUTO, CONFIG_ARENA_MEMFD, CONFIG_ARENA_MLOCK };
 
 enum config_audit_failure { CONFIG_AUDIT_STOP, CONFIG_AUDIT_GO_ON };
@@ -29,8 +30,9 @@ struct config {
     /* [http] */
     char http_listen[ADDRESS_BYTES_MAX + 1];    /* host:port, default 127.0.0.1:7600 */
     char http_advertise[ADDRESS_BYTES_MAX + 1]; /* told to clients; default: http_listen */
-    bool insecure_http;                         /* permits an address that is not loopback */
-    char tls_cert[CONFIG_PATH_BYTES_MAX + 1];   /* PEM files; empty: no TLS */
+    enum config_aes hardware_aes;
+    bool insecure_http;                       /* permits an address that is not loopback */
+    char tls_cert[CONFIG_PATH_BYTES_MAX + 1]; /* PEM files; empty: no TLS */
     char tls_key[CONFIG_PATH_BYTES_MAX + 1];
     char tls_client_ca[CONFIG_PATH_BYTES_MAX + 1]; /* empty: clients need no certificate */
     /* [peer] */

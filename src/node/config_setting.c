@@ -86,6 +86,9 @@ const struct setting config_settings[CONFIG_SETTINGS_N] = {
     {"attestation", "cache_ms", "--attestation-cache-ms", "QUORUMKEEP_ATTESTATION_CACHE_MS",
      SETTING_NUMBER, FIELD(attest_cache_ms), 0, 3600000, NULL, "10000", "N",
      "its answer for one start of a node holds so long"},
+    {"crypto", "hardware_aes", "--hardware-aes", "QUORUMKEEP_HARDWARE_AES", SETTING_CHOICE,
+     FIELD(hardware_aes), 0, 0, "auto|off", "auto", "WHEN",
+     "the processor's AES: auto, or off; a cluster whose policy allows aes-256-gcm needs it"},
 };
 
 static void *setting_field(const struct setting *setting, struct config *config)

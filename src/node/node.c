@@ -27,6 +27,8 @@ static enum qk_err arena_start(struct node *node, char *ret_reason)
     size_t bytes = (size_t)node->config.arena_kib * KIB;
     enum qk_err err = secret_arena_init(kinds[node->config.arena], bytes);
 
+    if (node->config.hardware_aes == CONFIG_AES_OFF)
+        aead_forbid_aes256gcm();
     if (err == QK_ERR_LOCKED_MEMORY)
         snprintf(ret_reason, NODE_REASON_BYTES,
                  "memory: %zu KiB for keys could not be locked: raise the limit (ulimit -l, "

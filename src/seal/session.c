@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "secret/crypto.h"
 #include "wire/version.h"
 
 struct seal_peer *session_find(struct seal_machine *m, const uint8_t *node_id)
@@ -93,6 +94,7 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->by_record = !peer->known;
     hello->ask = !peer->answered;
     hello->version = (uint16_t)wire_version();
+    hello->aes = aead_has_aes256gcm();
     hello->stored = m->stored;
     hello->made = m->made;
 }

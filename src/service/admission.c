@@ -91,6 +91,11 @@ static const char *member_objection(const struct cluster *cluster, struct admiss
     if (a->info.version < cluster_version(cluster))
         return "its program is older than what this cluster already uses: install the members' "
                "version of Quorumkeep on it and join again";
+    if (!a->info.aes && hub_needs_aes(cluster))
+        return "its processor has no AES instructions, or it may not use them "
+               "(crypto.hardware_aes), "
+               "and the policy of this cluster allows the suite aes-256-gcm ('quorumkeep key "
+               "policy')";
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
@@ -321,5 +326,6 @@ void hub_join_admit(struct cluster *cluster, unsigned slot, const uint8_t *token
     a->info.state = MEMBER_JOINING;
     a->info.joined_s = (uint64_t)time(NULL);
     a->info.version = join->version;
+    a->info.aes = join->aes;
     admission_round(a);
 }

@@ -167,6 +167,13 @@ static void row_damaged(struct all_docs *all, struct bytes id)
                 ",\"error\":\"corrupt\",\"reason\":\"the stored record does not authenticate\"}");
 }
 
+static void row_destroyed(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
+{
+    row_begin(all, id);
+    row_value(all, leaf);
+    buf_put_str(&all->stream.out, ",\"doc\":null,\"error\":\"key_destroyed\"}");
+}
+
 static enum qk_err row_doc(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
 {
     static const struct document_options plain_options = {0};
@@ -203,6 +210,10 @@ static enum qk_err row_put(struct all_docs *all, struct bytes id, const struct d
         row_begin(all, id);
         row_value(all, leaf);
         buf_put_u8(&all->stream.out, '}');
+    }
+    if (err == QK_ERR_DESTROYED) {
+        row_destroyed(all, id, leaf);
+        err = QK_OK;
     }
     if (err == QK_ERR_CORRUPT) {
         row_damaged(all, id);

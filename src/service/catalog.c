@@ -333,6 +333,42 @@ void catalog_token_cond(const struct catalog *catalog,
     wire_command_cond(command, bytes_of(entry->key, CATALOG_KEY_BYTES), entry->version);
 }
 
+const struct catalog_database *catalog_database_of(const struct catalog *catalog,
+                                                   const uint8_t id[static DATABASE_ID_BYTES])
+{
+    const struct catalog_table *table = &catalog->tables[CATALOG_DATABASE];
+
+    for (size_t i = 0; i < table->n; i++)
+        if (memcmp(table->items[i]->database.id, id, DATABASE_ID_BYTES) == 0)
+            return &table->items[i]->database;
+    return NULL;
+}
+
+const struct key_policy *catalog_policy_find(const struct catalog *catalog)
+{
+    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_POLICY, BYTES_NONE);
+
+    return entry == NULL ? NULL : &entry->policy;
+}
+
+uint64_t catalog_policy_version(const struct catalog *catalog)
+{
+    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_POLICY, BYTES_NONE);
+
+    return entry == NULL ? 0 : entry->version;
+}
+
+void catalog_policy_cond(const struct catalog *catalog, struct wire_command *command)
+{
+    uint8_t key[CATALOG_KEY_BYTES];
+    enum qk_err err = catalog_policy_key(catalog->service, key);
+
+    if (err == QK_OK)
+        wire_command_cond(command, bytes_of(key, sizeof(key)), catalog_policy_version(catalog));
+    else if (command->failed == QK_OK)
+        command->failed = err;
+}
+
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
                        struct wire_command *command)
 {

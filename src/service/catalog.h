@@ -10,11 +10,19 @@
 #include "access/user.h"
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "service/key_policy.h"
 #include "service/service.h"
 #include "wire/command.h"
 #include "wire/records.h"
 
 #define CATALOG_KEY_BYTES (DATABASE_ID_BYTES + CATALOG_NAME_BYTES)
+
+/* How the bodies of a database stand in the store. */
+enum catalog_bodies {
+    BODIES_SEALED = 0,
+    BODIES_CLEAR = 1,     /* declared clear: authentic, and readable on every disk */
+    BODIES_WERE_CLEAR = 2 /* some may be clear until re-encryption is through; new ones are not */
+};
 
 struct catalog_database {
     uint8_t id[DATABASE_ID_BYTES];
@@ -24,8 +32,10 @@ struct catalog_database {
     uint8_t key[CATALOG_KEY_BYTES];
     uint64_t record_version;
     uint32_t revs_limit;
-    uint64_t created_ms;       /* Unix time */
-    struct access_list rights; /* RIGHT_*; owned by whoever owns the struct */
+    uint64_t created_ms;               /* Unix time */
+    struct access_list rights;         /* RIGHT_*; owned by whoever owns the struct */
+    uint8_t default_key[KEY_ID_BYTES]; /* of documents that name none; zeros: the cluster's */
+    enum catalog_bodies bodies;
 };
 
 /* Who may use a data key. A key without such a record is for administrators alone. */
@@ -60,6 +70,14 @@ const struct catalog_grants *catalog_grants_find(const struct catalog *catalog,
                                                  const uint8_t key_id[static KEY_ID_BYTES]);
 const struct login_token *catalog_token_find(const struct catalog *catalog,
                                              const uint8_t id[static PRINCIPAL_TOKEN_BYTES]);
+/* Of that id, by a walk over all: for what is rare. */
+const struct catalog_database *catalog_database_of(const struct catalog *catalog,
+                                                   const uint8_t id[static DATABASE_ID_BYTES]);
+/* NULL: nobody has changed it. */
+const struct key_policy *catalog_policy_find(const struct catalog *catalog);
+/* As catalog_grants_cond, of the policy of keys; and its record's version, 0 if there is none. */
+void catalog_policy_cond(const struct catalog *catalog, struct wire_command *command);
+uint64_t catalog_policy_version(const struct catalog *catalog);
 /* Adds to the batch begun the condition that the record is still as the catalog has it now: of a
  * user who must be there, of a key's grants (maybe none). Errors stick in `command`. */
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
@@ -95,6 +113,8 @@ MUST_USE enum qk_err catalog_grants_key(const struct service *service,
 MUST_USE enum qk_err catalog_token_key(const struct service *service,
                                        const uint8_t id[static PRINCIPAL_TOKEN_BYTES],
                                        uint8_t ret_key[static CATALOG_KEY_BYTES]);
+MUST_USE enum qk_err catalog_policy_key(const struct service *service,
+                                        uint8_t ret_key[static CATALOG_KEY_BYTES]);
 /* Record values, appended to `out`, sealed for the record at `key` in `record_version`. They need
  * service->keyring and cluster_id only, so that init can make the first user before any catalog is
  * open. */
@@ -112,6 +132,9 @@ MUST_USE enum qk_err catalog_grants_seal(const struct service *service,
 MUST_USE enum qk_err catalog_token_seal(const struct service *service,
                                         const struct login_token *token, uint64_t record_version,
                                         struct buf *out);
+MUST_USE enum qk_err catalog_policy_seal(const struct service *service,
+                                         const struct key_policy *policy, uint64_t record_version,
+                                         struct buf *out);
 /* A record of the catalog opened and sealed again for the version after `version`, under the active
  * version of the catalog key. QK_ERR_CORRUPT, QK_ERR_NOT_FOUND (no such key). */
 MUST_USE enum qk_err catalog_reseal(const struct service *service, struct bytes key,

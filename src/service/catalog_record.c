@@ -95,7 +95,7 @@ enum qk_err catalog_database_seal(const struct service *service,
 
     if (err != QK_OK)
         return err;
-    pack_map(&plain, 6);
+    pack_map(&plain, 8);
     pack_text(&plain, "kind");
     pack_text(&plain, "db");
     pack_text(&plain, "id");
@@ -108,6 +108,10 @@ enum qk_err catalog_database_seal(const struct service *service,
     pack_u64(&plain, database->created_ms);
     pack_text(&plain, "rights");
     access_list_encode(&database->rights, &plain);
+    pack_text(&plain, "key");
+    pack_bin(&plain, bytes_of(database->default_key, KEY_ID_BYTES));
+    pack_text(&plain, "bodies");
+    pack_u64(&plain, database->bodies);
     return catalog_seal(service, key, record_version, &plain, out);
 }
 
@@ -149,7 +153,9 @@ enum qk_err catalog_user_seal(const struct service *service, const struct user *
 #define HAS_REVS_LIMIT 0x04u
 #define HAS_CREATED 0x08u
 #define HAS_RIGHTS 0x10u
-#define HAS_ALL 0x1fu
+#define HAS_KEY 0x20u
+#define HAS_BODIES 0x40u
+#define HAS_ALL 0x7fu
 
 static unsigned database_decode_member(struct unpack *in, struct catalog_database *database)
 {
@@ -175,6 +181,14 @@ static unsigned database_decode_member(struct unpack *in, struct catalog_databas
         access_list_fini(&database->rights); /* a member that comes twice must not leak */
         access_list_decode(in, &database->rights);
         return HAS_RIGHTS;
+    }
+    if (bytes_equal(name, bytes_str("key"))) {
+        unpack_bin_copy(in, database->default_key, sizeof(database->default_key));
+        return HAS_KEY;
+    }
+    if (bytes_equal(name, bytes_str("bodies"))) {
+        database->bodies = (enum catalog_bodies)unpack_u64_max(in, BODIES_WERE_CLEAR);
+        return HAS_BODIES;
     }
     unpack_skip(in);
     return 0;
@@ -228,6 +242,10 @@ static enum qk_err entry_decode(struct bytes plain, uint64_t version, struct cat
     if (bytes_equal(kind, bytes_str("token"))) {
         entry->kind = CATALOG_TOKEN;
         return login_token_decode(plain, &entry->token);
+    }
+    if (bytes_equal(kind, bytes_str("policy"))) {
+        entry->kind = CATALOG_POLICY;
+        return catalog_policy_decode(plain, &entry->policy);
     }
     if (bytes_equal(kind, bytes_str("db"))) {
         entry->kind = CATALOG_DATABASE;

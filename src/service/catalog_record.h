@@ -22,5 +22,7 @@ MUST_USE enum qk_err catalog_seal(const struct service *service,
 
 /* catalog_grants.c */
 MUST_USE enum qk_err catalog_grants_decode(struct bytes plain, struct catalog_grants *ret_grants);
+/* catalog_policy.c */
+MUST_USE enum qk_err catalog_policy_decode(struct bytes plain, struct key_policy *ret_policy);
 
 #endif

@@ -19,6 +19,8 @@ static struct bytes entry_name(const struct catalog_entry *entry)
         return bytes_of(entry->grants.key_id, KEY_ID_BYTES);
     case CATALOG_TOKEN:
         return bytes_of(entry->token.id, sizeof(entry->token.id));
+    case CATALOG_POLICY:
+        return BYTES_NONE; /* there is one */
     }
     return BYTES_NONE;
 }
@@ -38,6 +40,7 @@ void catalog_entry_free(struct catalog_entry *entry)
         access_list_fini(&entry->grants.list);
         break;
     case CATALOG_TOKEN:
+    case CATALOG_POLICY:
         break;
     }
     secret_wipe(entry, sizeof(*entry));

@@ -6,8 +6,8 @@
 
 #include "service/catalog.h"
 
-enum catalog_kind { CATALOG_DATABASE, CATALOG_USER, CATALOG_GRANTS, CATALOG_TOKEN };
-#define CATALOG_KINDS_N 4
+enum catalog_kind { CATALOG_DATABASE, CATALOG_USER, CATALOG_GRANTS, CATALOG_TOKEN, CATALOG_POLICY };
+#define CATALOG_KINDS_N 5
 
 struct catalog_entry {
     uint8_t key[CATALOG_KEY_BYTES]; /* of its record */
@@ -18,6 +18,7 @@ struct catalog_entry {
         struct user user;
         struct catalog_grants grants;
         struct login_token token;
+        struct key_policy policy;
     };
 };
 

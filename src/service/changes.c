@@ -92,6 +92,10 @@ static enum qk_err put_doc(struct changes *changes, struct bytes id, const struc
         buf_put_str(&changes->stream.out, ",\"doc\":");
         document_write(id, leaf, body, &plain_options, &changes->stream.out);
     }
+    if (err == QK_ERR_DESTROYED) {
+        buf_put_str(&changes->stream.out, ",\"doc\":null");
+        err = QK_OK;
+    }
     buf_fini(&plain);
     return err;
 }

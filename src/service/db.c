@@ -10,6 +10,8 @@
 #include "doc/json.h"
 #include "keys/keyring.h"
 #include "secret/crypto.h"
+#include "service/bodies.h"
+#include "service/db_encryption.h"
 #include "service/handlers.h"
 #include "service/keys_current.h"
 #include "service/params.h"
@@ -24,16 +26,18 @@
 
 /* --- GET, HEAD /{db} --- */
 
-static json_t *db_json(const struct catalog_database *database, const struct store_stats *stats,
-                       const char *seq, const char *purge_seq)
+static json_t *db_json(const struct service *service, const struct catalog_database *database,
+                       const struct store_stats *stats, const char *seq, const char *purge_seq)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:{}, s:I, s:I, s:i, s:b, s:{s:i, s:i, s:i, s:i}}",
+        "{s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:{}, s:I, s:I, s:i, s:b, s:{s:i, s:i, s:i, s:i}, "
+        "s:o}",
         "instance_start_time", "0", "db_name", database->name, "purge_seq", purge_seq, "update_seq",
         seq, "sizes", "file", (json_int_t)stats->bytes, "external", (json_int_t)stats->bytes,
         "active", (json_int_t)stats->bytes, "props", "doc_del_count", (json_int_t)stats->del_count,
         "doc_count", (json_int_t)stats->doc_count, "disk_format_version", 8, "compact_running", 0,
-        "cluster", "q", 1, "n", 1, "w", 1, "r", 1);
+        "cluster", "q", 1, "n", 1, "w", 1, "r", 1, "encryption",
+        db_encryption_json(service, database));
 }
 
 static void db_get_ready(struct service *service, struct exchange *exchange)
@@ -52,8 +56,10 @@ static void db_get_ready(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = visible_seq_format(&visible, stats.seq, seq);
     visible_fini(&visible);
+    if (err == QK_OK && bodies_are_clear(database))
+        exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
     if (err == QK_OK)
-        exchange_reply_json(exchange, 200, db_json(database, &stats, seq, purge_seq));
+        exchange_reply_json(exchange, 200, db_json(service, database, &stats, seq, purge_seq));
     else
         exchange_reply_err(exchange, err);
 }
@@ -168,6 +174,8 @@ struct db_write {
     struct service *service;
     struct exchange *exchange;
     struct catalog_database database; /* PUT: the new one */
+    struct db_encryption encryption;  /* PUT: as asked for */
+    enum qk_err key_err;              /* PUT: of the key asked for */
     bool done;                        /* a batch has made or removed it */
     bool refused;                     /* it exists already; DELETE: it does not */
     bool too_many;
@@ -208,6 +216,7 @@ static enum qk_err db_create_put(struct service *service, const struct catalog_d
 {
     wire_command_batch(command);
     keys_cond(service, command, keyring_catalog_id);
+    key_policy_cond(service, command);
     return db_records_put(service, database, command);
 }
 
@@ -223,6 +232,10 @@ static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
         return QK_OK;
     write->too_many = catalog_databases_n(catalog) >= DATABASES_MAX;
     if (write->too_many)
+        return QK_OK;
+    write->key_err =
+        db_encryption_apply(write->service, &write->encryption, true, &write->database);
+    if (write->key_err != QK_OK)
         return QK_OK;
     return db_create_put(write->service, &write->database, command);
 }
@@ -249,7 +262,13 @@ static void db_create_done(void *arg, enum qk_err err)
     } else if (write->refused) {
         exchange_reply_error(exchange, 412, "file_exists",
                              "The database could not be created, the file already exists.");
+    } else if (write->key_err == QK_ERR_NOT_FOUND) {
+        exchange_reply_error(exchange, 400, "bad_request", "there is no data key of that name");
+    } else if (write->key_err != QK_OK) {
+        exchange_reply_err(exchange, write->key_err);
     } else {
+        if (bodies_are_clear(&write->database))
+            exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
         if (host.len > 0)
             exchange_field(exchange, "Location", "%s://%.*s/%s",
                            exchange->request.tls ? "https" : "http", (int)host.len,
@@ -305,10 +324,13 @@ void handle_db_put(struct service *service, struct exchange *exchange)
 {
     struct bytes name = exchange->request.segments[0];
     struct doc_problem problem = {0};
+    struct db_encryption encryption;
     struct db_write *write;
     enum qk_err err;
 
     err = database_name_check(name, &problem);
+    if (err == QK_OK)
+        err = db_encryption_params(&exchange->request, &encryption, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         return;
@@ -320,6 +342,7 @@ void handle_db_put(struct service *service, struct exchange *exchange)
     }
     write->service = service;
     write->exchange = exchange;
+    write->encryption = encryption;
     db_describe(name, &write->database);
     err = db_start(service, exchange, &db_create_ops, write);
     if (err != QK_OK)

@@ -3,6 +3,7 @@
 
 #include "doc/id.h"
 #include "keys/keyring.h"
+#include "service/bodies.h"
 #include "service/authorize.h"
 #include "service/handlers.h"
 #include "service/params.h"
@@ -73,6 +74,8 @@ static void get_say_key(struct service *service, struct exchange *exchange,
 
     exchange_field(exchange, "X-Quorumkeep-Key", "%.*s/%u", (int)name.len, (const char *)name.data,
                    leaf->key_version);
+    if (envelope_is_clear(leaf->envelope))
+        exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
 }
 
 static void get_reply(struct service *service, struct exchange *exchange,

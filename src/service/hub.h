@@ -382,6 +382,11 @@ void hub_note_open(struct cluster *cluster);
 /* Records what a member announces, on the leader. */
 void hub_versions_drive(struct cluster *cluster);
 
+/* --- key_policy_cmd.c ------------------------------------------------------------------------ */
+
+/* The policy allows a suite that needs hardware which a member may lack. */
+bool hub_needs_aes(const struct cluster *cluster);
+
 /* --- attest.c ------------------------------------------------------------------------------- */
 
 void hub_attest(struct cluster *cluster, const struct seal_effect *effect);

@@ -187,6 +187,7 @@ static void put_system(struct cluster *cluster, const struct init *init,
              cluster->service->client_address);
     self.joined_s = info.created_s;
     self.version = wire_version();
+    self.aes = aead_has_aes256gcm();
     system_member_encode(&self, &value);
     put_sys(command, record_member(sec->node_id), &value);
     buf_fini(&value);

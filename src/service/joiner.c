@@ -370,6 +370,7 @@ static void join_up(void *arg)
         join->peer_address = bytes_str(service->peer_address);
         join->client_address = bytes_str(service->client_address);
         join->version = (uint16_t)wire_version();
+        join->aes = aead_has_aes256gcm();
         if (joiner->wipes)
             memcpy(join->gives_up, service->node_id, NODE_ID_BYTES);
         err = peer_encode(message, &out);

@@ -6,8 +6,10 @@
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
 #include "service/audit.h"
+#include "service/key_policy.h"
 #include "service/reencrypt_private.h"
 #include "service/submit.h"
+#include "store/store.h"
 
 /* --- what is told ---------------------------------------------------------------------------- */
 
@@ -86,8 +88,13 @@ static json_t *versions_json(const struct service *service, const struct keyring
     *ret_old = 0;
     for (size_t i = 0; i < info->versions_n; i++) {
         struct key_version_info about = keyring_version_at(service->keyring, info, i);
-        json_t *one = json_pack("{s:I, s:s, s:I}", "version", (json_int_t)about.version, "state",
-                                state_text(about.state), "created", (json_int_t)about.created_s);
+        struct store_key_stats stats;
+        json_t *one;
+
+        store_key_stats(service->store, info->key_id, about.version, &stats);
+        one = json_pack("{s:I, s:s, s:s, s:I, s:I}", "version", (json_int_t)about.version, "state",
+                        state_text(about.state), "suite", key_suite_text(about.suite), "created",
+                        (json_int_t)about.created_s, "bodies", (json_int_t)stats.bodies);
 
         if (about.state != KEY_ACTIVE) {
             (void)json_object_set_new(one, "records",
@@ -156,12 +163,11 @@ static enum qk_err find(const struct keyring *keyring, struct bytes name,
                         struct keyring_info *ret_info)
 {
     uint8_t key_id[KEY_ID_BYTES];
-    uint32_t version;
     enum qk_err err = QK_OK;
 
     if (bytes_equal(name, bytes_str("catalog")))
         return keyring_info_of(keyring, keyring_catalog_id, ret_info);
-    err = keyring_find(keyring, name, key_id, &version);
+    err = keyring_id_of(keyring, name, key_id);
     return err == QK_OK ? keyring_info_of(keyring, key_id, ret_info) : err;
 }
 

@@ -11,6 +11,7 @@
 #include "keys/envelope.h"
 #include "keys/keyring.h"
 #include "service/authorize.h"
+#include "service/bodies.h"
 #include "service/keys_current.h"
 #include "service/submit.h"
 #include "store/store.h"
@@ -246,7 +247,7 @@ enum qk_err stored_open(struct service *service, const uint8_t database[static D
 
     assert(plain->secret);
 
-    err = keyring_open_envelope(service->keyring, &aad, leaf->envelope, plain);
+    err = bodies_open(service, database, &aad, leaf->envelope, plain);
     if (err == QK_OK)
         err = document_plain_body(buf_bytes(plain), ret_body);
     if (err == QK_ERR_CORRUPT)

@@ -19,12 +19,15 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "service/audit.h"
+#include "service/bodies.h"
+#include "service/keys_change.h"
 #include "service/keys_current.h"
 #include "service/reencrypt_private.h"
 
 #define TICK_MS 500
 #define COMPACT_RETRY_MS 5000
 #define LOCAL_NAME "compacted"
+#define LOCAL_BYTES 16 /* round and version of the order to erase */
 #define SAVE_MS 2000
 #define READ_MS 5000
 #define DAMAGED_RETRY_MS 60000 /* records that do not open are tried again so often */
@@ -159,13 +162,16 @@ static void save(struct reencrypt *job)
     struct buf value = BUF_INIT(REENCRYPT_VALUE_BYTES_MAX);
     struct wire_command command;
     struct bytes bytes;
-    enum qk_err err;
+    enum qk_err err = QK_OK;
 
     reencrypt_record_encode(&job->record, &value);
     wire_command_begin(&command, WIRE_WRITE);
     wire_command_batch(&command);
     wire_command_put(&command, record_key_bytes(&key), job->version + 1, 0, buf_bytes(&value));
-    err = wire_command_end(&command, &bytes);
+    if (job->record.state == REENCRYPT_DONE)
+        err = bodies_put_sealed(job->service, &command);
+    if (err == QK_OK)
+        err = wire_command_end(&command, &bytes);
     if (err == QK_OK)
         err = consensus_submit(job->service->consensus, bytes, saved, job);
     job->busy = err == QK_OK;
@@ -336,17 +342,19 @@ void reencrypt_pass_ended(struct reencrypt *job)
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-/* Once nothing is under an old version, each node copies its file without the free pages, in which
- * the old envelopes still stand: once a round, which a node-local fact remembers. Needs no key. */
+/* Once nothing is under an old version, or a version was destroyed, each node copies its file
+ * without the free pages, in which old envelopes and wrapped keys still stand: once for each round
+ * and order, which a node-local fact remembers. Needs no key. */
 static void remember_compacted(struct reencrypt *job)
 {
-    uint8_t round[8];
+    uint8_t done[LOCAL_BYTES];
 
-    put_u64(round, job->compact_round);
-    if (store_local_put(job->service->store, LOCAL_NAME, bytes_of(round, sizeof(round)), NULL,
+    put_u64(done, job->compact_round);
+    put_u64(done + 8, job->compact_erase);
+    if (store_local_put(job->service->store, LOCAL_NAME, bytes_of(done, sizeof(done)), NULL,
                         NULL) != QK_OK)
         log_warn("keys", "that the store was compacted could not be noted");
-    log_info("keys", "store.mdb was compacted: no old envelope is in its free pages");
+    log_info("keys", "store.mdb was compacted: nothing old is in its free pages");
 }
 
 static void compacted(void *arg, enum qk_err err)
@@ -361,12 +369,15 @@ static void compacted(void *arg, enum qk_err err)
     job->compact_next_ms = timer_now_ms(job->service->loop) + COMPACT_RETRY_MS;
 }
 
-static bool is_compacted(const struct reencrypt *job, uint64_t round)
+/* For which round, and for which order to erase; zeros: for none. */
+static void compacted_for(const struct reencrypt *job, uint64_t *ret_round, uint64_t *ret_erase)
 {
     struct bytes value;
+    bool known = store_local_get(job->service->store, LOCAL_NAME, &value) == QK_OK &&
+                 value.len == LOCAL_BYTES;
 
-    return store_local_get(job->service->store, LOCAL_NAME, &value) == QK_OK && value.len == 8 &&
-           get_u64(value.data) == round;
+    *ret_round = known ? get_u64(value.data) : 0;
+    *ret_erase = known ? get_u64(value.data + 8) : 0;
 }
 
 /* What was sealed again may be applied and not yet in the file, which still holds the old then. */
@@ -383,14 +394,17 @@ static void compact_flushed(void *arg, enum qk_err err)
 static void compact(struct reencrypt *job)
 {
     struct reencrypt_record record;
-    uint64_t version;
+    uint64_t version, round, erase;
 
     if (job->service->store == NULL || job->compacting ||
         timer_now_ms(job->service->loop) < job->compact_next_ms ||
-        reencrypt_record_get(job->service->store, &record, &version) != QK_OK ||
-        record.state != REENCRYPT_DONE || is_compacted(job, record.round))
+        reencrypt_record_get(job->service->store, &record, &version) != QK_OK)
         return;
-    job->compact_round = record.round;
+    compacted_for(job, &round, &erase);
+    job->compact_round = record.state == REENCRYPT_DONE ? record.round : round;
+    job->compact_erase = keys_erase_version(job->service);
+    if (job->compact_round == round && job->compact_erase == erase)
+        return;
     job->compacting = true;
     store_flush(job->service->store, compact_flushed, job);
 }

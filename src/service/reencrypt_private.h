@@ -44,7 +44,7 @@ struct reencrypt {
     uint64_t saved_ms, retry_ms;
     /* Compaction of this node's own file. */
     bool compacting;
-    uint64_t compact_round, compact_next_ms;
+    uint64_t compact_round, compact_erase, compact_next_ms;
     /* For the estimate. */
     uint64_t rate_from_ms, rate_done_n;
     double rate; /* records a second; 0: not known yet */

@@ -6,6 +6,7 @@
 
 #include "doc/record.h"
 #include "keys/keyring.h"
+#include "service/bodies.h"
 #include "service/catalog.h"
 #include "service/keys_current.h"
 #include "service/read.h"
@@ -105,7 +106,8 @@ bool reencrypt_concerns(struct bytes key, uint8_t flags)
     return record_key_space(key, &space) ? space == RECORD_CATALOG : (flags & WIRE_DOC) != 0;
 }
 
-/* QK_OK and the active version if `version` is another one of that key. */
+/* QK_OK and the active version if `version` is another one of that key. What is under a destroyed
+ * one stays as it is: nobody can open it. */
 static enum qk_err key_look(const struct service *service, const uint8_t *key_id, uint32_t version,
                             bool *ret_old, uint32_t *ret_active)
 {
@@ -115,7 +117,8 @@ static enum qk_err key_look(const struct service *service, const uint8_t *key_id
     if (err != QK_OK)
         return err;
     *ret_active = info.active;
-    *ret_old = version != info.active;
+    *ret_old = version != info.active &&
+               keyring_version_check(service->keyring, key_id, version) != QK_ERR_DESTROYED;
     return QK_OK;
 }
 
@@ -150,9 +153,12 @@ static enum qk_err look_document(struct service *service, struct bytes key,
     enum qk_err err = stored_decode(service, key.data, record_key_name(key), record->version,
                                     record->value, &document);
 
-    for (unsigned i = 0; i < document.leaves_n && err == QK_OK; i++)
-        err = look_one(service, document.leaves[i].key_id, document.leaves[i].key_version, by,
-                       counts, old);
+    for (unsigned i = 0; i < document.leaves_n && err == QK_OK; i++) {
+        const struct doc_leaf *leaf = &document.leaves[i];
+
+        err = look_one(service, leaf->key_id, leaf->key_version, by, counts, old);
+        *old = *old || bodies_are_to_seal(service, key.data, leaf->envelope);
+    }
     doc_record_fini(&document);
     return err;
 }
@@ -193,23 +199,21 @@ static enum qk_err leaf_reseal(struct service *service, struct bytes key, uint64
     struct buf plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
-    const struct secret *data_key;
     uint32_t active = 0;
-    bool old = false;
+    bool old = false, to_seal = bodies_are_to_seal(service, key.data, leaf->envelope);
+    bool clear = envelope_is_clear(leaf->envelope) && !to_seal;
     enum qk_err err = key_look(service, leaf->key_id, leaf->key_version, &old, &active);
 
-    if (err != QK_OK || !old)
+    if (err != QK_OK || (!old && !to_seal))
         return err;
-    err = keyring_open_envelope(service->keyring, &aad, leaf->envelope, &plain);
-    data_key = keyring_data_key(service->keyring, leaf->key_id, active);
-    if (err == QK_OK && data_key == NULL)
-        err = QK_ERR_NOT_FOUND;
+    err = bodies_open(service, key.data, &aad, leaf->envelope, &plain);
     if (err != QK_OK)
         goto out;
     leaf->key_version = active;
     leaf->sealed_at = next_version;
     aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
-    err = envelope_seal(data_key, leaf->key_id, active, &aad, buf_bytes(&plain), envelope);
+    err = keyring_seal_envelope(service->keyring, leaf->key_id, active, clear, &aad,
+                                buf_bytes(&plain), envelope);
     leaf->envelope = buf_bytes(envelope);
 
 out:
@@ -225,13 +229,24 @@ static bool is_first_of_key(const struct doc_record *document, unsigned at)
     return true;
 }
 
-/* Under the condition that the versions taken for the active ones still are. */
+static bool document_is_clear(const struct doc_record *document)
+{
+    for (unsigned i = 0; i < document->leaves_n; i++)
+        if (envelope_is_clear(document->leaves[i].envelope))
+            return true;
+    return false;
+}
+
+/* Under the condition that the versions taken for the active ones still are, and, of what is clear,
+ * that the database keeps its bodies as it did. */
 static enum qk_err seal_leaves(struct service *service, struct bytes key,
                                const struct record *record, struct doc_record *document,
                                struct buf *envelopes, struct wire_command *command)
 {
     struct doc_place place = {service->origin_id, key.data, record_key_name(key),
                               record->version + 1};
+    const struct catalog_database *database =
+        document_is_clear(document) ? catalog_database_of(service->catalog, key.data) : NULL;
     struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     enum qk_err err = QK_OK;
 
@@ -244,6 +259,9 @@ static enum qk_err seal_leaves(struct service *service, struct bytes key,
         for (unsigned i = 0; i < document->leaves_n; i++)
             if (is_first_of_key(document, i))
                 keys_cond(service, command, document->leaves[i].key_id);
+        if (database != NULL)
+            wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
+                              database->record_version);
         wire_command_put(command, key, record->version + 1, record->flags | WIRE_SAME_SEQ,
                          buf_bytes(&value));
     }

@@ -48,7 +48,7 @@ static void put_text(struct buf *out, const char *text)
 
 void system_member_encode(const struct system_member *member, struct buf *out)
 {
-    begin(out, 10);
+    begin(out, 11);
     put_text(out, member->name);
     pack_u64(out, member->x);
     pack_u64(out, member->raft_id);
@@ -59,6 +59,7 @@ void system_member_encode(const struct system_member *member, struct buf *out)
     pack_u64(out, member->joined_s);
     pack_u64(out, member->version);
     pack_bin(out, bytes_of(member->replaces, NODE_ID_BYTES));
+    pack_u64(out, member->aes ? 1 : 0);
 }
 
 enum qk_err system_member_decode(struct bytes in, struct system_member *ret_member)
@@ -87,6 +88,10 @@ enum qk_err system_member_decode(struct bytes in, struct system_member *ret_memb
     }
     if (more > 0) {
         unpack_bin_copy(&unpack, member.replaces, NODE_ID_BYTES);
+        more--;
+    }
+    if (more > 0) {
+        member.aes = unpack_u64_max(&unpack, 1) != 0;
         more--;
     }
     if (close_fields(&unpack, more) != QK_OK || state == 0 || member.x == 0 || member.raft_id == 0)

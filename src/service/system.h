@@ -31,6 +31,7 @@ struct system_member {
     uint64_t joined_s;               /* Unix time of the leader that admitted it */
     unsigned version;                /* of the formats that it knows (wire/version.h) */
     uint8_t replaces[NODE_ID_BYTES]; /* the member in whose place it came; zeros: none */
+    bool aes;                        /* its processor has AES (key_policy.h) */
 };
 
 #define SYSTEM_REFRESH_S_DEFAULT (30u * 24 * 3600)

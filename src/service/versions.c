@@ -35,15 +35,19 @@ bool cluster_knows(const struct cluster *cluster, enum wire_kind kind)
 /* --- keeping the records true ----------------------------------------------------------------- */
 
 /* What that member says of itself; 0: nothing now. */
-static unsigned announced(const struct cluster *cluster, const struct hub_member *member)
+static unsigned announced(const struct cluster *cluster, const struct hub_member *member,
+                          bool *ret_aes)
 {
     const struct seal_peer *peer = seal_peer_find(&cluster->seal, member->node_id);
 
-    if (hub_is_self(cluster, member->node_id))
+    if (hub_is_self(cluster, member->node_id)) {
+        *ret_aes = aead_has_aes256gcm();
         return wire_version();
-    return peer != NULL && peer->known && hub_is_live(cluster, member->node_id)
-               ? peer->hello.version
-               : 0;
+    }
+    if (peer == NULL || !peer->known || !hub_is_live(cluster, member->node_id))
+        return 0;
+    *ret_aes = peer->hello.aes;
+    return peer->hello.version;
 }
 
 static void written(void *arg, enum qk_err err, uint64_t index, struct bytes result)
@@ -69,7 +73,8 @@ static enum qk_err put_next(struct cluster *cluster, struct wire_command *comman
     return err;
 }
 
-static void propose(struct cluster *cluster, const struct hub_member *member, unsigned version)
+static void propose(struct cluster *cluster, const struct hub_member *member, unsigned version,
+                    bool aes)
 {
     struct record_key key = record_member(member->node_id);
     struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
@@ -79,6 +84,7 @@ static void propose(struct cluster *cluster, const struct hub_member *member, un
     enum qk_err err;
 
     info.version = version;
+    info.aes = aes;
     system_member_encode(&info, &value);
     wire_command_begin(&command, WIRE_MEMBER);
     wire_command_batch(&command);
@@ -95,8 +101,13 @@ static void propose(struct cluster *cluster, const struct hub_member *member, un
     buf_fini(&value);
     if (err != QK_OK)
         return;
-    log_info("cluster", "%s runs version %u of the formats now, %u before", member->info.name,
-             version, member->info.version);
+    if (version != member->info.version)
+        log_info("cluster", "%s runs version %u of the formats now, %u before", member->info.name,
+                 version, member->info.version);
+    if (!aes && hub_needs_aes(cluster))
+        log_error("cluster",
+                  "%s has no AES instructions any more: it can't serve what is sealed with them",
+                  member->info.name);
 }
 
 void hub_versions_drive(struct cluster *cluster)
@@ -108,11 +119,13 @@ void hub_versions_drive(struct cluster *cluster)
         return;
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
-        unsigned version = announced(cluster, member);
+        bool aes = false;
+        unsigned version = announced(cluster, member, &aes);
 
-        if (member->version == 0 || version == 0 || version == member->info.version)
+        if (member->version == 0 || version == 0 ||
+            (version == member->info.version && aes == member->info.aes))
             continue;
-        propose(cluster, member, version);
+        propose(cluster, member, version, aes);
         return;
     }
 }

@@ -6,6 +6,8 @@
 
 #include "keys/envelope.h"
 #include "keys/keyring.h"
+#include "service/bodies.h"
+#include "service/key_policy.h"
 #include "service/keys_current.h"
 #include "service/read.h"
 #include "service/submit.h"
@@ -46,41 +48,24 @@ static enum write_state write_decide(const struct write *write, const struct doc
     return WRITE_OPEN;
 }
 
-/* The active version of the key that `parent` is under. */
-static enum qk_err write_same_key(const struct keyring *keyring, const struct doc_leaf *parent,
-                                  struct doc_leaf *leaf)
+/* What is deleted and comes back is a new document: it is under no key of before. */
+static enum qk_err write_key(struct service *service, const struct catalog_database *database,
+                             struct write *write, const struct doc_leaf *parent,
+                             struct doc_leaf *leaf)
 {
-    struct keyring_info info;
-    enum qk_err err = keyring_info_of(keyring, parent->key_id, &info);
-
-    if (err != QK_OK)
-        return err;
-    memcpy(leaf->key_id, parent->key_id, KEY_ID_BYTES);
-    leaf->key_version = info.active;
-    return QK_OK;
-}
-
-/* A key that the document names, else the default; what deletes names none and keeps it. */
-static enum qk_err write_key(struct service *service, struct write *write,
-                             const struct doc_leaf *parent, struct doc_leaf *leaf)
-{
-    const struct keyring *keyring = service->keyring;
-    struct bytes wanted = buf_bytes(&write->document->key_name);
+    bool keeps = parent != NULL && (!parent->deleted || write->document->deleted);
     struct bytes name;
-    enum qk_err err;
+    enum qk_err err = key_choose(service, database, buf_bytes(&write->document->key_name),
+                                 keeps ? parent->key_id : NULL, leaf->key_id, &leaf->key_version);
 
-    if (wanted.len == 0 && parent != NULL && write->document->deleted)
-        err = write_same_key(keyring, parent, leaf);
-    else if (wanted.len == 0)
-        err = keyring_default(keyring, leaf->key_id, &leaf->key_version);
-    else
-        err = keyring_find(keyring, wanted, leaf->key_id, &leaf->key_version);
     if (err != QK_OK)
         return err;
-    name = bytes_slice(keyring_name(keyring, leaf->key_id), 0, sizeof(write->key_name) - 1);
+    name =
+        bytes_slice(keyring_name(service->keyring, leaf->key_id), 0, sizeof(write->key_name) - 1);
     memcpy(write->key_name, name.data, name.len);
     write->key_name[name.len] = '\0';
     write->key_version = leaf->key_version;
+    write->clear = bodies_are_clear(database);
     return QK_OK;
 }
 
@@ -88,15 +73,12 @@ static enum qk_err write_seal(struct service *service, const struct catalog_data
                               const struct write *write, struct doc_leaf *leaf,
                               struct buf *envelope)
 {
-    const struct secret *key = keyring_data_key(service->keyring, leaf->key_id, leaf->key_version);
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad = stored_aad(service, database->id, write->id, leaf, revision);
-    enum qk_err err;
+    enum qk_err err =
+        keyring_seal_envelope(service->keyring, leaf->key_id, leaf->key_version, write->clear, &aad,
+                              buf_bytes(&write->document->plain), envelope);
 
-    if (key == NULL)
-        return QK_ERR_NOT_FOUND;
-    err = envelope_seal(key, leaf->key_id, leaf->key_version, &aad,
-                        buf_bytes(&write->document->plain), envelope);
     leaf->envelope = buf_bytes(envelope);
     leaf->body_bytes = (uint32_t)write->document->plain.len;
     return err;
@@ -150,7 +132,7 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
     enum qk_err err;
 
-    err = write_key(service, write, parent, &leaf);
+    err = write_key(service, database, write, parent, &leaf);
     if (err == QK_OK)
         err = write_revision(service, database, write, parent, &leaf);
     if (err == QK_OK)
@@ -331,6 +313,8 @@ static void reply_done(struct exchange *exchange, const struct write *write, int
     revision_format(&write->revision, revision);
     exchange_field(exchange, "ETag", "\"%s\"", revision);
     exchange_field(exchange, "X-Quorumkeep-Key", "%s/%u", write->key_name, write->key_version);
+    if (write->clear)
+        exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
     if (!write->must_exist)
         reply_location(exchange, write);
     exchange_reply_json(exchange, status, write_result_json(write));

@@ -35,6 +35,7 @@ struct write {
     struct revision revision;
     char key_name[128]; /* of the data key used: for X-Quorumkeep-Key */
     uint32_t key_version;
+    bool clear;           /* the database is declared clear: the body is not encrypted */
     bool must_exist;      /* DELETE: CouchDB says 404 before it looks at revisions */
     bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
 };

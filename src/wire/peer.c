@@ -14,6 +14,7 @@ static const uint8_t fields_n[] = {
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 9,
     [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 2,    [PEER_SEALED] = 2,
 };
+#define JOIN_AES 0x10000u /* beside the version */
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
 
 /* --- packing --------------------------------------------------------------------------------- */
@@ -38,7 +39,8 @@ static void put_hello(struct buf *out, const struct peer_hello *hello)
     pack_u64(out, hello->term);
     pack_u64(out, hello->index);
     pack_u64(out, (uint64_t)hello->state | (hello->share ? 0x100u : 0) |
-                      (hello->by_record ? 0x200u : 0) | (hello->ask ? 0x400u : 0));
+                      (hello->by_record ? 0x200u : 0) | (hello->ask ? 0x400u : 0) |
+                      (hello->aes ? 0x800u : 0));
     pack_u64(out, hello->version);
     pack_u64(out, hello->stored);
     pack_u64(out, hello->made);
@@ -78,7 +80,7 @@ static void put_join_request(struct buf *out, const struct peer_join_request *jo
     pack_str(out, join->name);
     pack_str(out, join->peer_address);
     pack_str(out, join->client_address);
-    pack_u64(out, join->version);
+    pack_u64(out, join->version | (join->aes ? JOIN_AES : 0));
     put_fixed(out, join->gives_up, NODE_ID_BYTES);
 }
 
@@ -222,11 +224,12 @@ static void get_hello(struct unpack *in, struct peer_hello *hello)
     hello->raft_id = unpack_u64(in);
     hello->term = unpack_u64(in);
     hello->index = unpack_u64(in);
-    state = unpack_u64_max(in, 0x7ff);
+    state = unpack_u64_max(in, 0xfff);
     hello->state = (uint8_t)(state & 0xff);
     hello->share = (state & 0x100) != 0;
     hello->by_record = (state & 0x200) != 0;
     hello->ask = (state & 0x400) != 0;
+    hello->aes = (state & 0x800) != 0;
     hello->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
     hello->stored = unpack_u64(in);
     hello->made = unpack_u64(in);
@@ -261,12 +264,16 @@ static void get_share(struct unpack *in, struct peer_share *share)
 
 static void get_join_request(struct unpack *in, struct peer_join_request *join)
 {
+    uint64_t version;
+
     unpack_bin_copy(in, join->node_id, NODE_ID_BYTES);
     unpack_bin_copy(in, join->noise_pk, sizeof(join->noise_pk));
     join->name = unpack_str(in, NODE_NAME_BYTES_MAX);
     join->peer_address = unpack_str(in, ADDRESS_BYTES_MAX);
     join->client_address = unpack_str(in, ADDRESS_BYTES_MAX);
-    join->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
+    version = unpack_u64_max(in, UINT16_MAX | JOIN_AES);
+    join->version = (uint16_t)version;
+    join->aes = (version & JOIN_AES) != 0;
     unpack_bin_copy(in, join->gives_up, NODE_ID_BYTES);
 }
 

@@ -64,6 +64,7 @@ struct peer_hello {
     bool ask;         /* its nonce has not been echoed yet: answer */
     bool by_record;   /* it does not know the listener: answer on LINK_RECORD */
     uint16_t version; /* of the formats, the highest that it knows: wire/version.h */
+    bool aes;         /* its processor has AES */
     uint64_t stored;  /* its log ends here on its disk, what is not committed included */
     uint64_t made;    /* generations that it has ever made */
 };
@@ -141,6 +142,7 @@ struct peer_join_request {
     struct bytes peer_address;
     struct bytes client_address;
     uint16_t version;
+    bool aes;                        /* its processor has AES */
     uint8_t gives_up[NODE_ID_BYTES]; /* the identity that its directory has now; zeros: none */
 };
 

@@ -273,10 +273,27 @@ Test(system, a_member_of_the_first_release_names_no_version)
     system_member_encode(&member, &out);
     cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
     cr_assert_eq(read.version, 2);
-    cr_assert_eq(out.data[0], 0x9b); /* eleven items, the last two of one byte and of 18 */
+    cr_assert_eq(out.data[0], 0x9c); /* twelve items, the last three of one byte, 18 and one */
     out.data[0] = 0x99;
-    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 19), &read), QK_OK);
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 20), &read), QK_OK);
     cr_assert_eq(read.version, 1);
+    buf_fini(&out);
+}
+
+Test(system, a_member_that_does_not_say_so_has_no_aes)
+{
+    struct buf out = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
+    struct system_member member = sample_member(), read;
+
+    member.aes = true;
+    system_member_encode(&member, &out);
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
+    cr_assert(read.aes);
+    out.data[out.len - 1] = 2;
+    cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_ERR_CORRUPT);
+    out.data[0]--;
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 1), &read), QK_OK);
+    cr_assert_not(read.aes);
     buf_fini(&out);
 }
 
@@ -292,7 +309,7 @@ Test(system, a_record_that_names_nobody_to_replace_replaces_nobody)
     cr_assert_eq(system_member_decode(buf_bytes(&out), &read), QK_OK);
     cr_assert_eq(memcmp(read.replaces, member.replaces, NODE_ID_BYTES), 0);
     out.data[0] = 0x9a;
-    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 18), &read), QK_OK);
+    cr_assert_eq(system_member_decode(bytes_of(out.data, out.len - 19), &read), QK_OK);
     cr_assert_eq(memcmp(read.replaces, none, NODE_ID_BYTES), 0);
     buf_reset(&out);
     system_token_encode(&token, &out);

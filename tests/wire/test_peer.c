@@ -34,6 +34,7 @@ static void sample_hello(struct peer_hello *hello)
     hello->state = 3;
     hello->share = true;
     hello->version = 1;
+    hello->aes = true;
 }
 
 static void sample_request(struct peer_join_request *join)
@@ -44,6 +45,7 @@ static void sample_request(struct peer_join_request *join)
     join->peer_address = bytes_str("127.0.0.1:7703");
     join->client_address = bytes_str("127.0.0.1:7603");
     join->version = 1;
+    join->aes = true;
 }
 
 static void sample_accept(struct peer_join_accept *accept)
