@@ -255,3 +255,23 @@ bool guard_stranding_change(const struct guards *guards, const struct raft *raft
            (majority_is_there(raft, contacts, since, last_index, members) &&
             majority_is_there(raft, contacts, since, last_index, next));
 }
+
+static bool is_voter(const struct raft_configuration *configuration, uint64_t id)
+{
+    for (unsigned i = 0; i < configuration->n; i++)
+        if (configuration->servers[i].id == id)
+            return configuration->servers[i].role == RAFT_VOTER;
+    return false;
+}
+
+size_t guard_losing_voter(const struct guards *guards, const struct raft *raft, uint64_t peer,
+                          uint64_t first, size_t n)
+{
+    uint64_t change = raft->configuration_uncommitted_index;
+
+    if (!guard_on(guards, GUARD_LOSING_VOTER) || change < first || change >= first + n ||
+        change <= raft->commit_index || !is_voter(&raft->configuration_committed, peer) ||
+        is_voter(&raft->configuration, peer))
+        return n;
+    return (size_t)(change - first);
+}

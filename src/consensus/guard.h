@@ -24,7 +24,8 @@ enum guard {
     GUARD_SECOND_CHANGE = 15,
     GUARD_DISRUPTIVE_CANDIDATE = 16,
     GUARD_STRANDING_CHANGE = 17,
-    GUARD_MAX = 17,
+    GUARD_LOSING_VOTER = 18,
+    GUARD_MAX = 18,
 };
 
 struct guards {
@@ -96,5 +97,12 @@ void guard_disruptive_candidate(const struct guards *guards, struct raft *raft);
 bool guard_stranding_change(const struct guards *guards, const struct raft *raft,
                             const struct contacts *contacts, uint64_t now, uint64_t last_index,
                             const struct members *members, const struct members *next);
+
+/* 18. A voter that an uncommitted configuration makes a standby neither stands for election nor
+ * votes for a shorter log: if the leader is gone for good and the others lack that configuration,
+ * nobody can be elected. Returns how many of the `n` entries from `first` on may go to `peer`: it
+ * gets such a configuration once it is committed. */
+size_t guard_losing_voter(const struct guards *guards, const struct raft *raft, uint64_t peer,
+                          uint64_t first, size_t n);
 
 #endif

@@ -23,6 +23,7 @@ enum qk_err engine_send_append(struct engine *e, uint64_t peer,
 
     if (left < append->n_entries)
         e->unstored_change = first + left;
+    left = guard_losing_voter(&e->guards, &e->raft, peer, first, left);
     if (left > 0 &&
         (entry_log_get(&e->log, first) == NULL || entry_log_get(&e->log, first + left - 1) == NULL))
         return QK_ERR_CORRUPT; /* core and log disagree */

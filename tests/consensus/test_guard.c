@@ -239,3 +239,21 @@ Test(guard, who_was_not_heard_for_longest_gives_way)
     contacts_note(&contacts, 1, 500);
     cr_assert_eq(contacts.at[0], 500, "one entry a peer");
 }
+
+Test(guard, who_loses_its_vote_learns_of_it_once_that_is_committed)
+{
+    struct raft_server before[2] = {{.id = 1, .role = RAFT_VOTER}, {.id = 2, .role = RAFT_VOTER}};
+    struct raft_server after[2] = {{.id = 1, .role = RAFT_VOTER}, {.id = 2, .role = RAFT_STANDBY}};
+    struct guards off = without(GUARD_LOSING_VOTER);
+    struct raft raft = {.commit_index = 10,
+                        .configuration_uncommitted_index = 12,
+                        .configuration = {.servers = after, .n = 2},
+                        .configuration_committed = {.servers = before, .n = 2}};
+
+    cr_assert_eq(guard_losing_voter(&all_on, &raft, 2, 11, 5), 1);
+    cr_assert_eq(guard_losing_voter(&all_on, &raft, 2, 13, 5), 5, "it has it, or is refused it");
+    cr_assert_eq(guard_losing_voter(&all_on, &raft, 1, 11, 5), 5);
+    cr_assert_eq(guard_losing_voter(&off, &raft, 2, 11, 5), 5);
+    raft.commit_index = 12;
+    cr_assert_eq(guard_losing_voter(&all_on, &raft, 2, 11, 5), 5);
+}

@@ -82,6 +82,7 @@ static void come_back(struct world *w, struct node *node)
     node->away_since = 0;
     for (unsigned i = 0; i < w->nodes_n; i++)
         w->cuts[a][i] = w->cuts[i][a] = false;
+    away_cut(w);
     if (!node->alive && !node->retired)
         world_start(w, node);
 }

@@ -189,6 +189,7 @@ static uint64_t newcomer(struct world *w, const struct members *members)
     if (w->nodes_n == SIM_NODES_MAX)
         return 0;
     world_start(w, &w->nodes[world_add_node(w)]);
+    away_cut(w);
     return w->nodes_n;
 }
 
