@@ -13,6 +13,7 @@
 #include "service/keys_admin.h"
 #include "service/reencrypt.h"
 #include "service/tokens.h"
+#include "service/verify.h"
 
 #define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
 #define METRICS_BYTES_MAX (1 * MIB)
@@ -112,6 +113,8 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/deal", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_deal},
     {METHOD_GET, "/_quorumkeep/audit", ACCESS_CLUSTER, ROUTE_PEER, ADMIN, BODY_SMALL, handle_audit_merged},
     {METHOD_POST, "/_quorumkeep/audit/check", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_audit_check},
+    {METHOD_GET, "/_quorumkeep/verify", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_verify},
+    {METHOD_POST, "/_quorumkeep/verify", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_verify_begin},
 
     {METHOD_GET, "/_session", ACCESS_PUBLIC, OPEN | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_get},
     {METHOD_POST, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_session_post},

@@ -12,6 +12,7 @@
 #include "service/backup.h"
 #include "service/cluster.h"
 #include "service/login.h"
+#include "service/integrity.h"
 #include "service/reencrypt.h"
 #include "service/service.h"
 #include "store/store.h"
@@ -179,6 +180,30 @@ static void write_reencrypt(const struct service *service, struct buf *out)
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
 }
 
+static void write_integrity(const struct service *service, struct buf *out)
+{
+    struct integrity_figures figures;
+
+    integrity_figures(service->integrity, &figures);
+    const struct gauge gauges[] = {
+        {"quorumkeep_integrity_damaged", "gauge",
+         "1 if the records of this node are not those that the cluster wrote.",
+         figures.standing == INTEGRITY_DAMAGED},
+        {"quorumkeep_integrity_verified", "gauge",
+         "1 if they are, by this node's own sum or a peer's.", figures.standing == INTEGRITY_SOUND},
+        {"quorumkeep_integrity_findings", "gauge", "Records that differ from a member's.",
+         (double)figures.findings_n},
+        {"quorumkeep_integrity_scanned_records", "gauge", "Records of the last whole walk.",
+         (double)figures.scanned_n},
+        {"quorumkeep_integrity_scanned_timestamp_seconds", "gauge", "When that ended.",
+         (double)figures.scanned_s},
+        {"quorumkeep_integrity_compared_timestamp_seconds", "gauge",
+         "When a member last had the same records.", (double)figures.compared_s},
+    };
+
+    write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
+}
+
 static void write_cluster(const struct cluster *cluster, struct buf *out)
 {
     struct cluster_figures figures;
@@ -301,6 +326,7 @@ static void hook_gauges(void *arg, struct buf *out)
     const struct service *service = arg;
 
     write_reencrypt(service, out);
+    write_integrity(service, out);
     write_process(service, out);
     if (service->cluster != NULL)
         write_cluster(service->cluster, out);
@@ -316,6 +342,7 @@ static void hook_alarms(void *arg, struct buf *out)
 
     if (service->cluster != NULL)
         cluster_alarms(service->cluster, out);
+    integrity_alarm(service->integrity, out);
 }
 
 void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)

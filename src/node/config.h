@@ -52,6 +52,7 @@ struct config {
     /* [backup] */
     char backup_directory[CONFIG_PATH_BYTES_MAX + 1]; /* empty: no backups by itself */
     unsigned backup_every_s;
+    unsigned scrub_hours;
     unsigned backup_keep;
     /* [seal] */
     unsigned release_limit; /* releases to one member in 10 minutes before the alarm */

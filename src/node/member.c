@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "link/link.h"
+#include "service/integrity.h"
 #include "seal/node_sec.h"
 #include "store/store.h"
 #include "wire/version.h"
@@ -385,6 +386,15 @@ static void close_transfer(void *arg)
         transfer_free(node->transfer, close_link, node);
 }
 
+static void close_backups(void *arg)
+{
+    struct node *node = arg;
+
+    integrity_detach(node->service.integrity);
+    if (backups_let_go(node->service.backups, QK_ERR_CLOSED, close_transfer, node))
+        close_transfer(node);
+}
+
 void member_close(struct node *node, void (*closed)(struct node *node))
 {
     node->member_closed = closed;
@@ -392,8 +402,8 @@ void member_close(struct node *node, void (*closed)(struct node *node))
         return;
     node->member_closing = true;
     restore_close(node);
-    if (backups_let_go(node->service.backups, QK_ERR_CLOSED, close_transfer, node))
-        close_transfer(node);
+    if (integrity_let_go(node->service.integrity, close_backups, node))
+        close_backups(node);
 }
 
 static void discard_closed(struct node *node)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "service/integrity.h"
 #include "store/store.h"
 
 static void store_fatal(void *arg, enum qk_err err, const char *what)
@@ -73,6 +74,8 @@ enum qk_err member_store_start(struct node *node, char *ret_why, char *ret_reaso
     }
     if (err == QK_OK)
         err = store_open_or_aside(node, path, what, sizeof what, ret_why);
+    if (err == QK_OK)
+        integrity_attach(node->service.integrity);
     if (err != QK_OK)
         snprintf(ret_reason, CLUSTER_REASON_BYTES, "'%.200s': %.200s (%s)", path, what,
                  qk_err_text(err));

@@ -9,6 +9,7 @@
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
 #include "secret/memory.h"
+#include "service/integrity.h"
 #include "service/reencrypt.h"
 #include "service/backup_schedule.h"
 #include "service/submit.h"
@@ -73,6 +74,11 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = reencrypt_new(&node->service, &node->service.reencrypt);
     if (err == QK_OK)
         err = backups_start(node);
+    if (err == QK_OK)
+        err = integrity_new(
+            &node->service,
+            &(struct integrity_settings){.scrub_s = (uint64_t)node->config.scrub_hours * 3600},
+            &node->service.integrity);
     if (err != QK_OK)
         snprintf(ret_reason, NODE_REASON_BYTES, "the node could not start: %s", qk_err_text(err));
     return err;
@@ -218,6 +224,8 @@ static void end_loop(void *arg)
     node->service.submitter = NULL;
     attester_free(node->attester);
     node->attester = NULL;
+    integrity_free(node->service.integrity);
+    node->service.integrity = NULL;
     reencrypt_free(node->service.reencrypt);
     node->service.reencrypt = NULL;
     node->end = NODE_ENDED;

@@ -6,6 +6,7 @@
 #include "link/link.h"
 #include "node/node.h"
 #include "node/transfer_uv.h"
+#include "service/integrity.h"
 #include "store/store.h"
 
 static enum qk_err wire_send(void *arg, const uint8_t node_id[NODE_ID_BYTES],
@@ -46,7 +47,9 @@ static bool wire_may_swap(void *arg)
 {
     struct node *node = arg;
 
-    return backups_let_go(node->service.backups, QK_ERR_BUSY, NULL, NULL);
+    bool free = backups_let_go(node->service.backups, QK_ERR_BUSY, NULL, NULL);
+
+    return integrity_let_go(node->service.integrity, NULL, NULL) && free;
 }
 
 static uint64_t wire_commands(void *arg)

@@ -56,6 +56,11 @@ MUST_USE enum qk_err mac_compute(const struct secret *key, const char *label,
 MUST_USE enum qk_err mac_verify(const struct secret *key, const char *label,
                                 const struct bytes *parts, size_t parts_n,
                                 const uint8_t mac[static HASH_BYTES]);
+/* BLAKE2b-256 (key of 32 bytes, personal of at most 16, zero-padded) of each of `n` hashes, which
+ * stand one behind the other in `hashes`, written one behind the other to `ret_macs`: the key is
+ * opened once for all of them. */
+MUST_USE enum qk_err mac_hashes(const struct secret *key, const char *personal,
+                                const uint8_t *hashes, size_t n, uint8_t *ret_macs);
 /* Unkeyed BLAKE2b-256 and -512 over the concatenated parts; for public data. */
 void hash_compute(const struct bytes *parts, size_t parts_n, uint8_t ret_hash[static HASH_BYTES]);
 void hash512_compute(const struct bytes *parts, size_t parts_n,

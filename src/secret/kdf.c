@@ -97,6 +97,27 @@ enum qk_err mac_verify(const struct secret *key, const char *label, const struct
     return err;
 }
 
+enum qk_err mac_hashes(const struct secret *key, const char *personal, const uint8_t *hashes,
+                       size_t n, uint8_t *ret_macs)
+{
+    uint8_t padded[crypto_generichash_blake2b_PERSONALBYTES] = {0};
+    size_t personal_len = strlen(personal);
+    const uint8_t *borrowed;
+
+    assert(personal_len <= sizeof padded && secret_len(key) == KEY_BYTES);
+    if (secret_is_wiped(key))
+        return QK_ERR_SEALED;
+    memcpy(padded, personal, personal_len);
+    borrowed = secret_borrow(key);
+    for (size_t i = 0; i < n; i++)
+        (void)crypto_generichash_blake2b_salt_personal(ret_macs + i * HASH_BYTES, HASH_BYTES,
+                                                       hashes + i * HASH_BYTES, HASH_BYTES,
+                                                       borrowed, KEY_BYTES, NULL, padded);
+    secret_return(key);
+    secret_stack_burn();
+    return QK_OK;
+}
+
 /* The 64 bytes are split in the arena: Ke is never anywhere else. */
 enum qk_err kdf_derive_pair(const struct secret *key, const char *personal, struct bytes input,
                             struct secret **ret_ke, uint8_t ret_kc[static KEY_BYTES])

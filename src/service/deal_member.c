@@ -326,6 +326,10 @@ void hub_deal_message(struct cluster *cluster, const uint8_t *node_id,
     case PEER_MEMBERS:
     case PEER_SEAL_ALL:
     case PEER_SEALED:
+    case PEER_SUMS_WANT:
+    case PEER_SUMS:
+    case PEER_ROWS_WANT:
+    case PEER_ROWS:
         break;
     }
 }

@@ -22,6 +22,7 @@
 #include "service/catalog.h"
 #include "service/cluster_handlers.h"
 #include "service/hub.h"
+#include "service/integrity.h"
 #include "service/kv.h"
 #include "service/settings.h"
 #include "store/store.h"
@@ -211,6 +212,7 @@ static enum qk_err put_keyring(struct cluster *cluster, struct wire_command *com
         wire_command_put(command, record_key_bytes(&key), 1, 0, buf_bytes(&records.items[i].value));
     }
     keyring_records_fini(&records);
+    integrity_open(cluster->service->integrity);
     return QK_OK;
 }
 

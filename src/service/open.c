@@ -5,6 +5,7 @@
 #include "service/backup.h"
 #include "service/catalog.h"
 #include "service/hub.h"
+#include "service/integrity.h"
 #include "service/keys_current.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ static void opening_failed(struct cluster *cluster, enum qk_err err, const char 
     opening_drop(cluster);
     if (cluster->service->catalog == NULL) {
         catalog_close(cluster->service);
+        integrity_close(cluster->service->integrity);
         keyring_close(cluster->service->keyring);
         cluster->service->keyring = NULL;
         secret_free(cluster->mk);
@@ -136,6 +138,7 @@ static void keyring_flushed(void *arg, enum qk_err err)
     cluster->mk = cluster->mk_opening;
     cluster->mk_opening = NULL;
     cluster->service->keys.behind = false;
+    integrity_open(cluster->service->integrity);
     if (cluster->service->catalog != NULL) {
         opened_again(cluster);
         return;
@@ -190,6 +193,7 @@ void hub_keyring_changed(struct cluster *cluster, struct bytes key)
 void hub_wipe(struct cluster *cluster)
 {
     backups_seal(cluster->service->backups);
+    integrity_close(cluster->service->integrity);
     hub_recovery_wipe(cluster, "the node was sealed");
     catalog_close(cluster->service);
     opening_drop(cluster);

@@ -9,6 +9,7 @@
 #include "consensus/consensus.h"
 #include "service/audit.h"
 #include "service/hub.h"
+#include "service/integrity.h"
 #include "wire/token.h"
 
 /* --- what comes from below ------------------------------------------------------------------- */
@@ -91,6 +92,8 @@ void cluster_link_message(void *arg, const uint8_t node_id[NODE_ID_BYTES], struc
             hub_deal_message(cluster, node_id, decoded);
     } else if (decoded->kind == PEER_SEAL_ALL || decoded->kind == PEER_SEALED)
         hub_order_message(cluster, node_id, decoded);
+    else if (decoded->kind >= PEER_SUMS_WANT)
+        integrity_message(cluster->service->integrity, node_id, decoded);
     else
         hub_join_message(cluster, node_id, decoded);
     secret_wipe(decoded, sizeof(*decoded));

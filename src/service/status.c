@@ -16,6 +16,7 @@
 #include "service/cluster_handlers.h"
 #include "service/deal_view.h"
 #include "service/hub.h"
+#include "service/integrity.h"
 #include "service/reencrypt.h"
 #include "store/store.h"
 #include "wire/version.h"
@@ -432,6 +433,7 @@ void handle_status(struct service *service, struct exchange *exchange)
     if (service_is_read_only(service))
         set_read_only(json);
     (void)json_object_set_new(json, "reencrypt", reencrypt_json(service));
+    (void)json_object_set_new(json, "integrity", integrity_json(service->integrity));
     (void)json_object_set_new(json, "removal", deal_view_removal(cluster));
     (void)json_object_set_new(json, "release_rules_absent", absent_rules(cluster));
     (void)json_object_set_new(json, "formats",

@@ -1,3 +1,4 @@
+/* Over 500 lines: the packing of each kind stands beside its unpacking. */
 #include "wire/peer.h"
 
 #include <assert.h>
@@ -13,6 +14,8 @@ static const uint8_t fields_n[] = {
     [PEER_CHECK] = 2,       [PEER_ACK] = 3,         [PEER_JOIN_REQUEST] = 7,
     [PEER_JOIN_ACCEPT] = 6, [PEER_JOIN_REFUSE] = 3, [PEER_JOIN_FORWARD] = 9,
     [PEER_MEMBERS] = 2,     [PEER_SEAL_ALL] = 2,    [PEER_SEALED] = 2,
+    [PEER_SUMS_WANT] = 4,   [PEER_SUMS] = 5,        [PEER_ROWS_WANT] = 4,
+    [PEER_ROWS] = 6,
 };
 #define JOIN_AES 0x10000u /* beside the version */
 #define KINDS_N (sizeof(fields_n) / sizeof(fields_n[0]))
@@ -108,6 +111,45 @@ static void put_join_accept(struct buf *out, const struct peer_join_accept *acce
     put_members(out, accept->members, accept->members_n);
 }
 
+static void put_sums(struct buf *out, const struct peer_message *message)
+{
+    const struct peer_sums_want *want = &message->as.sums_want;
+    const struct peer_sums *sums = &message->as.sums;
+
+    if (message->kind == PEER_SUMS_WANT) {
+        pack_u64(out, want->request);
+        pack_u64(out, want->detail);
+        pack_u64(out, want->index);
+        put_fixed(out, want->database, DATABASE_ID_BYTES);
+        return;
+    }
+    pack_u64(out, sums->request);
+    pack_u64(out, sums->detail);
+    pack_u64(out, sums->standing);
+    pack_u64(out, sums->index);
+    pack_bin(out, sums->sums);
+}
+
+static void put_rows(struct buf *out, const struct peer_message *message)
+{
+    const struct peer_rows_want *want = &message->as.rows_want;
+    const struct peer_rows *rows = &message->as.rows;
+
+    if (message->kind == PEER_ROWS_WANT) {
+        pack_u64(out, want->request);
+        put_fixed(out, want->database, DATABASE_ID_BYTES);
+        pack_u64(out, want->buckets);
+        pack_bin(out, want->from);
+        return;
+    }
+    pack_u64(out, rows->request);
+    pack_u64(out, rows->index);
+    pack_u64(out, rows->stamp);
+    pack_bool(out, rows->end);
+    pack_bin(out, rows->next);
+    pack_bin(out, rows->rows);
+}
+
 static void put_rest(struct buf *out, const struct peer_message *message)
 {
     switch (message->kind) {
@@ -161,6 +203,14 @@ static void put_rest(struct buf *out, const struct peer_message *message)
     case PEER_SEALED:
         pack_u64(out, message->as.sealed.request);
         pack_bool(out, message->as.sealed.sealed);
+        break;
+    case PEER_SUMS_WANT:
+    case PEER_SUMS:
+        put_sums(out, message);
+        break;
+    case PEER_ROWS_WANT:
+    case PEER_ROWS:
+        put_rows(out, message);
         break;
     case PEER_HELLO:
     case PEER_WANT:
@@ -303,6 +353,45 @@ static void get_join_accept(struct unpack *in, struct peer_join_accept *accept)
     accept->members_n = get_members(in, accept->members);
 }
 
+static void get_sums(struct unpack *in, struct peer_message *message)
+{
+    struct peer_sums_want *want = &message->as.sums_want;
+    struct peer_sums *sums = &message->as.sums;
+
+    if (message->kind == PEER_SUMS_WANT) {
+        want->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+        want->detail = (uint8_t)unpack_u64_max(in, PEER_SUMS_BUCKETS);
+        want->index = unpack_u64(in);
+        unpack_bin_copy(in, want->database, DATABASE_ID_BYTES);
+        return;
+    }
+    sums->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+    sums->detail = (uint8_t)unpack_u64_max(in, PEER_SUMS_BUCKETS);
+    sums->standing = (uint8_t)unpack_u64_max(in, UINT8_MAX);
+    sums->index = unpack_u64(in);
+    sums->sums = unpack_bin(in, PEER_MESSAGE_BYTES_MAX);
+}
+
+static void get_rows(struct unpack *in, struct peer_message *message)
+{
+    struct peer_rows_want *want = &message->as.rows_want;
+    struct peer_rows *rows = &message->as.rows;
+
+    if (message->kind == PEER_ROWS_WANT) {
+        want->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+        unpack_bin_copy(in, want->database, DATABASE_ID_BYTES);
+        want->buckets = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+        want->from = unpack_bin(in, RECORD_KEY_BYTES_MAX - DATABASE_ID_BYTES);
+        return;
+    }
+    rows->request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
+    rows->index = unpack_u64(in);
+    rows->stamp = unpack_u64(in);
+    rows->end = unpack_bool(in);
+    rows->next = unpack_bin(in, RECORD_KEY_BYTES_MAX - DATABASE_ID_BYTES);
+    rows->rows = unpack_bin(in, PEER_MESSAGE_BYTES_MAX);
+}
+
 static void get_small(struct unpack *in, struct peer_message *message)
 {
     switch (message->kind) {
@@ -356,6 +445,14 @@ static void get_small(struct unpack *in, struct peer_message *message)
     case PEER_SEALED:
         message->as.sealed.request = (uint32_t)unpack_u64_max(in, UINT32_MAX);
         message->as.sealed.sealed = unpack_bool(in);
+        break;
+    case PEER_SUMS_WANT:
+    case PEER_SUMS:
+        get_sums(in, message);
+        break;
+    case PEER_ROWS_WANT:
+    case PEER_ROWS:
+        get_rows(in, message);
         break;
     case PEER_HELLO:
     case PEER_WANT:

@@ -41,7 +41,11 @@ enum peer_kind {
     PEER_MEMBERS,
     PEER_SEAL_ALL,
     PEER_SEALED,
-    PEER_LAST = PEER_SEALED
+    PEER_SUMS_WANT,
+    PEER_SUMS,
+    PEER_ROWS_WANT,
+    PEER_ROWS,
+    PEER_LAST = PEER_ROWS
 };
 
 /* Who speaks, where it stands, and proof that it is speaking now: `echo` is the last nonce that
@@ -195,6 +199,43 @@ struct peer_sealed {
     bool sealed; /* every key is wiped */
 };
 
+enum peer_sums_detail { PEER_SUMS_TOTAL, PEER_SUMS_SPACES, PEER_SUMS_BUCKETS };
+
+/* Do we hold the same records? The sums of all records as they were at `index`, or at a lower one
+ * if the listener has not come so far: of all together, of each database, or of each bucket of
+ * `database`. */
+struct peer_sums_want {
+    uint32_t request;
+    uint8_t detail; /* enum peer_sums_detail */
+    uint64_t index;
+    uint8_t database[DATABASE_ID_BYTES];
+};
+
+struct peer_sums {
+    uint32_t request;
+    uint8_t detail;
+    uint8_t standing; /* enum integrity_standing of the speaker */
+    uint64_t index;   /* 0: it can't tell (sealed, not counted yet, too long ago) */
+    struct bytes sums;
+};
+
+/* The rows of these buckets of a database, behind that name (empty: from the first); some of them
+ * at a time. */
+struct peer_rows_want {
+    uint32_t request;
+    uint8_t database[DATABASE_ID_BYTES];
+    uint32_t buckets; /* bit i: the bucket i */
+    struct bytes from;
+};
+
+struct peer_rows {
+    uint32_t request;
+    uint64_t index, stamp; /* of the file that they are from; 0: it can't tell */
+    bool end;
+    struct bytes next; /* the last name that was looked at */
+    struct bytes rows; /* service/integrity_rows.h */
+};
+
 struct peer_message {
     enum peer_kind kind;
     union {
@@ -216,6 +257,10 @@ struct peer_message {
         struct peer_members members;
         struct peer_seal_all seal_all;
         struct peer_sealed sealed;
+        struct peer_sums_want sums_want;
+        struct peer_sums sums;
+        struct peer_rows_want rows_want;
+        struct peer_rows rows;
     } as;
 };
 

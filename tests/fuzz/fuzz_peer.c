@@ -54,6 +54,17 @@ static void fill(struct peer_message *message)
     case PEER_ACK:
     case PEER_SEAL_ALL:
     case PEER_SEALED:
+    case PEER_SUMS_WANT:
+        break;
+    case PEER_SUMS:
+        message->as.sums.sums = key;
+        break;
+    case PEER_ROWS_WANT:
+        message->as.rows_want.from = bytes_str("name");
+        break;
+    case PEER_ROWS:
+        message->as.rows.next = bytes_str("name");
+        message->as.rows.rows = key;
         break;
     }
 }

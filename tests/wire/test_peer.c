@@ -76,6 +76,26 @@ static void sample_members(struct peer_members *members)
 }
 
 /* One message of each kind, every field set. */
+static void sample_rest(struct peer_message *m)
+{
+    if (m->kind == PEER_SEAL_ALL)
+        m->as.seal_all = (struct peer_seal_all){3, true};
+    else if (m->kind == PEER_SEALED)
+        m->as.sealed = (struct peer_sealed){3, true};
+    else if (m->kind == PEER_SUMS_WANT) {
+        m->as.sums_want = (struct peer_sums_want){.request = 3, .detail = 2, .index = 900};
+        fill(m->as.sums_want.database, 16, 11);
+    } else if (m->kind == PEER_SUMS)
+        m->as.sums = (struct peer_sums){3, 0, 1, 900, bytes_of(key32, 32)};
+    else if (m->kind == PEER_ROWS_WANT) {
+        m->as.rows_want = (struct peer_rows_want){.request = 4, .buckets = 0x80000001u};
+        fill(m->as.rows_want.database, 16, 12);
+        m->as.rows_want.from = bytes_str("name");
+    } else
+        m->as.rows =
+            (struct peer_rows){4, 900, 70000, false, bytes_str("next"), bytes_of(key64, 64)};
+}
+
 static struct peer_message sample(enum peer_kind kind)
 {
     static struct peer_message m;
@@ -136,10 +156,12 @@ static struct peer_message sample(enum peer_kind kind)
         sample_members(&m.as.members);
         break;
     case PEER_SEAL_ALL:
-        m.as.seal_all = (struct peer_seal_all){3, true};
-        break;
     case PEER_SEALED:
-        m.as.sealed = (struct peer_sealed){3, true};
+    case PEER_SUMS_WANT:
+    case PEER_SUMS:
+    case PEER_ROWS_WANT:
+    case PEER_ROWS:
+        sample_rest(&m);
         break;
     }
     return m;
