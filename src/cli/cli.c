@@ -9,6 +9,7 @@
 
 #include "cli/credentials.h"
 #include "cli/print.h"
+#include "cli/vault_reason.h"
 
 #define DATA_DEFAULT "/var/lib/quorumkeep"
 #define ADDR_DEFAULT "127.0.0.1:7600"
@@ -198,12 +199,17 @@ enum cli_exit cli_judge(struct cli *cli, const struct client_reply *reply)
     const char *error = json_string_value(json_object_get(json, "error"));
     const char *reason = json_string_value(json_object_get(json, "reason"));
     enum cli_exit code = code_of_status(reply->status, error == NULL ? "" : error);
+    char word[VAULT_REASON_BYTES] = "";
 
+    if (code != CLI_OK && reason == NULL)
+        code = vault_reason(json, reply->status, code, word);
     warn_of_alarm(cli, reply);
     if (code != CLI_OK && cli->options.json && json != NULL)
         print_json(json, 0);
     else if (code != CLI_OK && reason != NULL)
         (void)cli_fail(code, "%s: %s", error == NULL ? "error" : error, reason);
+    else if (code != CLI_OK && word[0] != '\0')
+        (void)cli_fail(code, "%s", word);
     else if (code != CLI_OK)
         (void)cli_fail(code, "%s answered with status %d", cli->target.text, reply->status);
     if (code == CLI_DENIED && cli->authorization.len == 0 && !cli->options.json)
@@ -219,8 +225,10 @@ static enum cli_exit parse_reply(struct cli *cli, const struct client_reply *rep
                                  json_t **ret_reply)
 {
     json_error_t problem;
-    json_t *json = json_loadb((const char *)reply->body.data, reply->body.len,
-                              JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    json_t *json = reply->body.len == 0
+                       ? json_null() /* 204 */
+                       : json_loadb((const char *)reply->body.data, reply->body.len,
+                                    JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
 
     if (json == NULL)
         return cli_fail(CLI_ERROR, "%s: the reply is not JSON (%s)", cli->target.text,

@@ -331,7 +331,9 @@ static void build_head(const struct client_target *target, const struct client_r
         buf_put_str(head, "\r\n");
     }
     if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
-        buf_put_str(head, "Content-Type: application/json\r\n");
+        buf_put_str(head, strcmp(request->method, "PATCH") == 0
+                              ? "Content-Type: application/merge-patch+json\r\n"
+                              : "Content-Type: application/json\r\n");
     if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
         buf_printf(head, "Content-Length: %zu\r\n", request->body.len);
     buf_put_str(head, "\r\n");

@@ -36,7 +36,7 @@ bool client_target_is_private(const struct client_target *target);
 struct client_request {
     const char *method;
     struct bytes target;        /* path and query, encoded (client_path_put) */
-    struct bytes body;          /* JSON; none if empty */
+    struct bytes body;          /* JSON, of PATCH a merge patch; none if empty */
     struct bytes authorization; /* value of the header; none if empty */
     unsigned timeout_ms;        /* without a byte from the node; 0: CLIENT_TIMEOUT_MS */
     /* Given the pieces of a 2xx body as they come; then the reply's body stays empty. */

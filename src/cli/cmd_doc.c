@@ -1,48 +1,22 @@
 /* doc put, get, delete, list. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/input.h"
 #include "cli/number.h"
 #include "cli/print.h"
 
 #define LIST_DEFAULT "1000"
-
-static enum qk_err read_input(const char *file, struct buf *out)
-{
-    bool named = file != NULL && strcmp(file, "-") != 0;
-    int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    enum qk_err err = fd < 0 ? QK_ERR_IO : QK_OK;
-
-    while (err == QK_OK) {
-        uint8_t chunk[16384];
-        ssize_t got = read(fd, chunk, sizeof(chunk));
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            err = QK_ERR_IO;
-        if (got <= 0)
-            break;
-        buf_put(out, chunk, (size_t)got);
-        explicit_bzero(chunk, (size_t)got);
-        err = buf_error(out);
-    }
-    if (named && fd >= 0)
-        close(fd);
-    return err;
-}
 
 /* Reads and checks the document, so that a slip is named with its line before anything is sent. */
 static enum cli_exit read_document(struct cli *cli, json_t **ret_doc)
 {
     const char *from = cli->options.file == NULL ? "standard input" : cli->options.file;
     struct buf text = BUF_SECRET_INIT(DOC_BYTES_MAX + 1);
-    enum qk_err err = read_input(cli->options.file, &text);
+    enum qk_err err = input_read(cli->options.file, &text);
     enum cli_exit code = CLI_OK;
     json_error_t problem;
     json_t *doc;

@@ -25,6 +25,8 @@ struct options {
     bool yes, include_docs, new_keys, recovery;
     const char *suite, *key_id;
     bool reencrypt, shred, clear, encrypted;
+    const char *field, *cas, *version, *versions, *max_versions, *delete_after, *cas_required;
+    bool object, merge; /* secret put */
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
     unsigned args_n;
@@ -38,7 +40,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 54
+#define OPTION_SPECS_N 63
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -97,14 +97,21 @@ void vault_reply_text(struct exchange *exchange, int status, struct bytes data)
     buf_fini(&text);
 }
 
-static void reply_errors(struct exchange *exchange, int status, const char *message)
+/* `error` is ours, for who has to tell one 503 from another; NULL: none. */
+static void reply_errors(struct exchange *exchange, int status, const char *message,
+                         const char *error)
 {
     struct buf text = BUF_INIT(8 * KIB);
 
     buf_put_str(&text, "{\"errors\":[");
     if (message[0] != '\0' && utf8_is_valid(bytes_str(message)))
         json_write_string(bytes_str(message), &text);
-    buf_put_str(&text, "]}\n");
+    buf_put_u8(&text, ']');
+    if (error != NULL) {
+        buf_put_str(&text, ",\"error\":");
+        json_write_string(bytes_str(error), &text);
+    }
+    buf_put_str(&text, "}\n");
     exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
     buf_fini(&text);
 }
@@ -118,7 +125,7 @@ void vault_reply_error(struct exchange *exchange, int status, const char *messag
     if (vsnprintf(message, sizeof(message), message_format, args) < 0)
         message[0] = '\0';
     va_end(args);
-    reply_errors(exchange, status, message);
+    reply_errors(exchange, status, message, NULL);
 }
 
 void vault_reply_done(struct exchange *exchange)
@@ -129,10 +136,13 @@ void vault_reply_done(struct exchange *exchange)
 void vault_reply_refusal(struct exchange *exchange, int status, const char *error,
                          const char *reason)
 {
-    if (status == 401 || status == 403)
+    if (status == 401 &&
+        bytes_starts_with(exchange->request.target, bytes_str(PREFIX "auth/userpass/login/")))
+        vault_reply_error(exchange, 400, "invalid username or password");
+    else if (status == 401 || status == 403)
         vault_reply_error(exchange, 403, "permission denied: %s", reason);
     else if (status == 404 && strcmp(error, "not_found") == 0)
         vault_reply_error(exchange, 404, "%s", strcmp(reason, "missing") == 0 ? "" : reason);
     else
-        vault_reply_error(exchange, status, "%s", reason);
+        reply_errors(exchange, status, reason, status == 503 ? error : NULL);
 }

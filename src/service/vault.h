@@ -20,7 +20,7 @@ void vault_reply_error(struct exchange *exchange, int status, const char *messag
 /* 204, the reply of most writes. */
 void vault_reply_done(struct exchange *exchange);
 /* What exchange_reply_error says, in this shape. Vault knows no 401: who is not logged in gets
- * 403. */
+ * 403, a wrong password at its own login 400. */
 void vault_reply_refusal(struct exchange *exchange, int status, const char *error,
                          const char *reason);
 

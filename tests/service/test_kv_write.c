@@ -176,7 +176,7 @@ Test(kv_write, sealed_says_why_in_vaults_words)
 {
     documents.open = false;
     expect(&documents, METHOD_POST, "/v1/secret/data/a", "{\"data\":{}}", 503,
-           "{\"errors\":[\"waiting for 1 more node: n2 (never)\"]}");
+           "{\"errors\":[\"waiting for 1 more node: n2 (never)\"],\"error\":\"sealed\"}");
     expect(&documents, METHOD_GET, "/v1/secret/data/a", NULL, 503,
-           "{\"errors\":[\"waiting for 1 more node: n2 (never)\"]}");
+           "{\"errors\":[\"waiting for 1 more node: n2 (never)\"],\"error\":\"sealed\"}");
 }
