@@ -194,8 +194,7 @@ static struct err_reply err_reply_of(enum qk_err err)
     case QK_ERR_CLOSED:
         return (struct err_reply){503, "closing", "the node is stopping", true};
     case QK_ERR_DESTROYED:
-        return (struct err_reply){410, "key_destroyed",
-                                  "the data key that it was sealed under is destroyed", false};
+        return (struct err_reply){410, "key_destroyed", qk_err_text(err), false};
     case QK_ERR_IO:
     case QK_ERR_LOCKED_MEMORY:
     case QK_ERR_FOREIGN:

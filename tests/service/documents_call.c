@@ -136,7 +136,7 @@ static service_handler handler_of(const struct request *request)
     if (bytes_equal(request->segments[0], bytes_str("v1")))
         return documents_kv_handler(request);
     if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
-        return !read ? handle_keys_reencrypt : request->segments_n == 2 ? handle_keys : handle_key;
+        return documents_keys_handler(request);
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))
         return handle_all_dbs;
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_uuids")))

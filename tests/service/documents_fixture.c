@@ -68,6 +68,8 @@ enum qk_err consensus_submit(struct consensus *c, struct bytes command, consensu
     submission->submit_cb = cb;
     submission->arg = arg;
     current->submitted_n++;
+    if (current->submitted != NULL)
+        current->submitted(current, command);
     enqueue(submission);
     return QK_OK;
 }
@@ -170,6 +172,12 @@ static void on_idle(uv_idle_t *idle)
         submission->read_cb(submission->arg, current->read_err, current->index);
     free(submission->command);
     free(submission);
+}
+
+void documents_overtake(struct documents *documents, const bool *flag)
+{
+    while (!*flag)
+        on_idle(&documents->idle);
 }
 
 void documents_apply(struct documents *documents, struct wire_command *command)

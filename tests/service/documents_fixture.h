@@ -34,6 +34,8 @@ struct documents {
     bool hold;               /* nothing submitted is applied */
     /* Called before a command is applied, once: another leader's write. */
     void (*interfere)(struct documents *documents);
+    /* Sees each command as it is submitted. */
+    void (*submitted)(struct documents *documents, struct bytes command);
 };
 
 /* Opens everything; the catalog has the admin user. */
@@ -42,6 +44,8 @@ void documents_fini(struct documents *documents);
 /* Closes and opens store, keyring and catalog again. */
 void documents_restart(struct documents *documents);
 void documents_run_until(struct documents *documents, const bool *flag);
+/* From `interfere`: what was submitted later is applied first. */
+void documents_overtake(struct documents *documents, const bool *flag);
 /* Applies a command as another leader would have. */
 void documents_apply(struct documents *documents, struct wire_command *command);
 
@@ -68,6 +72,9 @@ struct call {
 };
 
 service_handler documents_kv_handler(const struct request *request);
+service_handler documents_keys_handler(const struct request *request);
+/* The keyring learns of its records as they are applied, as the hub sees to it. */
+void documents_watch_keyring(struct documents *documents);
 /* `target` is a path with query, percent-encoded; runs until the reply has ended. */
 struct call *call(struct documents *documents, enum method method, const char *target,
                   const char *body);
