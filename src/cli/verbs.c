@@ -182,6 +182,10 @@ const struct verb cli_verbs[] = {
      "Check an audit log, all of its files: the chain by itself, without believing any node; its "
      "marks by asking a node that is open.",
      "quorumkeep audit verify --file /var/lib/quorumkeep/audit.log", cli_audit_verify},
+    {NULL, "verify", "", 0, 0, "no-wait", false,
+     "Check every record of the node: read all, open each envelope, and hold them against what "
+     "the other members have. Exit code 1 if anything is wrong, and which records.",
+     "quorumkeep verify", cli_verify},
     {NULL, "completion", "[bash|zsh]", 0, 1, "", true, "Print a completion script for a shell.",
      "source <(quorumkeep completion bash)", cli_completion},
     {NULL, NULL, NULL, 0, 0, NULL, false, NULL, NULL, NULL},
