@@ -104,6 +104,7 @@ void admit_reply_login(struct http_exchange *hx, enum qk_err err, unsigned retry
 {
     if (err == QK_ERR_UNAUTHENTICATED) {
         hx->http->metrics.login_failures_n++;
+        hx->told = true;
         reply_unauthorized(hx, "Name or password is incorrect.");
     } else if (err == QK_ERR_BUSY) {
         exchange_field(&hx->base, "Retry-After", "%u", retry_after_s == 0 ? 1 : retry_after_s);

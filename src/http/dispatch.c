@@ -35,17 +35,30 @@ void http_dispatch(struct http_exchange *hx)
         http_run(hx);
 }
 
+static bool record(struct http_exchange *hx)
+{
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    enum qk_err err = QK_OK;
+
+    if (hooks->record != NULL)
+        err = hooks->record(hooks->arg, &hx->base, hx->route, &hx->call);
+    if (err != QK_OK)
+        exchange_reply_err(&hx->base, err);
+    return err == QK_OK;
+}
+
 void http_run(struct http_exchange *hx)
 {
     const struct http_hooks *hooks = &hx->http->config.hooks;
     uint8_t leader[NODE_ID_BYTES];
 
     if ((hx->route->flags & ROUTE_LEADER) == 0 || hooks->is_leader(hooks->arg)) {
-        if (admit_authorized(hx))
+        if (admit_authorized(hx) && record(hx))
             hx->route->handler(hx->http->config.service, &hx->base);
     } else if (hx->base.request.forwarded || !hooks->leader(hooks->arg, leader)) {
         reply_no_leader(&hx->base);
     } else {
+        hx->told = true;
         forward_send(hx->http->forward, leader, hx);
     }
 }

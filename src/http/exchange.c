@@ -35,12 +35,22 @@ void http_exchange_init(struct http_exchange *hx, struct http *http, const struc
     http->exchanges_n++;
 }
 
+static void tell_refusal(const struct http_exchange *hx)
+{
+    const struct http_hooks *hooks = &hx->http->config.hooks;
+    bool denied = hx->status == 401 || hx->status == 403 || hx->status == 429;
+
+    if (hooks->refused != NULL && ((denied && !hx->told) || (hx->call != 0 && hx->status >= 400)))
+        hooks->refused(hooks->arg, &hx->base, hx->route, hx->status, hx->call);
+}
+
 void http_exchange_fini(struct http_exchange *hx)
 {
     struct http *http = hx->http;
 
     assert(http->exchanges_n > 0 && http->bodies_bytes >= hx->counted);
     http_later_cancel(http, &hx->later);
+    tell_refusal(hx);
     if (hx->status != 0)
         metrics_count(&http->metrics, hx->route == NULL ? ROUTE_CLASS_OTHER : hx->route->class,
                       hx->status, now_ns() - hx->base.began_ns);

@@ -50,6 +50,14 @@ struct http_hooks {
     /* Whether the exchange's principal may, asked before each handler on the node that runs it:
      * QK_OK, QK_ERR_UNAUTHENTICATED, QK_ERR_DENIED, or why it cannot be told (QK_ERR_SEALED). */
     enum qk_err (*authorize)(void *arg, struct exchange *exchange, enum access_right right);
+    /* Before the handler runs, on the node that runs it: QK_ERR_UNRECORDED if it must not, because
+     * it could not be recorded. `ret_call` (0 before) names what was. NULL: nothing is. */
+    enum qk_err (*record)(void *arg, const struct exchange *exchange, const struct route *route,
+                          uint64_t *ret_call);
+    /* After a refusal (401, 403, 429), and when what was recorded has failed; NULL: nobody cares.
+     * `route` NULL: there was none. */
+    void (*refused)(void *arg, const struct exchange *exchange, const struct route *route,
+                    int status, uint64_t call);
     /* This node leads: routes that must run on the leader run here. */
     bool (*is_leader)(void *arg);
     /* It leads, and knows all that was committed before it did. */

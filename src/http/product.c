@@ -82,7 +82,7 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/_quorumkeep/join", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_join},
     {METHOD_POST, "/_quorumkeep/rejoin", ACCESS_CONTROL_ONLY, 0, ADMIN, BODY_SMALL, handle_rejoin},
     {METHOD_POST, "/_quorumkeep/invite", ACCESS_CLUSTER, ROUTE_LEADER, ADMIN, BODY_SMALL, handle_invite},
-    {METHOD_POST, "/_quorumkeep/seal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_seal},
+    {METHOD_POST, "/_quorumkeep/seal", ACCESS_CLUSTER, ROUTE_SAFE, ADMIN, BODY_SMALL, handle_seal},
     {METHOD_POST, "/_quorumkeep/unseal", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_unseal},
     {METHOD_GET, "/_quorumkeep/recovery", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery},
     {METHOD_POST, "/_quorumkeep/recovery/begin", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_recovery_begin},

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "consensus/consensus.h"
+#include "http/audit_hooks.h"
 #include "http/http.h"
 #include "http/metrics.h"
 #include "link/link.h"
@@ -334,6 +335,7 @@ static void hook_gauges(void *arg, struct buf *out)
         write_consensus(service->consensus, out);
     write_below(service, out);
     write_backups(service, out);
+    audit_write_gauges(service, out);
 }
 
 static void hook_alarms(void *arg, struct buf *out)
@@ -358,6 +360,8 @@ void http_product_hooks(struct service *service, struct http_hooks *ret_hooks)
         .leads = hook_leads,
         .login_is_current = hook_login_is_current,
         .authorize = hook_authorize,
+        .record = audit_hook_record,
+        .refused = audit_hook_refused,
         .is_leader = hook_is_leader,
         .leader = hook_leader,
         .is_member = hook_is_member,

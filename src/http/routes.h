@@ -15,6 +15,7 @@ enum route_flag {
     ROUTE_LOGIN = 4,  /* its body is name and password, checked here; the handler has no body */
     ROUTE_WHO = 8,    /* needs no login, but takes note of one */
     ROUTE_PEER = 16,  /* runs here, also when another member asks */
+    ROUTE_SAFE = 32,  /* the safe direction: runs also where it cannot be recorded */
 };
 
 /* What requests are counted under in /metrics. */

@@ -59,6 +59,8 @@ struct http_exchange {
     struct bytes origin; /* of the page that a browser sends it for, in `head`; empty: not said */
     size_t counted;      /* of `body`, in http->bodies_bytes */
     int status;          /* of the reply */
+    uint64_t call;       /* its line in the audit log; 0: none */
+    bool told;           /* a refusal has a line of its own, or belongs to another node */
     bool broken; /* set before the end: the reply is cut short, and the client must see it */
     struct later later;
     void (*drained)(void *arg);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "node/node.h"
 #include "service/audit_mark.h"
+#include "service/audit_use.h"
 
 enum qk_err audit_init(struct node *node)
 {
@@ -50,6 +51,7 @@ static void on_timer(uv_timer_t *timer)
     struct node_audit *audit = &node->audit;
 
     audit_retry(node->service.audit);
+    audit_use_tick(&node->service);
     mark(node);
     if (!audit_sync_begin(node->service.audit, &audit->job))
         return;
@@ -73,6 +75,8 @@ enum qk_err audit_start(struct node *node, char *ret_reason)
 
     snprintf(path, sizeof path, "%s/audit.log", node->service.data_dir);
     err = audit_open_as(path, &settings, &node->service.audit);
+    if (err == QK_OK)
+        err = audit_use_new(config->audit_key_use == CONFIG_KEY_USE_ALL, &node->service.audit_use);
     if (err == QK_OK) {
         audit_on_unmarked(node->service.audit, audit_mark_due, &node->service);
         (void)uv_timer_start(&node->audit.timer, on_timer, NODE_AUDIT_SYNC_MS, NODE_AUDIT_SYNC_MS);

@@ -10,6 +10,7 @@
 #include "secret/crypto.h"
 #include "secret/memory.h"
 #include "service/integrity.h"
+#include "service/audit_use.h"
 #include "service/reencrypt.h"
 #include "service/backup_schedule.h"
 #include "service/submit.h"
@@ -295,6 +296,7 @@ void node_fini(struct node *node)
         log_warn("node", "the event loop ended with open handles");
     launcher_end(&node->launcher);
     backups_free(node->service.backups);
+    audit_use_free(node->service.audit_use);
     audit_close(node->service.audit);
     secret_arena_fini();
     if (node->lock_fd > 0)

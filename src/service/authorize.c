@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "service/audit_use.h"
 #include "service/login.h"
 
 static enum qk_err authorize(const struct service *service, const struct principal *who,
@@ -38,7 +39,13 @@ enum qk_err authorize_key(const struct service *service, const struct principal 
     const struct catalog_grants *grants =
         service->catalog == NULL ? NULL : catalog_grants_find(service->catalog, key_id);
 
-    return authorize(service, who, NULL, grants == NULL ? NULL : &grants->list, right);
+    enum qk_err err = authorize(service, who, NULL, grants == NULL ? NULL : &grants->list, right);
+
+    if (err == QK_OK && right == ACCESS_KEY_ENCRYPT)
+        err = audit_key_use(service, who, key_id, "encrypt");
+    else if (err == QK_OK && right == ACCESS_KEY_DECRYPT)
+        err = audit_key_use(service, who, key_id, "decrypt");
+    return err;
 }
 
 enum qk_err authorize_exchange(struct service *service, struct exchange *exchange,

@@ -29,7 +29,8 @@ MUST_USE enum qk_err authorize_exchange(struct service *service, struct exchange
 MUST_USE enum qk_err authorize_database(const struct service *service, const struct principal *who,
                                         const struct catalog_database *database,
                                         enum access_right right);
-/* ACCESS_KEY_ENCRYPT, _DECRYPT, _MANAGE. */
+/* ACCESS_KEY_ENCRYPT, _DECRYPT, _MANAGE. The first two are uses of the key, and lines of the audit
+ * log: QK_ERR_UNRECORDED if that cannot be written. */
 MUST_USE enum qk_err authorize_key(const struct service *service, const struct principal *who,
                                    const uint8_t key_id[static KEY_ID_BYTES],
                                    enum access_right right);

@@ -14,10 +14,9 @@
 
 #include "access/throttle.h"
 #include "access/user.h"
-#include "base/encode.h"
 #include "base/log.h"
 #include "secret/crypto.h"
-#include "service/audit.h"
+#include "service/audit_use.h"
 #include "service/catalog.h"
 #include "service/clock.h"
 
@@ -129,7 +128,7 @@ static enum qk_err login_judge(const struct login_try *try, struct principal *re
     if (user == NULL || user->disabled || strcmp(user->password_hash, try->hash) != 0)
         return QK_ERR_UNAUTHENTICATED;
     *ret_who = user_principal(user);
-    return QK_OK;
+    return audit_login(service, ret_who, try->address);
 }
 
 static void login_keep_nobody(struct login *login, const struct login_try *try)
@@ -220,19 +219,14 @@ static void login_run(struct login *login)
 }
 
 /* A name is never written: it may be a password, typed into the wrong field. */
-static void login_audit(const struct login_try *try, enum qk_err err)
+static void login_record_failure(const struct login_try *try)
 {
     const struct service *service = try->login->service;
     const struct user *user =
         service->catalog == NULL ? NULL : catalog_user_find(service->catalog, bytes_str(try->name));
-    char id[2 * USER_ID_BYTES + 1];
 
-    if (service->audit == NULL || (err != QK_OK && err != QK_ERR_UNAUTHENTICATED))
-        return;
-    if (user != NULL)
-        hex_encode(user->id, sizeof(user->id), id);
-    audit_event(service->audit, err == QK_OK ? "login" : "login_failed", "user",
-                user != NULL ? id : NULL, "from", try->address, NULL);
+    audit_login_failed(service, user == NULL ? NULL : user->id, try->address);
+    log_info("login", "wrong name or password from %s", try->address);
 }
 
 static void login_after(uv_work_t *work, int status)
@@ -252,8 +246,7 @@ static void login_after(uv_work_t *work, int status)
         throttle_forgive(&login->throttle, bytes_str(try->name), bytes_str(try->address),
                          uv_now(login->service->loop));
     else
-        log_info("login", "wrong name or password from %s", try->address);
-    login_audit(try, err);
+        login_record_failure(try);
     login_unlink(try);
     login_tell(try, err, &who);
     login->tries_n--;

@@ -14,6 +14,7 @@ struct consensus;
 struct link;
 struct keyring;
 struct audit;
+struct audit_use;
 struct node_sec;
 struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
 struct login;     /* checks passwords: service/login.h */
@@ -51,6 +52,7 @@ struct service {
     struct keys_gate keys;
     struct service_clock clock; /* cluster time: service_time_s */
     struct audit *audit;
+    struct audit_use *audit_use; /* service/audit_use.h; NULL: what people do has no lines */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     uint8_t origin_id[CLUSTER_ID_BYTES]; /* what envelopes bind, see struct system_cluster */
     uint8_t node_id[NODE_ID_BYTES];
