@@ -6,6 +6,7 @@
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
 #include "service/audit.h"
+#include "service/authorize.h"
 #include "service/key_policy.h"
 #include "service/reencrypt_private.h"
 #include "service/submit.h"
@@ -129,9 +130,25 @@ static json_t *key_json(const struct service *service, const struct keyring_info
     return json;
 }
 
+/* Whoever has any grant on a key is told of it; the catalog's is the administrators'. */
+static bool is_told(const struct service *service, const struct exchange *exchange,
+                    const uint8_t *key_id)
+{
+    const struct principal *who = &exchange->request.who;
+
+    if (memcmp(key_id, keyring_catalog_id, KEY_ID_BYTES) == 0)
+        return authorize_user(service, who, ACCESS_CLUSTER) == QK_OK;
+    return authorize_key(service, who, key_id, ACCESS_KEY_MANAGE) == QK_OK ||
+           authorize_key(service, who, key_id, ACCESS_KEY_DECRYPT) == QK_OK ||
+           authorize_key(service, who, key_id, ACCESS_KEY_ENCRYPT) == QK_OK;
+}
+
+/* Re-encryption is about all keys and databases: its figures are the administrators'. */
 static void reply_with_progress(struct service *service, struct exchange *exchange, json_t *body)
 {
-    json_t *progress = reencrypt_json(service);
+    json_t *progress = authorize_user(service, &exchange->request.who, ACCESS_CLUSTER) == QK_OK
+                           ? reencrypt_json(service)
+                           : NULL;
 
     (void)json_object_set_new(body, "reencrypt", progress != NULL ? progress : json_null());
     exchange_reply_json(exchange, 200, body);
@@ -154,7 +171,8 @@ void handle_keys(struct service *service, struct exchange *exchange)
         return;
     list = json_array();
     for (size_t i = 0; keyring_info_at(service->keyring, i, &info) == QK_OK; i++)
-        (void)json_array_append_new(list, key_json(service, &info, false));
+        if (is_told(service, exchange, info.key_id))
+            (void)json_array_append_new(list, key_json(service, &info, false));
     reply_with_progress(service, exchange, json_pack("{s:o}", "keys", list));
 }
 
@@ -175,10 +193,17 @@ void handle_key(struct service *service, struct exchange *exchange)
 {
     struct bytes name = exchange->request.segments[2];
     struct keyring_info info;
+    bool found;
 
     if (!is_open(service, exchange))
         return;
-    if (find(service->keyring, name, &info) != QK_OK) {
+    found = find(service->keyring, name, &info) == QK_OK;
+    if (found ? !is_told(service, exchange, info.key_id)
+              : authorize_user(service, &exchange->request.who, ACCESS_CLUSTER) != QK_OK) {
+        exchange_reply_err(exchange, QK_ERR_DENIED); /* the same whether there is one or not */
+        return;
+    }
+    if (!found) {
         exchange_reply_error(exchange, 404, "not_found", "there is no data key of that name");
         return;
     }

@@ -1,12 +1,13 @@
 /* What a thief can do with whole data directories, and where the keys lie in a live process.
  *
- *     offline DIR... [--search PID]
+ *     offline DIR... [[--key NAME/VERSION] --search PID]
  *
  * Pools every key of every node.sec given (D and P of every generation), tries each combination on
  * every slot of the deal record found in the stores, combines the shares that open and opens the
  * master key, the keyring included. Prints one JSON object. With --search the memory of process PID
  * is then read for MK, S, the shares, and every data key; `found_unlocked` counts the places that
- * are not in a mapping flagged locked and dump-proof (smaps: lo, dd). Exit 0 when MK was rebuilt, 1
+ * are not in a mapping flagged locked and dump-proof (smaps: lo, dd). With --key that version of
+ * that data key is searched for, and nothing else. Exit 0 when MK was rebuilt, 1
  * when not, 2 on an error. The directories must not be in use: give it copies. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -39,6 +40,7 @@ struct thief {
     struct secret *mk;
     uint8_t needles[NEEDLES_MAX][NEEDLE_BYTES];
     size_t needles_n;
+    const char *only; /* NAME/VERSION */
     uint64_t found, unlocked, searched;
 };
 
@@ -70,6 +72,22 @@ static void store_closed(void *arg)
     *(bool *)arg = true;
 }
 
+static void key_only(struct thief *thief, const struct keyring *keyring)
+{
+    size_t len = strcspn(thief->only, "/");
+    uint8_t key_id[KEY_ID_BYTES];
+    const struct secret *key;
+
+    if (thief->only[len] != '/' ||
+        keyring_id_of(keyring, bytes_of(thief->only, len), key_id) != QK_OK)
+        die(thief->only, QK_ERR_NOT_FOUND);
+    key = keyring_data_key(keyring, key_id, (uint32_t)strtoul(thief->only + len + 1, NULL, 10));
+    if (key == NULL)
+        die(thief->only, QK_ERR_NOT_FOUND);
+    thief->needles_n = 0;
+    needle_add(thief, key, 0);
+}
+
 static void keyring_take(struct thief *thief, struct store *store)
 {
     struct record_key prefix = {.len = DATABASE_ID_BYTES, .data = {0}};
@@ -97,6 +115,8 @@ static void keyring_take(struct thief *thief, struct store *store)
     needle_add(thief, keyring_data_key(keyring, key_id, version), 0);
     needle_add(thief, keyring_catalog_key(keyring, &version), 0);
     needle_add(thief, keyring_integrity_key(keyring), 0);
+    if (thief->only != NULL)
+        key_only(thief, keyring);
     keyring_close(keyring);
 }
 
@@ -311,9 +331,13 @@ int main(int argc, char **argv)
         pid = argv[argc - 1];
         dirs = argc - 2;
     }
+    if (dirs > 3 && strcmp(argv[dirs - 2], "--key") == 0) {
+        thief.only = argv[dirs - 1];
+        dirs -= 2;
+    }
     if (dirs < 2 || dirs > DIRS_MAX + 1 ||
         secret_arena_init(SECRET_ARENA_AUTO, SECRET_ARENA_BYTES_DEFAULT) != QK_OK)
-        die("usage: offline DIR... [--search PID]", QK_ERR_INVALID);
+        die("usage: offline DIR... [[--key NAME/VERSION] --search PID]", QK_ERR_INVALID);
     for (i = 1; i < dirs; i++)
         dir_load(&thief, argv[i]);
     for (i = 1; i < dirs; i++)
