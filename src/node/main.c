@@ -60,6 +60,7 @@ static int run(struct node *node)
         log_error("node", "%s", reason[0] != '\0' ? reason : qk_err_text(err));
         return 1;
     }
+    hasher_start(&node->hasher);
     err = node_start(node, reason);
     if (err == QK_OK)
         pool_start(&node->loop);

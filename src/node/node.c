@@ -70,6 +70,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
     if (err == QK_OK)
         err = login_new(&node->service, &node->service.login);
     if (err == QK_OK)
+        login_use_hasher(node->service.login, &(struct login_hasher){hasher_check, &node->hasher});
+    if (err == QK_OK)
         err = submitter_new(&node->service, &node->service.submitter);
     if (err == QK_OK)
         err = reencrypt_new(&node->service, &node->service.reencrypt);
@@ -295,6 +297,7 @@ void node_fini(struct node *node)
     if (uv_loop_close(&node->loop) != 0)
         log_warn("node", "the event loop ended with open handles");
     launcher_end(&node->launcher);
+    hasher_end(&node->hasher);
     backups_free(node->service.backups);
     audit_use_free(node->service.audit_use);
     audit_close(node->service.audit);

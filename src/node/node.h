@@ -13,6 +13,7 @@
 #include "http/http.h"
 #include "node/attester_uv.h"
 #include "node/config.h"
+#include "node/hasher.h"
 #include "node/transfer_uv.h"
 #include "service/audit.h"
 #include "service/backup.h"
@@ -56,6 +57,7 @@ struct node {
     struct config config;
     struct service service;
     struct http *http;
+    struct hasher hasher;
     struct launcher_process launcher; /* pid 0: none is needed */
     struct attester *attester;
     struct transfer *transfer; /* with the member: snapshots over the link */

@@ -15,8 +15,24 @@ typedef void (*login_cb)(void *arg, enum qk_err err, const struct principal *who
 struct login;
 struct user;
 
+/* Each try takes 64 MiB and a whole processor while it runs, so only half of the processors (at
+ * least one) run any, and the pool keeps threads for others. */
+#define LOGIN_RUNNING_MAX 3
+unsigned login_running_max(void);
+
+/* Compares a password with a hash (PASSWORD_HASH_BYTES), or makes it if that is empty. On a thread
+ * of the pool; never two at once with the same `slot`, which is under login_running_max(). */
+struct login_hasher {
+    enum qk_err (*check)(void *arg, unsigned slot, struct bytes password, char *hash);
+    void *arg;
+};
+/* What it is by default, in the calling thread. */
+MUST_USE enum qk_err login_password_check(struct bytes password, char *hash);
+
 /* One a process; the caller (node) keeps it for http. */
 MUST_USE enum qk_err login_new(struct service *service, struct login **ret_login);
+/* Before the first login. */
+void login_use_hasher(struct login *login, const struct login_hasher *hasher);
 /* Stops accepting, answers what waits with QK_ERR_CLOSED and frees when the last worker is back;
  * NULL is fine. */
 void login_free(struct login *login);

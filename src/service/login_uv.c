@@ -20,10 +20,7 @@
 #include "service/catalog.h"
 #include "service/clock.h"
 
-/* Each try takes 64 MiB and a whole processor while it runs, so only half of the processors (at
- * least one) run any, and the pool keeps threads for others. */
 #define LOGIN_TRIES_MAX 256
-#define LOGIN_RUNNING_MAX 3
 #define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
 
@@ -44,6 +41,7 @@ struct login_try {
     char hash[PASSWORD_HASH_BYTES];
     bool exists;
     bool running;
+    unsigned slot;      /* while it runs */
     unsigned suspicion; /* how many tries of its account and address counted when it came */
     enum qk_err err;
 };
@@ -52,11 +50,27 @@ struct login {
     struct service *service;
     struct throttle throttle;
     struct login_try *tries;
-    unsigned tries_n, running_n, running_max, waiters_n;
+    unsigned tries_n, running_n, waiters_n;
+    bool slots[LOGIN_RUNNING_MAX]; /* in use */
+    unsigned slots_n;
+    struct login_hasher hasher;
     bool closing;
     char nobody[PASSWORD_HASH_BYTES]; /* what unknown names are checked against */
     bool has_nobody;
 };
+
+unsigned login_running_max(void)
+{
+    unsigned n = uv_available_parallelism() / 2;
+
+    return n < 1 ? 1 : n > LOGIN_RUNNING_MAX ? LOGIN_RUNNING_MAX : n;
+}
+
+void login_use_hasher(struct login *login, const struct login_hasher *hasher)
+{
+    assert(login->tries_n == 0);
+    login->hasher = *hasher;
+}
 
 enum qk_err login_new(struct service *service, struct login **ret_login)
 {
@@ -68,11 +82,7 @@ enum qk_err login_new(struct service *service, struct login **ret_login)
     if (login == NULL)
         return QK_ERR_NOMEM;
     login->service = service;
-    login->running_max = uv_available_parallelism() / 2;
-    if (login->running_max < 1)
-        login->running_max = 1;
-    if (login->running_max > LOGIN_RUNNING_MAX)
-        login->running_max = LOGIN_RUNNING_MAX;
+    login->slots_n = login_running_max();
     random_fill(seed, sizeof(seed));
     throttle_init(&login->throttle, seed);
     *ret_login = login;
@@ -97,15 +107,21 @@ void login_free(struct login *login)
 
 /* --- on the pool --- */
 
+enum qk_err login_password_check(struct bytes password, char *hash)
+{
+    return hash[0] == '\0' ? password_hash(password, hash) : password_verify(password, hash);
+}
+
 static void login_work(uv_work_t *work)
 {
     struct login_try *try = work->data;
     struct bytes password = try->password.len == 0 ? bytes_str("") : buf_bytes(&try->password);
 
-    if (try->hash[0] == '\0') /* the first unknown name: a hash to compare the next ones with */
-        try->err = password_hash(password, try->hash);
+    /* An empty hash: the first unknown name makes one to compare the next ones with. */
+    if (try->login->hasher.check != NULL)
+        try->err = try->login->hasher.check(try->login->hasher.arg, try->slot, password, try->hash);
     else
-        try->err = password_verify(password, try->hash);
+        try->err = login_password_check(password, try->hash);
 }
 
 /* --- back on the loop --- */
@@ -202,15 +218,28 @@ static void login_drop(struct login_try *try, enum qk_err err)
     try_free(try);
 }
 
+static unsigned slot_take(struct login *login)
+{
+    unsigned slot = 0;
+
+    while (login->slots[slot])
+        slot++;
+    assert(slot < login->slots_n);
+    login->slots[slot] = true;
+    return slot;
+}
+
 static void login_run(struct login *login)
 {
     struct login_try *try;
 
     while (login->closing && (try = login_next(login)) != NULL)
         login_drop(try, QK_ERR_CLOSED);
-    while (login->running_n < login->running_max && (try = login_next(login)) != NULL) {
-        int rc = uv_queue_work(login->service->loop, &try->work, login_work, login_after);
+    while (login->running_n < login->slots_n && (try = login_next(login)) != NULL) {
+        int rc;
 
+        try->slot = slot_take(login);
+        rc = uv_queue_work(login->service->loop, &try->work, login_work, login_after);
         assert(rc == 0); /* it fails for a missing callback alone */
         (void)rc;
         try->running = true;
@@ -237,6 +266,7 @@ static void login_after(uv_work_t *work, int status)
     enum qk_err err;
 
     login->running_n--;
+    login->slots[try->slot] = false;
     if (status != 0)
         try->err = QK_ERR_CLOSED;
     login_keep_nobody(login, try);
