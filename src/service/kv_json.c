@@ -96,7 +96,7 @@ static bool number_take(struct bytes text, size_t *at, uint64_t *ret_thousandths
     size_t began = *at;
 
     for (; *at < text.len && text.data[*at] >= '0' && text.data[*at] <= '9'; (*at)++) {
-        if (whole > KV_SECONDS_MAX / 10000)
+        if (whole > 100 * KV_DURATION_S_MAX)
             return false;
         whole = 10 * whole + (uint64_t)(text.data[*at] - '0');
     }
@@ -145,7 +145,7 @@ enum qk_err duration_parse(struct bytes text, int64_t *ret_seconds)
     uint64_t total_ms = 0, number, unit;
 
     if (parse_u64(bytes_slice(text, at, text.len), &number)) {
-        if (number > KV_SECONDS_MAX)
+        if (number > KV_DURATION_S_MAX)
             return QK_ERR_INVALID;
         *ret_seconds = minus ? -(int64_t)number : (int64_t)number;
         return QK_OK;
@@ -156,10 +156,10 @@ enum qk_err duration_parse(struct bytes text, int64_t *ret_seconds)
         if (!number_take(text, &at, &number))
             return QK_ERR_INVALID;
         unit = unit_take(text, &at);
-        if (unit == 0 || number > KV_SECONDS_MAX / unit)
+        if (unit == 0 || number > INT64_MAX / unit)
             return QK_ERR_INVALID;
         total_ms += number * unit / 1000;
-        if (total_ms > KV_SECONDS_MAX)
+        if (total_ms > 1000 * KV_DURATION_S_MAX)
             return QK_ERR_INVALID;
     }
     *ret_seconds = (int64_t)(total_ms / 1000);

@@ -246,7 +246,7 @@ enum qk_err kv_meta_decode(struct bytes in, struct bytes path, struct kv_meta *r
         {"created", KV_SECONDS_MAX, &ret_meta->created_s},
         {"updated", KV_SECONDS_MAX, &ret_meta->updated_s},
         {"max_versions", KV_VERSIONS_MAX, &ret_meta->max_versions},
-        {"delete_after", KV_SECONDS_MAX, &ret_meta->delete_after_s},
+        {"delete_after", KV_DURATION_S_MAX, &ret_meta->delete_after_s},
     };
     json_t *body = NULL;
     enum qk_err err;
@@ -284,7 +284,7 @@ enum qk_err kv_config_decode(struct bytes in, struct kv_config *ret_config)
 {
     const struct number_field fields[] = {
         {"max_versions", KV_VERSIONS_MAX, &ret_config->max_versions},
-        {"delete_after", KV_SECONDS_MAX, &ret_config->delete_after_s},
+        {"delete_after", KV_DURATION_S_MAX, &ret_config->delete_after_s},
     };
     json_t *body = NULL;
     enum qk_err err = body_parse(in, "", BYTES_NONE, &body);

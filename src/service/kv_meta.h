@@ -23,7 +23,8 @@
 #define KV_CUSTOM_NAME_BYTES_MAX 128
 #define KV_CUSTOM_VALUE_BYTES_MAX 512
 #define KV_BODY_BYTES_MAX (256 * KIB) /* of metadata, as stored */
-/* Of a duration, and of times: sums of them never overflow. */
+/* Of a duration, a thousand years, and of a time, in seconds: a time and a duration are a time. */
+#define KV_DURATION_S_MAX ((uint64_t)366 * 24 * 3600 * 1000)
 #define KV_SECONDS_MAX ((uint64_t)INT64_MAX / 4)
 
 struct kv_version {

@@ -61,7 +61,7 @@ static bool take_duration(const json_t *value, int64_t *ret_seconds)
         seconds = json_integer_value(value);
     else if (!json_is_string(value) || duration_parse(json_bytes(value), &seconds) != QK_OK)
         return false;
-    if (seconds > (int64_t)KV_SECONDS_MAX || seconds < -(int64_t)KV_SECONDS_MAX)
+    if (seconds > (int64_t)KV_DURATION_S_MAX || seconds < -(int64_t)KV_DURATION_S_MAX)
         return false;
     *ret_seconds = seconds;
     return true;

@@ -38,6 +38,27 @@ Test(kv_meta, what_is_no_duration_is_refused)
     cr_assert_eq(duration_parse(bytes_str("9223372036854775807"), &value), QK_ERR_INVALID);
 }
 
+Test(kv_meta, a_duration_has_a_limit_and_a_time_beyond_it_is_still_a_time)
+{
+    struct kv_config config = {.delete_after_s = KV_DURATION_S_MAX};
+    struct buf out = BUF_INIT(KV_BODY_BYTES_MAX);
+    struct kv_meta meta = {.delete_after_s = KV_DURATION_S_MAX}, back;
+    char text[DURATION_TEXT_BYTES];
+    uint64_t from, n;
+    int64_t value;
+
+    duration_format((int64_t)KV_DURATION_S_MAX, text);
+    cr_assert_eq(seconds(text), (int64_t)KV_DURATION_S_MAX);
+    duration_format((int64_t)KV_DURATION_S_MAX + 1, text);
+    cr_assert_eq(duration_parse(bytes_str(text), &value), QK_ERR_INVALID);
+    cr_assert_eq(kv_meta_add(&meta, &config, 4000000000, &from, &n), QK_OK);
+    cr_assert_eq(kv_meta_encode(&meta, bytes_str("a"), &out), QK_OK);
+    cr_assert_eq(kv_meta_decode(buf_bytes(&out), bytes_str("a"), &back), QK_OK);
+    kv_meta_fini(&meta);
+    kv_meta_fini(&back);
+    buf_fini(&out);
+}
+
 Test(kv_meta, durations_are_written_as_go_writes_them)
 {
     char text[DURATION_TEXT_BYTES];
