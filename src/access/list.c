@@ -12,7 +12,8 @@ enum qk_err role_name_check(struct bytes role)
 {
     size_t i;
 
-    if (role.len == 0 || role.len > ROLE_NAME_BYTES_MAX || !utf8_is_valid(role))
+    if (role.len == 0 || role.len > ROLE_NAME_BYTES_MAX || role.data[0] == '_' ||
+        !utf8_is_valid(role))
         return QK_ERR_INVALID;
     for (i = 0; i < role.len; i++) {
         if (role.data[i] < 0x20 || role.data[i] == 0x7f)

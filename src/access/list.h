@@ -36,7 +36,8 @@ struct access_list {
     unsigned n;
 };
 
-/* 1 to ROLE_NAME_BYTES_MAX bytes of UTF-8 without control characters. */
+/* 1 to ROLE_NAME_BYTES_MAX bytes of UTF-8 without control characters. Those that begin with an
+ * underscore are CouchDB's own ("_admin"): nobody is given one. */
 MUST_USE enum qk_err role_name_check(struct bytes role);
 
 void access_list_fini(struct access_list *list);

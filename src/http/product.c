@@ -7,6 +7,7 @@
 #include "service/audit_handlers.h"
 #include "service/cluster_handlers.h"
 #include "service/db_encryption.h"
+#include "service/grants.h"
 #include "service/handlers.h"
 #include "service/kv.h"
 #include "service/key_policy.h"
@@ -14,6 +15,7 @@
 #include "service/reencrypt.h"
 #include "service/tokens.h"
 #include "service/verify.h"
+#include "service/users.h"
 
 #define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
 #define METRICS_BYTES_MAX (1 * MIB)
@@ -158,6 +160,18 @@ static const struct route ROUTES[] = {
     {METHOD_PUT, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
 
     {METHOD_GET, "/_quorumkeep/databases", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_databases},
+    {METHOD_GET, "/_quorumkeep/users", ACCESS_CLUSTER, OPEN, ADMIN, BODY_SMALL, handle_users},
+    {METHOD_POST, "/_quorumkeep/users", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_user_add},
+    {METHOD_GET, "/_quorumkeep/users/{*name}", ACCESS_USER, OPEN, ADMIN, BODY_SMALL, handle_user_get},
+    {METHOD_PUT, "/_quorumkeep/users/{*name}", ACCESS_USER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_user_change},
+    {METHOD_DELETE, "/_quorumkeep/users/{*name}", ACCESS_CLUSTER, OPEN_LEADER, ADMIN, BODY_SMALL, handle_user_delete},
+    {METHOD_GET, "/_quorumkeep/keys/{name}/grants", ACCESS_KEY_MANAGE, OPEN, ADMIN, BODY_SMALL, handle_grants},
+    {METHOD_POST, "/_quorumkeep/keys/{name}/grants", ACCESS_KEY_MANAGE, OPEN_LEADER, ADMIN, BODY_SMALL, handle_grants_change},
+
+    {METHOD_GET, "/_users/{*doc}", ACCESS_USER, OPEN, READ, BODY_SMALL, handle_userdoc_get},
+    {METHOD_PUT, "/_users/{*doc}", ACCESS_USER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_put},
+    {METHOD_DELETE, "/_users/{*doc}", ACCESS_CLUSTER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_delete},
+
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
@@ -169,6 +183,9 @@ static const struct route ROUTES[] = {
     {METHOD_PUT, "/{db}/_encryption", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_encryption_put},
     {METHOD_POST, "/{db}/_bulk_docs", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_bulk_docs},
     {METHOD_POST, "/{db}/_ensure_full_commit", ACCESS_DB_WRITE, OPEN, WRITE, BODY_SMALL, handle_ensure_full_commit},
+    {METHOD_GET, "/{db}/_security", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_security},
+    {METHOD_PUT, "/{db}/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
+    {METHOD_POST, "/{db}/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
     {METHOD_GET, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},
     {METHOD_POST, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
     {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},

@@ -58,6 +58,17 @@ enum qk_err authorize_exchange(struct service *service, struct exchange *exchang
     return err;
 }
 
+enum qk_err authorize_exchange_key(struct service *service, struct exchange *exchange,
+                                   const uint8_t key_id[static KEY_ID_BYTES],
+                                   enum access_right right)
+{
+    enum qk_err err = authorize_key(service, &exchange->request.who, key_id, right);
+
+    if (err == QK_OK)
+        exchange->undecided = false;
+    return err;
+}
+
 enum qk_err authorize_route(struct service *service, struct exchange *exchange,
                             enum access_right right)
 {

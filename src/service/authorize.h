@@ -20,10 +20,14 @@
  * (authorize_exchange), the exchange refuses to answer with success. */
 MUST_USE enum qk_err authorize_route(struct service *service, struct exchange *exchange,
                                      enum access_right right);
-/* As authorize_database, of the exchange's principal; QK_OK lets the exchange answer. */
+/* As authorize_database and authorize_key, of the exchange's principal; QK_OK lets the exchange
+ * answer. */
 MUST_USE enum qk_err authorize_exchange(struct service *service, struct exchange *exchange,
                                         const struct catalog_database *database,
                                         enum access_right right);
+MUST_USE enum qk_err authorize_exchange_key(struct service *service, struct exchange *exchange,
+                                            const uint8_t key_id[static KEY_ID_BYTES],
+                                            enum access_right right);
 /* ACCESS_DB_*. `database` NULL: there is none of that name; who is no administrator gets
  * QK_ERR_DENIED for it too, so that nobody learns which names exist. */
 MUST_USE enum qk_err authorize_database(const struct service *service, const struct principal *who,

@@ -351,11 +351,16 @@ const struct key_policy *catalog_policy_find(const struct catalog *catalog)
     return entry == NULL ? NULL : &entry->policy;
 }
 
-uint64_t catalog_policy_version(const struct catalog *catalog)
+static uint64_t version_of(const struct catalog *catalog, enum catalog_kind kind, struct bytes name)
 {
-    const struct catalog_entry *entry = catalog_find(catalog, CATALOG_POLICY, BYTES_NONE);
+    const struct catalog_entry *entry = catalog_find(catalog, kind, name);
 
     return entry == NULL ? 0 : entry->version;
+}
+
+uint64_t catalog_policy_version(const struct catalog *catalog)
+{
+    return version_of(catalog, CATALOG_POLICY, BYTES_NONE);
 }
 
 void catalog_policy_cond(const struct catalog *catalog, struct wire_command *command)
@@ -367,6 +372,17 @@ void catalog_policy_cond(const struct catalog *catalog, struct wire_command *com
         wire_command_cond(command, bytes_of(key, sizeof(key)), catalog_policy_version(catalog));
     else if (command->failed == QK_OK)
         command->failed = err;
+}
+
+uint64_t catalog_user_version(const struct catalog *catalog, struct bytes name)
+{
+    return version_of(catalog, CATALOG_USER, name);
+}
+
+uint64_t catalog_grants_version(const struct catalog *catalog,
+                                const uint8_t key_id[static KEY_ID_BYTES])
+{
+    return version_of(catalog, CATALOG_GRANTS, bytes_of(key_id, KEY_ID_BYTES));
 }
 
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
@@ -429,6 +445,18 @@ void catalog_users_each(const struct catalog *catalog,
 
     for (i = 0; i < table->n; i++) {
         if (!each(arg, &table->items[i]->user))
+            return;
+    }
+}
+
+void catalog_grants_each(const struct catalog *catalog,
+                         bool (*each)(void *arg, const struct catalog_grants *grants), void *arg)
+{
+    const struct catalog_table *table = &catalog->tables[CATALOG_GRANTS];
+    size_t i;
+
+    for (i = 0; i < table->n; i++) {
+        if (!each(arg, &table->items[i]->grants))
             return;
     }
 }

@@ -78,6 +78,10 @@ const struct key_policy *catalog_policy_find(const struct catalog *catalog);
 /* As catalog_grants_cond, of the policy of keys; and its record's version, 0 if there is none. */
 void catalog_policy_cond(const struct catalog *catalog, struct wire_command *command);
 uint64_t catalog_policy_version(const struct catalog *catalog);
+/* Of the record that it was read from; 0: there is none. */
+uint64_t catalog_user_version(const struct catalog *catalog, struct bytes name);
+uint64_t catalog_grants_version(const struct catalog *catalog,
+                                const uint8_t key_id[static KEY_ID_BYTES]);
 /* Adds to the batch begun the condition that the record is still as the catalog has it now: of a
  * user who must be there, of a key's grants (maybe none). Errors stick in `command`. */
 void catalog_user_cond(const struct catalog *catalog, struct bytes name,
@@ -100,6 +104,11 @@ void catalog_databases_each(const struct catalog *catalog,
 
 /* Record keys: of a database's own record (by its id), of its name, of a user's name, of the
  * grants on a data key, and of a login token. */
+void catalog_grants_each(const struct catalog *catalog,
+                         bool (*each)(void *arg, const struct catalog_grants *grants), void *arg);
+
+/* Record keys: of a database's own record (by its id), of its name, of a user's name, and of the
+ * grants on a data key. */
 MUST_USE enum qk_err catalog_database_key(const struct service *service,
                                           const uint8_t id[static DATABASE_ID_BYTES],
                                           uint8_t ret_key[static CATALOG_KEY_BYTES]);

@@ -10,6 +10,7 @@
 #include "doc/json.h"
 #include "keys/keyring.h"
 #include "secret/crypto.h"
+#include "service/authorize.h"
 #include "service/bodies.h"
 #include "service/db_encryption.h"
 #include "service/handlers.h"
@@ -179,11 +180,17 @@ struct db_write {
     bool done;                        /* a batch has made or removed it */
     bool refused;                     /* it exists already; DELETE: it does not */
     bool too_many;
+    enum qk_err denied; /* as of the last evaluation */
 };
 
 static struct bytes db_name(const struct db_write *write)
 {
     return write->exchange->request.segments[0];
+}
+
+static enum qk_err db_authorize(const struct db_write *write)
+{
+    return authorize_user(write->service, &write->exchange->request.who, ACCESS_CLUSTER);
 }
 
 enum qk_err db_records_put(const struct service *service, const struct catalog_database *database,
@@ -211,12 +218,14 @@ enum qk_err db_records_put(const struct service *service, const struct catalog_d
     return err;
 }
 
-static enum qk_err db_create_put(struct service *service, const struct catalog_database *database,
+static enum qk_err db_create_put(struct service *service, const struct principal *who,
+                                 const struct catalog_database *database,
                                  struct wire_command *command)
 {
     wire_command_batch(command);
     keys_cond(service, command, keyring_catalog_id);
     key_policy_cond(service, command);
+    authorize_conditions(service, who, NULL, command);
     return db_records_put(service, database, command);
 }
 
@@ -226,6 +235,9 @@ static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
     struct catalog *catalog = write->service->catalog;
 
     if (write->done)
+        return QK_OK;
+    write->denied = db_authorize(write);
+    if (write->denied != QK_OK)
         return QK_OK;
     write->refused = catalog_database_find(catalog, db_name(write)) != NULL;
     if (write->refused)
@@ -237,7 +249,7 @@ static enum qk_err db_create_evaluate(void *arg, struct wire_command *command)
         db_encryption_apply(write->service, &write->encryption, true, &write->database);
     if (write->key_err != QK_OK)
         return QK_OK;
-    return db_create_put(write->service, &write->database, command);
+    return db_create_put(write->service, &write->exchange->request.who, &write->database, command);
 }
 
 static void db_result(void *arg, size_t at, const struct wire_result *result)
@@ -254,6 +266,8 @@ static void db_create_done(void *arg, enum qk_err err)
     struct exchange *exchange = write->exchange;
     struct bytes host = exchange->request.host;
 
+    if (err == QK_OK)
+        err = write->denied;
     if (err != QK_OK && !write->done) {
         submit_reply_err(write->service, exchange, err);
     } else if (write->too_many) {
@@ -359,6 +373,9 @@ static enum qk_err db_delete_evaluate(void *arg, struct wire_command *command)
 
     if (write->done)
         return QK_OK; /* maybe another one of that name was made since */
+    write->denied = db_authorize(write);
+    if (write->denied != QK_OK)
+        return QK_OK;
     write->refused = there == NULL;
     if (write->refused)
         return QK_OK;
@@ -366,6 +383,7 @@ static enum qk_err db_delete_evaluate(void *arg, struct wire_command *command)
     if (err != QK_OK)
         return err;
     wire_command_batch(command);
+    authorize_conditions(service, &write->exchange->request.who, NULL, command);
     wire_command_cond(command, bytes_of(there->key, CATALOG_KEY_BYTES), there->record_version);
     wire_command_delete(command, bytes_of(there->key, CATALOG_KEY_BYTES));
     wire_command_delete(command, bytes_of(name_key, sizeof(name_key)));
@@ -378,6 +396,8 @@ static void db_delete_done(void *arg, enum qk_err err)
     struct db_write *write = arg;
     struct exchange *exchange = write->exchange;
 
+    if (err == QK_OK)
+        err = write->denied;
     if (err != QK_OK && !write->done)
         submit_reply_err(write->service, exchange, err);
     else if (write->refused)

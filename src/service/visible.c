@@ -131,11 +131,39 @@ enum qk_err visible_key(struct visible *visible, const uint8_t key_id[static KEY
     return err == QK_OK ? key_insert(visible, at, key_id, *ret_shown) : err;
 }
 
+/* What the reader may decrypt among the keys that anybody has a grant on. */
+struct visible_sum {
+    const struct visible *visible;
+    struct store_stats *stats;
+};
+
+static bool sum_key(void *arg, const struct catalog_grants *grants)
+{
+    const struct visible_sum *sum = arg;
+    const struct visible *visible = sum->visible;
+    struct store_key_stats key;
+    bool shown;
+
+    if (judge(visible, grants->key_id, &shown) != QK_OK)
+        return false;
+    if (!shown)
+        return true;
+    store_database_key_stats(visible->service->store, visible->database, grants->key_id, &key);
+    sum->stats->doc_count += key.doc_count;
+    sum->stats->del_count += key.del_count;
+    sum->stats->bytes += key.bytes;
+    return true;
+}
+
 void visible_stats(const struct visible *visible, struct store_stats *ret_stats)
 {
+    struct visible_sum sum = {visible, ret_stats};
+
     store_database_stats(visible->service->store, visible->database, ret_stats);
-    if (!visible->everything)
-        *ret_stats = (struct store_stats){.seq = ret_stats->seq};
+    if (visible->everything)
+        return;
+    *ret_stats = (struct store_stats){.seq = ret_stats->seq};
+    catalog_grants_each(visible->service->catalog, sum_key, &sum);
 }
 
 enum qk_err visible_seq_format(const struct visible *visible, uint64_t seq,

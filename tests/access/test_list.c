@@ -130,6 +130,7 @@ Test(access_list, what_cannot_have_been_written_is_refused)
     cr_assert_neq(decode_entries(1, "staff", ACCESS_BITS_ALL + 1), QK_OK);
     cr_assert_neq(decode_entries(1, "", GRANT_DECRYPT), QK_OK);
     cr_assert_neq(decode_entries(1, "a\nb", GRANT_DECRYPT), QK_OK);
+    cr_assert_neq(decode_entries(1, "_admin", GRANT_DECRYPT), QK_OK);
     memset(long_name, 'a', ROLE_NAME_BYTES_MAX);
     cr_assert_eq(decode_entries(1, long_name, GRANT_DECRYPT), QK_OK);
     long_name[ROLE_NAME_BYTES_MAX] = 'a';

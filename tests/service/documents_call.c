@@ -1,5 +1,7 @@
 #include "documents_fixture.h"
+#include "service/grants.h"
 #include "service/reencrypt.h"
+#include "service/users.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -128,6 +130,15 @@ struct call *call_begin(struct documents *documents, enum method method, const c
     return call;
 }
 
+static service_handler user_handler_of(const struct request *request, bool read)
+{
+    if (request->segments_n == 2)
+        return read ? handle_users : handle_user_add;
+    return read                            ? handle_user_get
+           : request->method == METHOD_PUT ? handle_user_change
+                                           : handle_user_delete;
+}
+
 static service_handler handler_of(const struct request *request)
 {
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
@@ -135,6 +146,16 @@ static service_handler handler_of(const struct request *request)
 
     if (bytes_equal(request->segments[0], bytes_str("v1")))
         return documents_kv_handler(request);
+    if (request->segments_n == 2 && bytes_equal(request->segments[0], bytes_str("_users")))
+        return read                            ? handle_userdoc_get
+               : request->method == METHOD_PUT ? handle_userdoc_put
+                                               : handle_userdoc_delete;
+    if (bytes_equal(name, bytes_str("users")))
+        return user_handler_of(request, read);
+    if (request->segments_n == 4 && bytes_equal(request->segments[3], bytes_str("grants")))
+        return read ? handle_grants : handle_grants_change;
+    if (bytes_equal(name, bytes_str("_security")))
+        return read ? handle_security : handle_security_change;
     if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
         return documents_keys_handler(request);
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))

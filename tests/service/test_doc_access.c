@@ -1,0 +1,653 @@
+/* What users may see and do who are no administrators, by the handlers themselves. More
+ * than 500 lines, since all of it begins with the same database, keys and users. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "documents_fixture.h"
+#include "keys/change.h"
+#include "keys/keyring.h"
+#include "secret/crypto.h"
+#include "service/audit.h"
+#include "service/authorize.h"
+#include "service/grants.h"
+#include "service/seq.h"
+#include "service/users.h"
+#include "wire/command.h"
+
+static struct documents documents;
+
+/* --- a database with documents under two keys, and users --- */
+
+static void make_key(const char *name)
+{
+    struct key_limits limits = {0};
+    struct wire_command command;
+    struct key_change change;
+
+    cr_assert_eq(keyring_change_create(documents.service.keyring, bytes_str(name),
+                                       ENVELOPE_XCHACHA20POLY1305, &limits, 1000, &change),
+                 QK_OK);
+    wire_command_begin(&command, WIRE_KEYRING);
+    wire_command_batch(&command);
+    for (size_t i = 0; i < change.puts_n; i++) {
+        uint8_t space[DATABASE_ID_BYTES];
+        struct record_key key;
+
+        record_space_id(RECORD_KEYRING, space);
+        key = record_document(space, bytes_of(change.puts[i].name, change.puts[i].name_len));
+        wire_command_put(&command, record_key_bytes(&key), 1, 0, buf_bytes(&change.puts[i].value));
+    }
+    documents_apply(&documents, &command);
+    for (size_t i = 0; i < change.puts_n; i++)
+        cr_assert_eq(keyring_add(documents.service.keyring,
+                                 bytes_of(change.puts[i].name, change.puts[i].name_len),
+                                 buf_bytes(&change.puts[i].value)),
+                     QK_OK);
+    key_change_fini(&change);
+}
+
+static struct principal principal_of(const char *name)
+{
+    const struct user *user = catalog_user_find(documents.service.catalog, bytes_str(name));
+
+    cr_assert_not_null(user, "%s", name);
+    return user_principal(user);
+}
+
+static enum access_right right_of(enum method method, const char *target)
+{
+    bool read = method == METHOD_GET || method == METHOD_HEAD;
+
+    if (strncmp(target, "/_", 2) == 0)
+        return strstr(target, "/grants") != NULL ? ACCESS_KEY_MANAGE : ACCESS_USER;
+    if (strstr(target, "/_security") != NULL)
+        return read ? ACCESS_DB_READ : ACCESS_DB_ADMIN;
+    return read || strstr(target, "/_all_docs") != NULL ? ACCESS_DB_READ : ACCESS_DB_WRITE;
+}
+
+static struct call *start_as(struct principal who, enum method method, const char *target,
+                             const char *body)
+{
+    struct call *made =
+        call_begin(&documents, method, target, body == NULL ? BYTES_NONE : bytes_str(body));
+
+    made->exchange.request.who = who;
+    cr_assert_eq(authorize_route(&documents.service, &made->exchange, right_of(method, target)),
+                 QK_OK);
+    call_start(made);
+    return made;
+}
+
+static struct call *call_as(const char *name, enum method method, const char *target,
+                            const char *body)
+{
+    struct call *made = start_as(principal_of(name), method, target, body);
+
+    call_run(made);
+    return made;
+}
+
+static void expect_as(const char *name, enum method method, const char *target, const char *body,
+                      int status, const char *part)
+{
+    struct call *made = call_as(name, method, target, body);
+
+    cr_assert_eq(made->status, status, "%s %s: %d %s", name, target, made->status, call_text(made));
+    if (part != NULL)
+        cr_assert_not_null(strstr(call_text(made), part), "%s %s: %s", name, target,
+                           call_text(made));
+    call_free(made);
+}
+
+static void add_user(const char *name)
+{
+    char body[128];
+
+    snprintf(body, sizeof(body), "{\"name\":\"%s\"}", name);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", body, 201, NULL);
+}
+
+static void grant(const char *key, const char *user, const char *change)
+{
+    char target[128], body[256];
+
+    snprintf(target, sizeof(target), "/_quorumkeep/keys/%s/grants", key);
+    snprintf(body, sizeof(body), "{\"user\":\"%s\",%s}", user, change);
+    expect(&documents, METHOD_POST, target, body, 200, NULL);
+}
+
+static void db_right(const char *user, const char *change)
+{
+    char body[256];
+
+    snprintf(body, sizeof(body), "{\"user\":\"%s\",%s}", user, change);
+    expect(&documents, METHOD_POST, "/db/_security", body, 200, NULL);
+}
+
+#define ALL_GRANTS "\"add\":[\"encrypt\",\"decrypt\"]"
+
+/* open1, open2 under "default"; dark1, dark2, dark3 under "dark". Anna may use "default" alone. */
+static void start(void)
+{
+    char rev[64], path[300];
+
+    documents_init(&documents);
+    snprintf(path, sizeof(path), "%s/audit.log", documents.folder);
+    cr_assert_eq(audit_open(path, &documents.service.audit), QK_OK);
+    make_key("dark");
+    expect(&documents, METHOD_PUT, "/db", NULL, 201, NULL);
+    put_doc(&documents, "/db/dark1", "{\"_key_id\":\"dark\",\"secret\":1}", rev);
+    put_doc(&documents, "/db/open1", "{\"a\":1}", rev);
+    put_doc(&documents, "/db/dark2", "{\"_key_id\":\"dark\",\"secret\":1}", rev);
+    put_doc(&documents, "/db/open2", "{\"a\":1}", rev);
+    put_doc(&documents, "/db/dark3", "{\"_key_id\":\"dark\",\"secret\":1}", rev);
+    add_user("anna");
+    db_right("anna", "\"add\":[\"read\",\"write\"]");
+    grant("default", "anna", ALL_GRANTS);
+}
+
+static void end(void)
+{
+    audit_close(documents.service.audit);
+    documents_fini(&documents);
+}
+
+/* --- reading --- */
+
+Test(doc_access, documents_under_a_key_without_a_grant_are_forbidden)
+{
+    start();
+    expect_as("anna", METHOD_GET, "/db/open1", NULL, 200, "\"a\":1");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 403, "no grant to decrypt");
+    expect_as("anna", METHOD_HEAD, "/db/dark1", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/db/dark1?rev=1-00000000000000000000000000000000", NULL, 403,
+              NULL);
+    expect_as("anna", METHOD_GET, "/db/none", NULL, 404, NULL);
+    grant("dark", "anna", "\"add\":[\"encrypt\",\"manage\"]");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 403, NULL);
+    grant("dark", "anna", "\"add\":[\"decrypt\"]");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 200, "\"secret\":1");
+    grant("dark", "anna", "\"remove\":[\"decrypt\"]");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, lists_have_neither_rows_nor_counts_of_what_is_hidden)
+{
+    start();
+    expect_as("anna", METHOD_GET, "/db/_all_docs", NULL, 200,
+              "{\"total_rows\":2,\"offset\":0,\"rows\":[\n{\"id\":\"open1\"");
+    expect_as("anna", METHOD_GET, "/db/_all_docs?startkey=%22open2%22", NULL, 200,
+              "{\"total_rows\":2,\"offset\":1,\"rows\":[\n{\"id\":\"open2\"");
+    expect_as("anna", METHOD_GET, "/db/_all_docs?limit=1&skip=1", NULL, 200, "\"id\":\"open2\"");
+    expect_as("anna", METHOD_GET, "/db/_all_docs?include_docs=true&descending=true", NULL, 200,
+              "\"rows\":[\n{\"id\":\"open2\"");
+    expect_as("anna", METHOD_POST, "/db/_all_docs", "{\"keys\":[\"dark1\",\"none\",\"open1\"]}",
+              200, "{\"key\":\"dark1\",\"error\":\"not_found\"},\n{\"key\":\"none\",\"error\":");
+    expect_as("anna", METHOD_GET, "/db", NULL, 200, "\"doc_del_count\":0,\"doc_count\":2");
+    expect(&documents, METHOD_DELETE, "/db/none", NULL, 404, NULL);
+    db_right("anna", "\"remove\":[\"read\"]");
+    expect_as("anna", METHOD_GET, "/db/_all_docs", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/db", NULL, 403, NULL);
+    end();
+}
+
+static json_t *changes_of(const char *name, const char *query)
+{
+    char target[512];
+    struct call *made;
+    json_t *json;
+
+    snprintf(target, sizeof(target), "/db/_changes%s", query);
+    made = call_as(name, METHOD_GET, target, NULL);
+    cr_assert_eq(made->status, 200, "%s", call_text(made));
+    json = call_json(made);
+    call_free(made);
+    return json;
+}
+
+static const char *text_in(const json_t *json, const char *name)
+{
+    return json_string_value(json_object_get(json, name));
+}
+
+Test(doc_access, a_feed_has_no_hidden_row_and_its_sequences_tell_no_number_of_writes)
+{
+    char query[512];
+    json_t *first, *again, *rest;
+    const json_t *rows;
+
+    start();
+    first = changes_of("anna", "?limit=1");
+    rows = json_object_get(first, "results");
+    cr_assert_eq(json_array_size(rows), 1);
+    cr_assert_str_eq(text_in(json_array_get(rows, 0), "id"), "open1");
+    cr_assert_eq(json_integer_value(json_object_get(first, "pending")), 1);
+    cr_assert_eq(strncmp(text_in(first, "last_seq"), "0-", 2), 0);
+    again = changes_of("anna", "?limit=1");
+    cr_assert_str_neq(text_in(first, "last_seq"), text_in(again, "last_seq"));
+
+    snprintf(query, sizeof(query), "?since=%s", text_in(first, "last_seq"));
+    rest = changes_of("anna", query);
+    rows = json_object_get(rest, "results");
+    cr_assert_eq(json_array_size(rows), 1);
+    cr_assert_str_eq(text_in(json_array_get(rows, 0), "id"), "open2");
+    cr_assert_eq(json_integer_value(json_object_get(rest, "pending")), 0);
+    expect_as("anna", METHOD_GET, "/db/_changes?since=2", NULL, 400, "Malformed sequence");
+    expect_as("anna", METHOD_GET, "/db/_changes?since=now", NULL, 200, "\"results\":[\n]");
+    json_decref(first);
+    json_decref(again);
+    json_decref(rest);
+    end();
+}
+
+Test(doc_access, a_feed_that_is_open_ends_when_a_grant_it_used_is_revoked)
+{
+    struct call *made;
+    char target[64], rev[64];
+    unsigned i;
+
+    start();
+    for (i = 0; i < 3000; i++) { /* more than a turn of the loop */
+        snprintf(target, sizeof(target), "/db/open%04u", i);
+        put_doc(&documents, target, "{\"a\":1}", rev);
+    }
+    made = start_as(principal_of("anna"), METHOD_GET, "/db/_changes", NULL);
+    while (made->body.len == 0)
+        uv_run(&documents.loop, UV_RUN_ONCE);
+    cr_assert_not(made->ended);
+    grant("default", "anna", "\"remove\":[\"decrypt\"]");
+    call_run(made);
+    cr_assert_not_null(strstr(call_text(made), "{\"error\":\"forbidden\""));
+    cr_assert_null(strstr(call_text(made), "last_seq"));
+    call_free(made);
+
+    made = start_as(principal_of("anna"), METHOD_GET, "/db/_all_docs", NULL);
+    cr_assert_not(made->ended);
+    expect(&documents, METHOD_DELETE, "/_quorumkeep/users/anna", NULL, 200, NULL);
+    call_run(made);
+    cr_assert(made->status == 401 || strstr(call_text(made), "\"error\":\"unauthorized\"") != NULL);
+    call_free(made);
+    end();
+}
+
+/* --- writing --- */
+
+Test(doc_access, writes_need_the_right_and_a_grant_on_the_new_key_and_on_the_present_one)
+{
+    start();
+    expect_as("anna", METHOD_PUT, "/db/new", "{}", 201, NULL);
+    expect_as("anna", METHOD_PUT, "/db/new2", "{\"_key_id\":\"dark\"}", 403, "no grant to encrypt");
+    expect_as("anna", METHOD_PUT, "/db/new2", "{\"_key_id\":\"none\"}", 403, "no grant to encrypt");
+    /* Not a conflict: of what is there she learns nothing. */
+    expect_as("anna", METHOD_PUT, "/db/dark1", "{}", 403, "no grant to encrypt");
+    expect_as("anna", METHOD_DELETE, "/db/dark1", NULL, 403, "no grant to encrypt");
+    expect_as("anna", METHOD_PUT, "/db/open1", "{}", 409, NULL);
+    expect_as("anna", METHOD_PUT, "/db/_design/d", "{}", 403, NULL);
+    expect_as("anna", METHOD_POST, "/db/_bulk_docs",
+              "{\"docs\":[{\"_id\":\"b1\"},{\"_id\":\"dark2\"},{\"_id\":\"b2\",\"_key_id\":"
+              "\"dark\"}]}",
+              201, "{\"id\":\"dark2\",\"error\":\"forbidden\"");
+    expect_as("anna", METHOD_GET, "/db/b1", NULL, 200, NULL);
+    expect_as("anna", METHOD_GET, "/db/b2", NULL, 404, NULL);
+    db_right("anna", "\"remove\":[\"write\"]");
+    expect_as("anna", METHOD_PUT, "/db/new3", "{}", 403, NULL);
+    expect_as("anna", METHOD_POST, "/db/_bulk_docs", "{\"docs\":[]}", 403, NULL);
+    expect_as("anna", METHOD_PUT, "/no_such/doc", "{}", 403, NULL);
+    end();
+}
+
+Test(doc_access, a_deletion_stays_under_the_documents_key)
+{
+    struct call *made;
+    char rev[64], target[128];
+
+    start();
+    grant("dark", "anna", ALL_GRANTS);
+    grant("default", "anna", "\"remove\":[\"encrypt\",\"decrypt\"]");
+    made = call_as("anna", METHOD_GET, "/db/dark1", NULL);
+    snprintf(rev, sizeof(rev), "%s", call_field(made, "ETag") + 1);
+    rev[strlen(rev) - 1] = '\0';
+    call_free(made);
+    snprintf(target, sizeof(target), "/db/dark1?rev=%s", rev);
+    made = call_as("anna", METHOD_DELETE, target, NULL);
+    cr_assert_eq(made->status, 200, "%s", call_text(made));
+    cr_assert_str_eq(call_field(made, "X-Quorumkeep-Key"), "dark/1");
+    call_free(made);
+    end();
+}
+
+/* Evaluated with the right, committed after it was taken away: another leader's command, applied
+ * between the two. */
+static void revoke_grant(struct documents *at)
+{
+    const struct catalog *catalog = at->service.catalog;
+    struct catalog_grants next = {.list = {NULL, 0}};
+    struct buf value = BUF_INIT(64 * KIB);
+    uint8_t key[CATALOG_KEY_BYTES];
+    struct wire_command command;
+    uint32_t version;
+
+    cr_assert_eq(keyring_default(at->service.keyring, next.key_id, &version), QK_OK);
+    cr_assert_eq(catalog_grants_key(&at->service, next.key_id, key), QK_OK);
+    cr_assert_eq(catalog_grants_seal(&at->service, &next,
+                                     catalog_grants_version(catalog, next.key_id) + 1, &value),
+                 QK_OK);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, bytes_of(key, sizeof(key)),
+                     catalog_grants_version(catalog, next.key_id) + 1, 0, buf_bytes(&value));
+    documents_apply(at, &command);
+    buf_fini(&value);
+}
+
+static void delete_user(struct documents *at)
+{
+    uint8_t key[CATALOG_KEY_BYTES];
+    struct wire_command command;
+
+    cr_assert_eq(catalog_user_key(&at->service, bytes_str("anna"), key), QK_OK);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_delete(&command, bytes_of(key, sizeof(key)));
+    documents_apply(at, &command);
+}
+
+static void strip_database(struct documents *at)
+{
+    struct catalog_database next = *catalog_database_find(at->service.catalog, bytes_str("db"));
+    struct buf value = BUF_INIT(64 * KIB);
+    struct wire_command command;
+
+    next.rights = (struct access_list){NULL, 0};
+    cr_assert_eq(catalog_database_seal(&at->service, &next, next.record_version + 1, &value),
+                 QK_OK);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, bytes_of(next.key, CATALOG_KEY_BYTES), next.record_version + 1, 0,
+                     buf_bytes(&value));
+    documents_apply(at, &command);
+    buf_fini(&value);
+}
+
+static void write_after(void (*revoke)(struct documents *), int status)
+{
+    start();
+    documents.interfere = revoke;
+    expect_as("anna", METHOD_PUT, "/db/late", "{}", status, NULL);
+    cr_assert_null(documents.interfere);
+    expect(&documents, METHOD_GET, "/db/late", NULL, 404, NULL);
+    end();
+}
+
+Test(doc_access, a_write_that_the_log_has_after_the_revocation_of_its_grant_is_not_done)
+{
+    write_after(revoke_grant, 403);
+}
+
+Test(doc_access, a_write_that_the_log_has_after_the_loss_of_its_right_is_not_done)
+{
+    write_after(strip_database, 403);
+}
+
+Test(doc_access, a_write_that_the_log_has_after_the_end_of_its_user_is_not_done)
+{
+    write_after(delete_user, 401);
+}
+
+/* --- users, grants, rights --- */
+
+Test(doc_access, only_administrators_make_and_change_users)
+{
+    start();
+    expect_as("anna", METHOD_POST, "/_quorumkeep/users", "{\"name\":\"bert\"}", 403, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/users", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/users/admin", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/users/nobody", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/users/anna", NULL, 200, "\"admin\":false");
+    expect_as("anna", METHOD_PUT, "/_quorumkeep/users/anna", "{\"admin\":true}", 403, NULL);
+    expect_as("anna", METHOD_PUT, "/_quorumkeep/users/anna", "{\"roles\":[\"x\"]}", 403, NULL);
+    expect_as("anna", METHOD_PUT, "/_quorumkeep/users/admin", "{\"password\":\"x\"}", 403, NULL);
+    expect_as("anna", METHOD_DELETE, "/_quorumkeep/users/anna", NULL, 403, NULL);
+    expect_as("anna", METHOD_PUT, "/_quorumkeep/users/anna", "{\"password\":\"new\"}", 200, NULL);
+    end();
+}
+
+Test(doc_access, a_new_password_or_a_disabled_user_ends_the_logins_there_are)
+{
+    struct principal before;
+
+    start();
+    before = principal_of("anna");
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/anna", "{\"password\":\"p\"}", 200, NULL);
+    cr_assert_eq(authorize_user(&documents.service, &before, ACCESS_USER), QK_ERR_UNAUTHENTICATED);
+    before = principal_of("anna");
+    cr_assert_eq(authorize_user(&documents.service, &before, ACCESS_USER), QK_OK);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/anna", "{\"disabled\":true}", 200, NULL);
+    cr_assert_eq(authorize_user(&documents.service, &before, ACCESS_USER), QK_ERR_UNAUTHENTICATED);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/anna", "{\"disabled\":false}", 200, NULL);
+    cr_assert_eq(authorize_user(&documents.service, &before, ACCESS_USER), QK_OK);
+    /* Deleted and made again: another user, with none of the rights. */
+    expect(&documents, METHOD_DELETE, "/_quorumkeep/users/anna", NULL, 200, NULL);
+    add_user("anna");
+    cr_assert_eq(authorize_user(&documents.service, &before, ACCESS_USER), QK_ERR_UNAUTHENTICATED);
+    expect_as("anna", METHOD_GET, "/db/open1", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, the_last_administrator_stays)
+{
+    start();
+    expect(&documents, METHOD_DELETE, "/_quorumkeep/users/admin", NULL, 409, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/admin", "{\"admin\":false}", 409, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/admin", "{\"disabled\":true}", 409, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/anna", "{\"admin\":true}", 200, NULL);
+    expect(&documents, METHOD_DELETE, "/_quorumkeep/users/admin", NULL, 200, NULL);
+    end();
+}
+
+Test(doc_access, a_password_is_taken_and_never_given)
+{
+    struct call *made;
+
+    start();
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/anna", "{\"password\":\"hunter2\"}", 200,
+           NULL);
+    made = call(&documents, METHOD_GET, "/_quorumkeep/users", NULL);
+    cr_assert_null(strstr(call_text(made), "hunter2"));
+    cr_assert_null(strstr(call_text(made), "argon2"));
+    call_free(made);
+    made = call(&documents, METHOD_GET, "/_users/org.couchdb.user:anna", NULL);
+    cr_assert_eq(made->status, 200);
+    cr_assert_null(strstr(call_text(made), "argon2"));
+    call_free(made);
+    end();
+}
+
+Test(doc_access, documents_of_users_follow_couchdb)
+{
+    struct call *made;
+    json_t *json;
+    char target[256], body[256];
+
+    start();
+    made = call(&documents, METHOD_PUT, "/_users/org.couchdb.user:bert",
+                "{\"name\":\"bert\",\"password\":\"p\",\"roles\":[\"staff\"],\"type\":\"user\"}");
+    cr_assert_eq(made->status, 201, "%s", call_text(made));
+    json = call_json(made);
+    call_free(made);
+    expect(&documents, METHOD_PUT, "/_users/org.couchdb.user:bert",
+           "{\"name\":\"bert\",\"roles\":[],\"type\":\"user\"}", 409, NULL);
+    snprintf(
+        body, sizeof(body),
+        "{\"_rev\":\"%s\",\"name\":\"bert\",\"roles\":[\"staff\",\"night\"],\"type\":\"user\"}",
+        text_in(json, "rev"));
+    expect(&documents, METHOD_PUT, "/_users/org.couchdb.user:bert", body, 201, NULL);
+    expect(&documents, METHOD_PUT, "/_users/org.couchdb.user:bert", body, 409, NULL);
+    snprintf(target, sizeof(target), "/_users/org.couchdb.user:bert?rev=%s", text_in(json, "rev"));
+    expect(&documents, METHOD_DELETE, target, NULL, 409, NULL);
+    json_decref(json);
+    made = call(&documents, METHOD_GET, "/_users/org.couchdb.user:bert", NULL);
+    json = call_json(made);
+    cr_assert_str_eq(text_in(json, "type"), "user");
+    cr_assert_eq(json_array_size(json_object_get(json, "roles")), 2);
+    snprintf(target, sizeof(target), "/_users/org.couchdb.user:bert?rev=%s", text_in(json, "_rev"));
+    expect(&documents, METHOD_DELETE, target, NULL, 200, NULL);
+    json_decref(json);
+    call_free(made);
+    expect(&documents, METHOD_GET, "/_users/org.couchdb.user:bert", NULL, 404, NULL);
+    expect_as("anna", METHOD_GET, "/_users/org.couchdb.user:admin", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/_users/org.couchdb.user:anna", NULL, 200, NULL);
+    expect_as("anna", METHOD_GET, "/_users/other", NULL, 404, NULL);
+    end();
+}
+
+Test(doc_access, security_maps_onto_rights)
+{
+    start();
+    expect(&documents, METHOD_PUT, "/db2", NULL, 201, NULL);
+    expect(&documents, METHOD_GET, "/db2/_security", NULL, 200,
+           "{\"admins\":{\"names\":[],\"roles\":[\"_admin\"]},\"members\":{\"names\":[],\"roles\":"
+           "[\"_admin\"]}}");
+    expect_as("anna", METHOD_GET, "/db2/_security", NULL, 403, NULL);
+    expect(&documents, METHOD_PUT, "/db2/_security",
+           "{\"admins\":{\"names\":[\"anna\"],\"roles\":[\"_admin\"]},\"members\":{\"roles\":["
+           "\"staff\"]},\"readers\":{\"names\":[\"admin\"]}}",
+           200, NULL);
+    expect_as("anna", METHOD_GET, "/db2/_security", NULL, 200,
+              "{\"admins\":{\"names\":[\"anna\"],\"roles\":[]},\"members\":{\"names\":[],\"roles\":"
+              "[\"staff\"]},\"readers\":{\"names\":[\"admin\"],\"roles\":[]}}");
+    expect_as("anna", METHOD_PUT, "/db2/_design/d", "{}", 201, NULL);
+    expect_as("anna", METHOD_PUT, "/db/_security", "{}", 403, NULL);
+    expect(&documents, METHOD_PUT, "/db2/_security", "{\"admins\":{\"names\":[\"nobody\"]}}", 404,
+           NULL);
+    expect(&documents, METHOD_PUT, "/db2/_security", "{\"other\":1}", 400, NULL);
+    expect(&documents, METHOD_PUT, "/db2/_security", "{\"admins\":[]}", 400, NULL);
+    expect_as("anna", METHOD_PUT, "/db2/_security", "{}", 200, NULL);
+    expect_as("anna", METHOD_GET, "/db2/_security", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, roles_carry_rights_and_grants)
+{
+    start();
+    add_user("bert");
+    expect(&documents, METHOD_POST, "/db/_security", "{\"role\":\"staff\",\"add\":[\"read\"]}", 200,
+           NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys/dark/grants",
+           "{\"role\":\"staff\",\"add\":[\"decrypt\"]}", 200, NULL);
+    expect_as("bert", METHOD_GET, "/db/dark1", NULL, 403, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/bert", "{\"roles\":[\"staff\"]}", 200, NULL);
+    expect_as("bert", METHOD_GET, "/db/dark1", NULL, 200, NULL);
+    expect_as("bert", METHOD_GET, "/db", NULL, 200, "\"doc_count\":3");
+    expect_as("bert", METHOD_PUT, "/db/x", "{}", 403, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/bert", "{\"roles\":[]}", 200, NULL);
+    expect_as("bert", METHOD_GET, "/db/dark1", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, whoever_manages_a_key_grants_it_and_nothing_else)
+{
+    start();
+    expect_as("anna", METHOD_GET, "/_quorumkeep/keys/default/grants", NULL, 403, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/keys/none/grants", NULL, 403, NULL);
+    expect(&documents, METHOD_GET, "/_quorumkeep/keys/none/grants", NULL, 404, NULL);
+    grant("dark", "anna", "\"add\":[\"manage\"]");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 403, NULL);
+    expect_as("anna", METHOD_POST, "/_quorumkeep/keys/dark/grants",
+              "{\"user\":\"anna\",\"add\":[\"decrypt\"]}", 200,
+              "{\"user\":\"anna\",\"rights\":[\"decrypt\",\"manage\"]}");
+    expect_as("anna", METHOD_GET, "/db/dark1", NULL, 200, NULL);
+    expect_as("anna", METHOD_POST, "/_quorumkeep/keys/default/grants",
+              "{\"user\":\"anna\",\"add\":[\"manage\"]}", 403, NULL);
+    expect_as("anna", METHOD_POST, "/_quorumkeep/keys/dark/grants",
+              "{\"user\":\"anna\",\"remove\":[\"manage\"]}", 200, NULL);
+    expect_as("anna", METHOD_GET, "/_quorumkeep/keys/dark/grants", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, orders_that_make_no_sense_are_refused)
+{
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"user\":\"anna\"}",
+        "{\"user\":\"anna\",\"add\":[]}",
+        "{\"user\":\"anna\",\"add\":\"decrypt\"}",
+        "{\"user\":\"anna\",\"add\":[\"read\"]}",
+        "{\"user\":\"anna\",\"role\":\"staff\",\"add\":[\"decrypt\"]}",
+        "{\"add\":[\"decrypt\"]}",
+        "{\"role\":\"_admin\",\"add\":[\"decrypt\"]}",
+        "{\"user\":\"anna\",\"add\":[\"decrypt\"],\"remove\":[\"decrypt\"]}",
+        "{\"user\":\"anna\",\"add\":[\"decrypt\"],\"other\":1}",
+    };
+
+    start();
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        expect(&documents, METHOD_POST, "/_quorumkeep/keys/default/grants", bad[i], 400, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys/default/grants",
+           "{\"user\":\"nobody\",\"add\":[\"decrypt\"]}", 404, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", "{\"name\":\"a:b\"}", 400, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", "{}", 400, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", "{\"name\":\"anna\"}", 409, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", "{\"name\":\"c\",\"password\":\"\"}", 400,
+           NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/users", "{\"name\":\"c\",\"roles\":[\"_admin\"]}",
+           400, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/users/nobody", "{\"disabled\":true}", 404, NULL);
+    end();
+}
+
+/* --- the net under it all --- */
+
+static void careless(struct service *service, struct exchange *exchange)
+{
+    (void)service;
+    exchange_reply_json(exchange, 200, json_pack("{s:s}", "secret", "told"));
+}
+
+Test(doc_access, a_handler_that_forgets_to_ask_answers_nothing)
+{
+    struct call *made;
+
+    start();
+    made = call_begin(&documents, METHOD_GET, "/db/open1", BYTES_NONE);
+    made->exchange.request.who = principal_of("anna");
+    cr_assert_eq(authorize_route(&documents.service, &made->exchange, ACCESS_DB_READ), QK_OK);
+    careless(&documents.service, &made->exchange);
+    cr_assert_eq(made->status, 500);
+    cr_assert_null(strstr(call_text(made), "told"));
+    call_free(made);
+    end();
+}
+
+Test(doc_access, sealed_sequences_open_for_their_database_alone)
+{
+    uint8_t one[DATABASE_ID_BYTES] = {1}, two[DATABASE_ID_BYTES] = {2};
+    struct secret *index, *key, *other;
+    char text[SEQ_TEXT_BYTES_MAX + 1];
+    uint64_t seq;
+
+    documents_init(&documents);
+    cr_assert_eq(secret_new_random(KEY_BYTES, &index), QK_OK);
+    cr_assert_eq(seq_key_derive(index, one, &key), QK_OK);
+    cr_assert_eq(seq_key_derive(index, two, &other), QK_OK);
+    cr_assert_eq(seq_format_sealed(key, one, 77, text), QK_OK);
+    cr_assert_eq(seq_parse_sealed(key, one, bytes_str(text), &seq), QK_OK);
+    cr_assert_eq(seq, 77);
+    cr_assert_eq(seq_parse_sealed(other, two, bytes_str(text), &seq), QK_OK);
+    cr_assert_eq(seq, 0);
+    for (size_t at = 0; at < strlen(text); at++) {
+        cr_assert_neq(seq_parse_sealed(key, one, bytes_of(text, at), &seq), at == 1 ? -1 : QK_OK);
+        text[at] ^= 1;
+        if (seq_parse_sealed(key, one, bytes_str(text), &seq) == QK_OK)
+            cr_assert_eq(seq, 0);
+        text[at] ^= 1;
+    }
+    secret_free(index);
+    secret_free(key);
+    secret_free(other);
+    documents_fini(&documents);
+}
