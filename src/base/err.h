@@ -30,6 +30,7 @@
     X(QK_ERR_UNSUPPORTED, "not supported by this version")                                         \
     X(QK_ERR_CLOSED, "closed")                                                                     \
     X(QK_ERR_NO_QUORUM, "not enough members reachable")                                            \
+    X(QK_ERR_KEY_FULL, "no more may be sealed under the data key")                                 \
     X(QK_ERR_DESTROYED, "the data key is destroyed")                                               \
     X(QK_ERR_UNRECORDED, "the audit log cannot be written")
 

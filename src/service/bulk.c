@@ -187,7 +187,8 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
         if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN)
             bulk->proposed[bulk->proposed_n++] = i;
     }
-    return err;
+    /* No room for more under some key: what has room goes first. */
+    return err == QK_ERR_KEY_FULL && bulk->proposed_n > 0 ? QK_OK : err;
 }
 
 static void bulk_result(void *arg, size_t at, const struct wire_result *result)

@@ -13,6 +13,7 @@
 #include "service/audit.h"
 #include "service/hub.h"
 #include "service/keys_current.h"
+#include "service/period.h"
 #include "store/store.h"
 
 uint64_t hub_now_ms(const struct cluster *cluster)
@@ -78,6 +79,15 @@ void hub_send(struct cluster *cluster, const uint8_t *node_id, bool by_record,
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+/* What goes by time, on whichever node leads. */
+static void pulse(void *arg)
+{
+    struct cluster *cluster = arg;
+
+    clock_tick(cluster->service);
+    period_tick(cluster->service);
+}
+
 static enum qk_err timers_new(struct cluster *cluster)
 {
     struct uv_loop_s *loop = cluster->service->loop;
@@ -96,7 +106,7 @@ static enum qk_err timers_new(struct cluster *cluster)
     if (err == QK_OK)
         err = timer_new(loop, keys_tick, cluster->service, &cluster->service->keys.timer);
     if (err == QK_OK)
-        err = timer_new(loop, clock_tick, cluster->service, &cluster->service->clock.timer);
+        err = timer_new(loop, pulse, cluster, &cluster->service->clock.timer);
     return err;
 }
 

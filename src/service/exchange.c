@@ -195,6 +195,12 @@ static struct err_reply err_reply_of(enum qk_err err)
         return (struct err_reply){503, "closing", "the node is stopping", true};
     case QK_ERR_DESTROYED:
         return (struct err_reply){410, "key_destroyed", qk_err_text(err), false};
+    case QK_ERR_KEY_FULL:
+        return (struct err_reply){
+            503, "key_full",
+            "the data key has sealed as much as its limits allow, and can have "
+            "no further version: create another key, or raise its limits",
+            false};
     case QK_ERR_IO:
     case QK_ERR_LOCKED_MEMORY:
     case QK_ERR_FOREIGN:

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "service/period.h"
 #include "service/system.h"
 #include "service/timer_uv.h"
 #include "store/store.h"
@@ -114,6 +115,7 @@ void keys_cond(struct service *service, struct wire_command *command,
     struct record_key key = record_data_key(key_id);
 
     wire_command_cond(command, record_key_bytes(&key), version_of(service, &key));
+    period_cond(service, command, key_id);
 }
 
 void keys_put_changed(struct service *service, struct wire_command *command)

@@ -27,8 +27,8 @@ void keys_wake(struct service *service, enum qk_err err);
 void keys_tick(void *arg);
 void keys_opened(struct service *service);
 
-/* Adds the condition that the info of this key (the catalog key too) is still what was looked at,
- * to the batch begun. */
+/* Adds to the batch begun the conditions that the info of this key (the catalog key too) is still
+ * what was looked at, and that no more is sealed under its active version than its limits allow. */
 void keys_cond(struct service *service, struct wire_command *command,
                const uint8_t key_id[static KEY_ID_BYTES]);
 /* To be put by every batch that adds a record to the KEYRING space, the deal with a new MK

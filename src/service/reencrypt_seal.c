@@ -9,6 +9,7 @@
 #include "service/bodies.h"
 #include "service/catalog.h"
 #include "service/keys_current.h"
+#include "service/period.h"
 #include "service/read.h"
 #include "wire/records.h"
 
@@ -207,6 +208,8 @@ static enum qk_err leaf_reseal(struct service *service, struct bytes key, uint64
     if (err != QK_OK || (!old && !to_seal))
         return err;
     err = bodies_open(service, key.data, &aad, leaf->envelope, &plain);
+    if (err == QK_OK)
+        err = period_take(service, leaf->key_id, active, plain.len);
     if (err != QK_OK)
         goto out;
     leaf->key_version = active;

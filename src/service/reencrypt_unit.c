@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consensus/consensus.h"
+#include "service/period.h"
 #include "service/submit.h"
 
 #define UNIT_ROWS 4000
@@ -119,6 +120,8 @@ static enum qk_err unit_rows(struct unit *unit)
             job->next_len = row.key.len + 1;
             unit->rows_n++;
             err = unit_row(unit, &row);
+            if (err == QK_ERR_KEY_FULL)
+                job->next_len--; /* this one again */
         }
     }
     store_cursor_close(cursor);
@@ -187,6 +190,30 @@ static enum qk_err unit_submit(struct unit *unit)
     return err;
 }
 
+static void unit_rotated(void *arg, enum qk_err err)
+{
+    struct reencrypt *job = arg;
+
+    job->busy = false;
+    if (err != QK_OK || !reencrypt_may_work(job))
+        reencrypt_idle(job);
+    else
+        reencrypt_go_on(job, 0);
+}
+
+/* The version under which it seals has no room for another body. */
+static enum qk_err unit_wait(struct unit *unit)
+{
+    struct reencrypt *job = unit->job;
+    enum qk_err err;
+
+    job->busy = true;
+    err = period_wait(job->service, unit_rotated, job);
+    if (err != QK_OK)
+        job->busy = false;
+    return err;
+}
+
 /* Work was done; a pass that came to its end goes over at the next tick, once the command is
  * applied. */
 void reencrypt_unit_run(struct reencrypt *job)
@@ -200,11 +227,14 @@ void reencrypt_unit_run(struct reencrypt *job)
     job->unit_began_us = timer_now_us();
     unit.until_us = job->unit_began_us + (shared ? UNIT_US_SHARED : UNIT_US);
     wire_command_begin(&unit.command, WIRE_WRITE);
+    period_begin(job->service);
     secret_scope_begin();
     err = unit_rows(&unit);
     secret_scope_end();
-    if (err == QK_OK && job->items_n > 0)
+    if ((err == QK_OK || err == QK_ERR_KEY_FULL) && job->items_n > 0)
         err = unit_submit(&unit);
+    else if (err == QK_ERR_KEY_FULL)
+        err = unit_wait(&unit);
     wire_command_fini(&unit.command);
     if (err != QK_OK)
         reencrypt_idle(job);

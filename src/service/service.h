@@ -24,6 +24,7 @@ struct backups;   /* service/backup.h */
 struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
+struct rotation;
 struct cluster; /* seal machine, dealing, members: service/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
@@ -31,6 +32,16 @@ struct keys_gate {
     bool behind;
     struct timer *timer; /* the cluster's: its callback is keys_tick */
     struct keys_waiter *first, *last;
+};
+
+/* Data keys whose period is over: service/period.h. */
+struct service_period {
+    struct rotation *rotations;    /* under way */
+    uint64_t taken_n, taken_bytes; /* by the evaluation under way */
+    uint8_t full_key[16];          /* and for which version it found no room */
+    uint32_t full_version;
+    uint64_t looked_ms, retry_ms;
+    uint64_t rotations_n; /* since the start */
 };
 
 struct service {
@@ -50,6 +61,7 @@ struct service {
     struct integrity *integrity;     /* from integrity_new, for the process's life */
     struct cluster *cluster;
     struct keys_gate keys;
+    struct service_period period;
     struct service_clock clock; /* cluster time: service_time_s */
     struct audit *audit;
     struct audit_use *audit_use; /* service/audit_use.h; NULL: what people do has no lines */

@@ -8,6 +8,7 @@
 #include "secret/crypto.h"
 #include "service/catalog.h"
 #include "service/keys_current.h"
+#include "service/period.h"
 #include "store/store.h"
 
 #define LATCH_BUCKETS 4096
@@ -279,8 +280,14 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
         return err;
     }
     wire_command_begin(&command, WIRE_WRITE);
+    period_begin(service);
     err = submit->ops->evaluate(submit->arg, &command);
-    if (err != QK_OK || command.batches_n == 0)
+    if (err == QK_ERR_KEY_FULL) { /* goes on under the next version */
+        submit->rounds = 0;
+        err = period_wait(service, submit_keys, submit);
+        *ret_ended = err != QK_OK;
+    }
+    if (err != QK_OK || !*ret_ended || command.batches_n == 0)
         goto out;
     err = wire_command_end(&command, &bytes);
     if (err == QK_OK)

@@ -30,7 +30,9 @@ struct submit;
 struct submit_ops {
     /* Decides on everything that is still open, from the store as it is now, and appends one batch
      * for each to `command` (already begun), which may stop at SUBMIT_COMMAND_BYTES. Adding no
-     * batch ends the write successfully. Not QK_OK ends it with that error. */
+     * batch ends the write successfully. Not QK_OK ends it with that error, but for
+     * QK_ERR_KEY_FULL: nothing of the command is proposed, the key is rotated, and all that is
+     * open is decided again. */
     enum qk_err (*evaluate)(void *arg, struct wire_command *command);
     /* The outcome of batch `at` of the last command: applied, or to be decided again. */
     void (*result)(void *arg, size_t at, const struct wire_result *result);

@@ -9,6 +9,7 @@
 #include "service/bodies.h"
 #include "service/key_policy.h"
 #include "service/keys_current.h"
+#include "service/period.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write_right.h"
@@ -133,6 +134,8 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     enum qk_err err;
 
     err = write_key(service, database, write, parent, &leaf);
+    if (err == QK_OK)
+        err = period_take(service, leaf.key_id, leaf.key_version, write->document->plain.len);
     if (err == QK_OK)
         err = write_revision(service, database, write, parent, &leaf);
     if (err == QK_OK)
