@@ -123,6 +123,7 @@ void keyring_close(struct keyring *keyring)
         secret_wipe(keyring->keys[i].name, sizeof keyring->keys[i].name);
     }
     free(keyring->keys);
+    free(keyring->names);
     secret_free(keyring->wk);
     free(keyring);
 }
@@ -268,17 +269,6 @@ static size_t catalog_keys_n(const struct keyring *keyring)
     return keyring_key(keyring, keyring_catalog_id) != NULL ? 1 : 0;
 }
 
-static const struct data_key *key_named(const struct keyring *keyring, struct bytes name)
-{
-    for (size_t i = catalog_keys_n(keyring); i < keyring->keys_n && name.len > 0; i++) {
-        const struct data_key *key = &keyring->keys[i];
-
-        if (bytes_equal(bytes_of(key->name, key->name_len), name))
-            return key;
-    }
-    return NULL;
-}
-
 static enum qk_err active_of(const struct data_key *key, uint32_t *ret_version)
 {
     const struct key_version *active;
@@ -303,7 +293,7 @@ enum qk_err keyring_active(const struct keyring *keyring, const uint8_t key_id[s
 enum qk_err keyring_id_of(const struct keyring *keyring, struct bytes name,
                           uint8_t ret_key_id[static KEY_ID_BYTES])
 {
-    const struct data_key *key = key_named(keyring, name);
+    const struct data_key *key = keyring_named(keyring, name);
 
     if (key == NULL)
         return QK_ERR_NOT_FOUND;
@@ -314,7 +304,7 @@ enum qk_err keyring_id_of(const struct keyring *keyring, struct bytes name,
 enum qk_err keyring_find(const struct keyring *keyring, struct bytes name,
                          uint8_t ret_key_id[static KEY_ID_BYTES], uint32_t *ret_version)
 {
-    const struct data_key *key = key_named(keyring, name);
+    const struct data_key *key = keyring_named(keyring, name);
     enum qk_err err = active_of(key, ret_version);
 
     if (err == QK_OK)
@@ -328,7 +318,7 @@ enum qk_err keyring_default(const struct keyring *keyring, uint8_t ret_key_id[st
     return keyring_find(keyring, bytes_str(KEYRING_DEFAULT_NAME), ret_key_id, ret_version);
 }
 
-enum qk_err keyring_complete(const struct keyring *keyring)
+enum qk_err keyring_complete(struct keyring *keyring)
 {
     uint8_t key_id[KEY_ID_BYTES];
     uint32_t version;
@@ -339,6 +329,9 @@ enum qk_err keyring_complete(const struct keyring *keyring)
             return QK_ERR_NOT_FOUND;
     if (keyring_catalog_key(keyring, &version) == NULL)
         return QK_ERR_NOT_FOUND;
+    err = keyring_names_sort(keyring);
+    if (err != QK_OK)
+        return err;
     err = keyring_default(keyring, key_id, &version);
     return err == QK_ERR_DESTROYED ? QK_OK : err;
 }

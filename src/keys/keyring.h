@@ -64,7 +64,7 @@ MUST_USE enum qk_err keyring_load(const uint8_t cluster[static CLUSTER_ID_BYTES]
                                   const struct bytes *names, const struct bytes *values, size_t n,
                                   struct keyring **ret_keyring);
 /* QK_OK if all system keys and an active default key are there, else QK_ERR_NOT_FOUND. */
-MUST_USE enum qk_err keyring_complete(const struct keyring *keyring);
+MUST_USE enum qk_err keyring_complete(struct keyring *keyring);
 /* Wipes and frees all; NULL is fine. */
 void keyring_close(struct keyring *keyring);
 

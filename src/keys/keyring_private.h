@@ -35,6 +35,10 @@ struct keyring {
     struct secret *system[SYSTEM_KEYS_N];
     struct data_key *keys; /* ascending id */
     size_t keys_n, keys_cap;
+    /* names.c: the ids of the keys that have a name, in the order of names once they are sorted. */
+    uint8_t (*names)[KEY_ID_BYTES];
+    size_t names_n, names_cap;
+    bool names_sorted;
 };
 
 const char *keyring_system_name(size_t i);
@@ -48,6 +52,13 @@ MUST_USE enum qk_err keyring_wrap_text(const struct keyring *keyring, struct byt
                                        struct bytes text, struct buf *out);
 MUST_USE enum qk_err keyring_unwrap_text(const struct keyring *keyring, struct bytes name,
                                          struct bytes sealed, struct buf *out);
+
+/* names.c: a key that has its name now is found by it. Names never change and never go. */
+MUST_USE enum qk_err keyring_names_add(struct keyring *keyring, const struct data_key *key);
+/* After many: from then on finding one takes no walk over all. */
+MUST_USE enum qk_err keyring_names_sort(struct keyring *keyring);
+/* The catalog key has none. */
+const struct data_key *keyring_named(const struct keyring *keyring, struct bytes name);
 
 /* NULL when absent; `ensure` makes an empty one. */
 struct data_key *keyring_key(const struct keyring *keyring, const uint8_t *key_id);

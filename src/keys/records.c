@@ -150,7 +150,7 @@ static enum qk_err make_key(struct keyring *keyring, const uint8_t *key_id, cons
     key->name_len = strlen(name);
     memcpy(key->name, name, key->name_len);
     *ret_key = key;
-    return QK_OK;
+    return keyring_names_add(keyring, key);
 }
 
 static enum qk_err create_key(struct keyring *keyring, const uint8_t *key_id, const char *name,
@@ -198,6 +198,8 @@ enum qk_err keyring_create(const uint8_t cluster[static CLUSTER_ID_BYTES], const
         return err;
     ret_records->n = 0;
     err = create_all(keyring, now_s, ret_records);
+    if (err == QK_OK)
+        err = keyring_names_sort(keyring);
     if (err != QK_OK) {
         keyring_records_fini(ret_records);
         keyring_close(keyring);
@@ -311,6 +313,7 @@ static enum qk_err add_info(struct keyring *keyring, struct bytes name, struct b
     struct data_key *key = NULL;
     struct bytes clear, sealed;
     struct key_info info;
+    bool is_new;
     enum qk_err err = key_info_read(&reader, &info);
 
     if (err != QK_OK)
@@ -328,8 +331,11 @@ static enum qk_err add_info(struct keyring *keyring, struct bytes name, struct b
         goto out;
     key->active = info.active;
     key->limits = info.limits;
+    is_new = key->name_len == 0;
     key->name_len = plain.len - HASH_BYTES;
     memcpy(key->name, plain.data + HASH_BYTES, key->name_len);
+    if (is_new)
+        err = keyring_names_add(keyring, key);
 
 out:
     buf_fini(&plain);

@@ -74,6 +74,9 @@ static void catalog_opened(void *arg, enum qk_err err)
     cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
     log_info("seal", "unsealed %.1f ms after the last share arrived",
              (double)cluster->counters.unsealed_us / 1000.0);
+    if (hub_needs_aes(cluster) && !aead_has_aes256gcm())
+        log_error("seal", "this node has no AES instructions, or may not use them: what is sealed "
+                          "with aes-256-gcm can't be read or written here");
     opened(cluster);
 }
 

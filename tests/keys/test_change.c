@@ -2,8 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "keys/change.h"
+#include "keys/keyring_private.h"
 
 static const uint8_t cluster[CLUSTER_ID_BYTES] = "a cluster's id.";
 static const struct key_limits no_limits;
@@ -325,4 +327,64 @@ Test(change, a_list_full_of_versions_in_use_is_the_end)
     rotate(id, 0, KEY_VERSIONS_MAX + 1);
     cr_assert_eq(keyring_version_check(keyring, id, 7), QK_ERR_DESTROYED);
     cr_assert_eq(keyring_version_check(keyring, id, 6), QK_OK);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A key without bytes of its own, as the next record would make it. */
+static void fill(uint32_t number)
+{
+    struct data_key *key;
+    uint8_t id[KEY_ID_BYTES] = {1};
+
+    put_u32(id + 4, number * 2654435761u);
+    cr_assert_eq(keyring_key_ensure(keyring, id, &key), QK_OK);
+    key->name_len = (size_t)snprintf((char *)key->name, sizeof key->name, "key-%u", number);
+    cr_assert_eq(keyring_names_add(keyring, key), QK_OK);
+}
+
+Test(change, keys_are_found_by_name_in_any_order_of_adding)
+{
+    uint8_t id[KEY_ID_BYTES];
+    char name[32];
+
+    for (uint32_t i = 0; i < 500; i++)
+        fill(i);
+    cr_assert_eq(keyring_complete(keyring), QK_OK);
+    for (uint32_t i = 500; i < 1000; i++)
+        fill(i);
+    for (uint32_t i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "key-%u", i);
+        cr_assert_eq(keyring_id_of(keyring, bytes_str(name), id), QK_OK, "%s", name);
+        cr_assert(bytes_equal(keyring_name(keyring, id), bytes_str(name)));
+    }
+    cr_assert_eq(keyring_id_of(keyring, bytes_str("key-1000"), id), QK_ERR_NOT_FOUND);
+    cr_assert_eq(keyring_id_of(keyring, bytes_str("default"), id), QK_OK);
+    cr_assert_eq(keyring_id_of(keyring, bytes_str(""), id), QK_ERR_NOT_FOUND);
+}
+
+Test(change, a_hundred_thousand_keys_fit_and_one_more_is_refused)
+{
+    uint8_t id[KEY_ID_BYTES];
+    struct key_change change;
+    uint64_t began;
+
+    for (uint32_t i = 0; keyring->keys_n < KEYRING_KEYS_MAX - 1; i++)
+        fill(i);
+    cr_assert_eq(keyring_complete(keyring), QK_OK);
+    cr_assert_eq(create("the-last", ENVELOPE_XCHACHA20POLY1305, id), QK_OK);
+    cr_assert_eq(keyring_change_create(keyring, bytes_str("one-more"), ENVELOPE_XCHACHA20POLY1305,
+                                       &no_limits, 1, &change),
+                 QK_ERR_TOO_BIG);
+    began = now_us();
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(keyring_id_of(keyring, bytes_str("the-last"), id), QK_OK);
+    fprintf(stderr, "[----] 1000 names of %d found in %u us\n", KEYRING_KEYS_MAX,
+            (unsigned)(now_us() - began));
 }
