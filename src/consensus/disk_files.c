@@ -17,6 +17,14 @@ void disk_spare_name(uint64_t spare, char ret_name[static DISK_NAME_BYTES])
     snprintf(ret_name, DISK_NAME_BYTES, "spare-%016" PRIx64, spare);
 }
 
+static enum qk_err create_err(int rv)
+{
+    if (rv == ENOSPC || rv == EDQUOT || rv == EFBIG)
+        return QK_ERR_FULL;
+    /* What this process lacks for now says nothing of the disk. */
+    return rv == EMFILE || rv == ENFILE || rv == ENOMEM ? QK_ERR_BUSY : QK_ERR_IO;
+}
+
 enum qk_err disk_segment_create(int dir_fd, uint64_t spare, size_t size,
                                 struct disk_segment **ret_segment)
 {
@@ -39,7 +47,7 @@ enum qk_err disk_segment_create(int dir_fd, uint64_t spare, size_t size,
     if (segment->fd >= 0)
         (void)unlinkat(dir_fd, name, 0);
     disk_segment_free(segment);
-    return rv == ENOSPC || rv == EDQUOT || rv == EFBIG ? QK_ERR_FULL : QK_ERR_IO;
+    return create_err(rv);
 }
 
 enum qk_err disk_segment_activate(int dir_fd, uint64_t epoch, struct disk_segment *segment)

@@ -56,7 +56,7 @@ void disk_save_term(struct disk *disk, uint64_t term, uint64_t vote);
 MUST_USE enum qk_err disk_bootstrap(struct disk *disk, struct bytes payload);
 
 /* Is there room for this many more bytes of payload in so many entries? QK_ERR_FULL if the disk has
- * none. Has no effect on what is stored. */
+ * none, QK_ERR_BUSY if no further file can be opened now. Has no effect on what is stored. */
 MUST_USE enum qk_err disk_reserve(struct disk *disk, size_t payload_bytes, size_t entries_n);
 void disk_append(struct disk *disk, const struct entry_log *log, uint64_t index, size_t n);
 void disk_save_snapshot(struct disk *disk, struct bytes token);

@@ -147,7 +147,8 @@ static void propose(struct consensus *c)
     if (err != QK_OK) {
         free(proposal);
         fail_list(c, &taken, err);
-        if (err != QK_ERR_NOT_LEADER && err != QK_ERR_FULL && err != QK_ERR_IO)
+        if (err != QK_ERR_NOT_LEADER && err != QK_ERR_FULL && err != QK_ERR_BUSY &&
+            err != QK_ERR_IO)
             consensus_fail(c, qk_err_text(err));
         return;
     }

@@ -337,3 +337,26 @@ Test(disk, a_full_disk_is_met_before_anything_is_accepted_and_passes, .timeout =
     bench_close(&b);
     bench_fini(&b);
 }
+
+/* As when a flood of connections holds all descriptors: for now, and no fault of the disk. */
+Test(disk, no_descriptor_for_a_segment_is_busy_and_passes, .timeout = 30)
+{
+    struct rlimit none, before;
+    struct bench b;
+
+    bench_init(&b);
+    disk_save_term(b.disk, 1, 0);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cr_assert_eq(disk_reserve(b.disk, 100, 1), QK_ERR_BUSY);
+    cr_assert(!b.fatal);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    write_n(&b, 3, 1, 100);
+    bench_close(&b);
+    cr_assert_eq(bench_open(&b), QK_OK, "%s", b.reason);
+    cr_assert_eq(entry_log_last(&b.state.log), 3);
+    bench_close(&b);
+    bench_fini(&b);
+}
