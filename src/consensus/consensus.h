@@ -173,6 +173,8 @@ uint64_t consensus_term(const struct consensus *c);
 uint64_t consensus_commit(const struct consensus *c);
 uint64_t consensus_applied(const struct consensus *c);
 uint64_t consensus_last_index(const struct consensus *c);
+/* The term of the entry there; 0: the log does not hold it any more, or not yet. */
+uint64_t consensus_term_at(const struct consensus *c, uint64_t index);
 /* Up to where the log on this disk reaches. */
 uint64_t consensus_stored(const struct consensus *c);
 /* Leader: what `peer` has said that it holds durably, as far as it is committed; else 0. */

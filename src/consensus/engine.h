@@ -129,6 +129,8 @@ bool engine_has_apply(const struct engine *e);
 enum consensus_role engine_role(const struct engine *e);
 uint64_t engine_id(const struct engine *e);
 uint64_t engine_term(const struct engine *e);
+/* Of the entry there; 0: the log does not hold it. */
+uint64_t engine_term_at(const struct engine *e, uint64_t index);
 uint64_t engine_leader(const struct engine *e);
 uint64_t engine_commit(const struct engine *e);
 uint64_t engine_applied(const struct engine *e);

@@ -75,7 +75,6 @@ struct snapshot_peer *engine_stream(struct engine *e, uint64_t peer, bool create
 void engine_advance(struct engine *e, uint64_t now);
 /* The end of every event: what has become due because of it. Passes `err` on. */
 MUST_USE enum qk_err engine_finish(struct engine *e, enum qk_err err);
-uint64_t engine_term_at(const struct engine *e, uint64_t index);
 bool engine_has_own_commit(const struct engine *e);
 
 /* change.c */

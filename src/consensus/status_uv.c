@@ -45,6 +45,11 @@ uint64_t consensus_last_index(const struct consensus *c)
     return c->engine == NULL ? 0 : entry_log_last(engine_log(c->engine));
 }
 
+uint64_t consensus_term_at(const struct consensus *c, uint64_t index)
+{
+    return c->engine == NULL ? 0 : engine_term_at(c->engine, index);
+}
+
 uint64_t consensus_stored(const struct consensus *c)
 {
     return c->engine == NULL ? 0 : engine_held_index(c->engine);

@@ -48,7 +48,8 @@ uint64_t session_deadline(const struct seal_peer *peer);
 /* marks.c: what is remembered of the peers. A member's HELLO that echoes the newest nonce is judged
  * by what was known as its session began, and raises its mark. */
 void marks_begin(struct seal_machine *m, struct seal_peer *peer);
-void marks_hear(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_hello *hello);
+void marks_hear(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_hello *hello,
+                bool forked);
 
 /* answer.c: what others ask of this node. */
 void answer_want(struct seal_step_ctx *ctx, const struct seal_event *event);

@@ -111,12 +111,15 @@ static bool hear_below(struct seal_step_ctx *ctx, const struct seal_peer *peer,
     return news;
 }
 
-void marks_hear(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_hello *hello)
+void marks_hear(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_hello *hello,
+                bool forked)
 {
     struct watermark_claim claim = claim_of(hello);
     bool news;
 
     peer->below = judge(peer, &claim);
+    if (peer->below == WATERMARK_GOOD && forked)
+        peer->below = WATERMARK_FORK;
     if (peer->below == WATERMARK_GOOD)
         news = hear_good(ctx->m, peer, &claim);
     else

@@ -97,6 +97,7 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->aes = aead_has_aes256gcm();
     hello->stored = m->stored;
     hello->made = m->made;
+    hello->index_term = m->index_term;
 }
 
 void session_greet(struct seal_step_ctx *ctx, struct seal_peer *peer)
@@ -217,7 +218,7 @@ void session_hello(struct seal_step_ctx *ctx, const struct seal_event *event)
     if (memcmp(hello->echo, peer->nonce, PEER_NONCE_BYTES) == 0) {
         boot_note(ctx, peer, hello->boot_id);
         if (peer->known)
-            marks_hear(ctx, peer, hello);
+            marks_hear(ctx, peer, hello, event->forked);
         peer->echoed = true;
         peer->echoed_ms = ctx->now_ms;
         peer->answered = true;

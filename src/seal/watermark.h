@@ -10,6 +10,9 @@
  *   log           what is both committed and stored is neither truncated nor forgotten; a log that
  *                 is trimmed or replaced by a snapshot still ends at or past it. A lost store
  *                 changes nothing here, and a node whose log is lost does not start at all.
+ *   fork          what is committed at one index is the same entry everywhere. The copy of a lone
+ *                 voter elects itself and commits at each start, so that all of the above grow on
+ *                 it; only this tells it then. Judged by the hub, which has the log.
  * What a HELLO says is its speaker's own word: this finds restored backups, not a forger, who has
  * the keys of that disk anyway. */
 #ifndef SEAL_WATERMARK_H
@@ -54,6 +57,7 @@ struct watermark {
     X(WATERMARK_GENERATION, "it had made more generations")                                        \
     X(WATERMARK_TERM, "it had been in a later term")                                               \
     X(WATERMARK_LOG, "its log had reached further")                                                \
+    X(WATERMARK_FORK, "what it has committed is not what is committed here")                       \
     X(WATERMARK_AGAIN, "it was refused before, in the same start")
 
 enum watermark_answer {

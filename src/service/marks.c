@@ -84,6 +84,31 @@ bool hub_is_rolled_back(const struct cluster *cluster, struct buf *names)
     return some || seal_is_rolled_back(&cluster->seal);
 }
 
+/* Right after a start nothing is known to be committed but what the store has applied; and only if
+ * the log goes with the store, which it does not after a fall within an install. */
+static uint64_t committed(const struct cluster *cluster)
+{
+    const struct consensus *consensus = cluster->service->consensus;
+    uint64_t commit = consensus_commit(consensus);
+    uint64_t applied = store_applied(cluster->service->store);
+
+    return applied > commit && consensus_term_at(consensus, applied) ==
+                                   store_applied_term(cluster->service->store)
+               ? applied
+               : commit;
+}
+
+bool hub_is_forked(const struct cluster *cluster, const struct peer_hello *hello)
+{
+    uint64_t here;
+
+    if (cluster->service->consensus == NULL || cluster->service->store == NULL ||
+        hello->index == 0 || hello->index_term == 0 || hello->index > committed(cluster))
+        return false;
+    here = consensus_term_at(cluster->service->consensus, hello->index);
+    return here != 0 && here != hello->index_term;
+}
+
 /* --- Raft ------------------------------------------------------------------------------------ */
 
 static bool is_pair(const struct cluster *cluster, const uint8_t *node_id)

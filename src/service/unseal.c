@@ -298,8 +298,10 @@ static void position(struct cluster *cluster)
         return;
     index = consensus_commit(consensus);
     stored = consensus_stored(consensus);
-    seal_position(&cluster->seal, consensus_term(consensus), index < stored ? index : stored,
-                  stored, cluster->service->node_sec->gen_last);
+    index = index < stored ? index : stored;
+    seal_position(&cluster->seal, consensus_term(consensus), index,
+                  consensus_term_at(consensus, index), stored,
+                  cluster->service->node_sec->gen_last);
 }
 
 static void step(struct cluster *cluster, const struct seal_event *event)
@@ -455,6 +457,7 @@ void hub_seal_message(struct cluster *cluster, const uint8_t *node_id,
     bool moved = message->kind == PEER_HELLO;
 
     memcpy(event.node_id, node_id, NODE_ID_BYTES);
+    event.forked = moved && hub_is_forked(cluster, &message->as.hello);
     if (message->kind == PEER_RECORD)
         on_record(cluster, &event, message);
     else

@@ -649,6 +649,25 @@ Test(machine, each_rule_denies_with_its_name)
     free(b);
 }
 
+/* The copy of a lone voter's disk elects itself and commits at each start, so that every count of
+ * it grows past what is remembered. */
+Test(machine, a_peer_that_has_committed_something_else_gets_nothing)
+{
+    struct bench *b = bench_in(SEAL_UNSEALED);
+    struct peer_message message = hello(b, b->deal.epoch);
+    struct seal_event event = {.kind = SEAL_EV_HELLO, .message = &message, .forked = true};
+
+    memcpy(event.node_id, peer_id, NODE_ID_BYTES);
+    step(b, &event);
+    cr_assert_gt(sent(b, PEER_DENY), 0, "it is told at once");
+    message = want(b);
+    cr_assert_eq(denial(b, &message), RELEASE_WATERMARK);
+    says(b, 9, 99);
+    message = want(b);
+    cr_assert_eq(sent(b, PEER_DENY), 0, "the next start is judged anew, by the hub");
+    free(b);
+}
+
 Test(machine, a_peer_that_knows_a_newer_deal_gets_nothing)
 {
     struct bench *b = bench_in(SEAL_SEALED);

@@ -270,6 +270,8 @@ void __wrap_seal_step(struct seal_machine *machine, uint64_t now_ms,
     }
     if (event->kind == SEAL_EV_RECORD && on(BUG_TRUST_RECORD) && event->deal != NULL)
         altered.kind = SEAL_EV_DEAL;
+    if (on(BUG_FORK_UNSEEN))
+        altered.forked = false;
     __real_seal_step(machine, now_ms, random, &altered, effects);
     if (to != NULL || on(BUG_DROP_WANTS))
         alter_effects(effects, to);

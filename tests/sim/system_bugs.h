@@ -33,7 +33,8 @@
     X(BUG_DONE_UNASKED, "a removal is done before all have erased their older generations")        \
     X(BUG_SAME_MK, "the deal of a removal keeps the master key")                                   \
     X(BUG_ABSENT_SLOTS, "a new MK, and slots between two members that were away")                  \
-    X(BUG_KEEPS_HALVES, "halves of older generations stay in the records")
+    X(BUG_KEEPS_HALVES, "halves of older generations stay in the records")                         \
+    X(BUG_FORK_UNSEEN, "nobody sees that what another one has committed is not what is here")
 
 enum bug {
     BUG_NONE,

@@ -56,6 +56,11 @@ uint64_t consensus_last_index(const struct consensus *c)
     return engine_of(c) != NULL ? entry_log_last(engine_log(engine_of(c))) : 0;
 }
 
+uint64_t consensus_term_at(const struct consensus *c, uint64_t index)
+{
+    return engine_of(c) != NULL ? engine_term_at(engine_of(c), index) : 0;
+}
+
 uint64_t consensus_stored(const struct consensus *c)
 {
     return engine_of(c) != NULL ? engine_held_index(engine_of(c)) : 0;
