@@ -1,0 +1,191 @@
+"""Every door and what each kind of person gets there: the table of test_matrix. A route of src/http/product.c that
+has no row here fails the test.
+
+A row: method, pattern as the product has it, target asked, body, and what each column gets. A cell is the status,
+with ":N" the documents seen in the reply (or written, of a bulk), or "-" where asking would change the cluster
+under the test. In targets and bodies {new} is an id never used, {doc} and {rev} a document that was just made under
+the data key k, {user} a user just made.
+
+Columns, each a user with rights to the databases m and w and grants on the data key k:"""
+
+COLUMNS = {
+    # name: (rights to the databases, grants on the key)
+    "nobody": None,  # no login at all
+    "none": ((), ()),
+    "read": (("read",), ()),
+    "encrypt": (("read", "write"), ("encrypt",)),
+    "decrypt": (("read", "write"), ("decrypt",)),
+    "both": (("read", "write"), ("encrypt", "decrypt")),
+    "manage": (("read", "write"), ("manage",)),
+    "admin": None,  # an administrator
+    "revoked": (("read", "write"), ("encrypt", "decrypt")),  # and all of it taken away just before the request
+}
+
+# Common answers, in the order of the columns.
+OPEN = "200 200 200 200 200 200 200 200 200"
+LOGIN = "401 200 200 200 200 200 200 200 200"
+ADMIN = "401 403 403 403 403 403 403 {} 403"
+SOCKET = "403 403 403 403 403 403 403 403 403"  # the control socket alone
+
+# What reads documents: m holds two under k and one under a key that nobody has a grant on.
+READ = "401 403 403 403 200 200 403 200 403"
+COUNT = "401 403 200:0 200:0 200:2 200:2 200:0 200:3 403"
+# What writes under k: needs the right to write and the grant to encrypt.
+WRITE = "401 403 403 {0} 403 {0} 403 {0} 403"
+DB_READ = "401 403 200 200 200 200 200 200 403"
+DB_WRITE = "401 403 403 {0} {0} {0} {0} {0} 403"
+
+NONE = None
+BULK = {"docs": [{"_id": "{new}", "_key_id": "k"}]}
+
+
+def admin(status):
+    return ADMIN.format(status)
+
+
+DOCUMENTS = [
+    ("GET", "/{db}", "/m", NONE, COUNT),
+    ("PUT", "/{db}", "/d{new}", NONE, admin(201)),
+    ("DELETE", "/{db}", "/nosuch", NONE, admin(404)),
+    ("POST", "/{db}", "/w", {"_id": "{new}", "_key_id": "k"}, WRITE.format(201)),
+    ("GET", "/{db}/_encryption", "/m/_encryption", NONE, DB_READ),
+    ("PUT", "/{db}/_encryption", "/w/_encryption", {}, admin(400)),
+    ("POST", "/{db}/_bulk_docs", "/w/_bulk_docs", BULK,
+     "401 403 403 201:1 201:0 201:1 201:0 201:1 403"),
+    ("POST", "/{db}/_ensure_full_commit", "/w/_ensure_full_commit", {}, DB_WRITE.format(201)),
+    ("GET", "/{db}/_security", "/m/_security", NONE, DB_READ),
+    ("PUT", "/{db}/_security", "/nosuch/_security", {}, admin(404)),
+    ("POST", "/{db}/_security", "/w/_security", {"role": "x", "remove": ["read"]}, admin(200)),
+    ("GET", "/{db}/_all_docs", "/m/_all_docs?include_docs=true", NONE, COUNT),
+    ("POST", "/{db}/_all_docs", "/m/_all_docs", {"keys": ["seen1", "seen2", "dark"]}, COUNT),
+    ("GET", "/{db}/_changes", "/m/_changes?include_docs=true", NONE, COUNT),
+    ("POST", "/{db}/_changes", "/m/_changes", {}, COUNT),
+    ("GET", "/{db}/{*doc}", "/m/seen1", NONE, READ),
+    ("GET", "/{db}/{*doc}", "/m/dark", NONE, admin(200)),
+    ("HEAD", "/{db}/{*doc}", "/m/seen1", NONE, READ),
+    ("GET", "/{db}/{*doc}", "/nosuch/doc", NONE, admin(404)),
+    ("PUT", "/{db}/{*doc}", "/w/{new}?key_id=k", {}, WRITE.format(201)),
+    ("PUT", "/{db}/{*doc}", "/w/{doc}?rev={rev}", {"_key_id": "k"}, WRITE.format(201)),
+    ("PUT", "/{db}/{*doc}", "/m/dark", {"_key_id": "k"}, admin(409)),
+    ("PUT", "/{db}/{*doc}", "/w/{new}?key_id=nosuch", {}, admin(400)),
+    ("DELETE", "/{db}/{*doc}", "/w/{doc}?rev={rev}", NONE, WRITE.format(200)),
+    ("DELETE", "/{db}/{*doc}", "/m/dark", NONE, admin(409)),
+    ("GET", "/{db}/_design/{*name}", "/m/_design/none", NONE, "401 403 404 404 404 404 404 404 403"),
+    ("PUT", "/{db}/_design/{*name}", "/w/_design/{new}?key_id=k", {}, admin(201)),
+    ("DELETE", "/{db}/_design/{*name}", "/w/_design/none", NONE, admin(404)),
+    ("GET", "/_all_dbs", "/_all_dbs", NONE, admin(200)),
+    ("GET", "/_uuids", "/_uuids", NONE, OPEN),
+    ("GET", "/_quorumkeep/databases", "/_quorumkeep/databases", NONE, admin(200)),
+]
+
+PEOPLE = [
+    ("GET", "/_quorumkeep/users", "/_quorumkeep/users", NONE, admin(200)),
+    ("POST", "/_quorumkeep/users", "/_quorumkeep/users", {"name": "u{new}"}, admin(201)),
+    ("GET", "/_quorumkeep/users/{*name}", "/_quorumkeep/users/admin", NONE, admin(200)),
+    ("GET", "/_quorumkeep/users/{*name}", "/_quorumkeep/users/nosuch", NONE, admin(404)),
+    ("PUT", "/_quorumkeep/users/{*name}", "/_quorumkeep/users/none", {"roles": ["x"]}, admin(200)),
+    ("PUT", "/_quorumkeep/users/{*name}", "/_quorumkeep/users/none", {"roles": []}, admin(200)),
+    ("DELETE", "/_quorumkeep/users/{*name}", "/_quorumkeep/users/nosuch", NONE, admin(404)),
+    ("GET", "/_users/{*doc}", "/_users/org.couchdb.user:admin", NONE, admin(200)),
+    ("PUT", "/_users/{*doc}", "/_users/org.couchdb.user:v{new}",
+     {"name": "v{new}", "roles": [], "type": "user"}, admin(201)),
+    ("DELETE", "/_users/{*doc}", "/_users/org.couchdb.user:nosuch", NONE, admin(404)),
+    ("GET", "/_quorumkeep/keys/{name}/grants", "/_quorumkeep/keys/k/grants", NONE,
+     "401 403 403 403 403 403 200 200 403"),
+    ("POST", "/_quorumkeep/keys/{name}/grants", "/_quorumkeep/keys/k/grants",
+     {"role": "x", "remove": ["decrypt"]}, "401 403 403 403 403 403 200 200 403"),
+    ("GET", "/_session", "/_session", NONE, OPEN),
+    ("POST", "/_session", "/_session", {"name": "none", "password": "wrong"},
+     "401 401 401 401 401 401 401 401 401"),
+    ("DELETE", "/_session", "/_session", NONE, OPEN),
+    ("GET", "/_quorumkeep/tokens", "/_quorumkeep/tokens", NONE, LOGIN),
+    ("POST", "/_quorumkeep/tokens", "/_quorumkeep/tokens", {}, "401 403 403 403 403 403 403 403 403"),
+    ("DELETE", "/_quorumkeep/tokens/{id}", "/_quorumkeep/tokens/00000000000000000000000000000000", NONE,
+     "401 404 404 404 404 404 404 404 404"),
+    ("POST", "/v1/auth/userpass/login/{*user}", "/v1/auth/userpass/login/none", {},
+     "400 400 400 400 400 400 400 400 400"),
+    ("PUT", "/v1/auth/userpass/login/{*user}", "/v1/auth/userpass/login/none", {},
+     "400 400 400 400 400 400 400 400 400"),
+    ("GET", "/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self", NONE, "403 200 200 200 200 200 200 200 200"),
+]
+# Of one's own token: they would end the logins of the test, or change them.
+PEOPLE += [(method, f"/v1/auth/token/{verb}-self", f"/v1/auth/token/{verb}-self", {}, "403 - - - - - - - -")
+           for method in ("POST", "PUT") for verb in ("renew", "revoke")]
+
+KEYS = [
+    ("GET", "/_quorumkeep/keys", "/_quorumkeep/keys", NONE, LOGIN),
+    ("GET", "/_quorumkeep/keys/{name}", "/_quorumkeep/keys/k", NONE, "401 403 403 200 200 200 200 200 403"),
+    ("GET", "/_quorumkeep/keys/{name}", "/_quorumkeep/keys/nosuch", NONE, admin(404)),
+    ("POST", "/_quorumkeep/keys", "/_quorumkeep/keys", {"name": "n{new}"}, admin(201)),
+    ("POST", "/_quorumkeep/keys/{name}/rotate", "/_quorumkeep/keys/other/rotate", {}, admin(200)),
+    ("POST", "/_quorumkeep/keys/{name}/destroy", "/_quorumkeep/keys/other/destroy", {"version": 99}, admin(404)),
+    ("PUT", "/_quorumkeep/keys/{name}/limits", "/_quorumkeep/keys/other/limits", {"records": 5000}, admin(200)),
+    ("GET", "/_quorumkeep/keys/policy", "/_quorumkeep/keys/policy", NONE, LOGIN),
+    ("PUT", "/_quorumkeep/keys/policy", "/_quorumkeep/keys/policy", {"nosuch": 1}, admin(400)),
+    ("POST", "/_quorumkeep/keys/reencrypt", "/_quorumkeep/keys/reencrypt", {}, admin("-")),
+]
+
+CLUSTER = [
+    ("GET", path, path, NONE, OPEN)
+    for path in ("/", "/_up", "/v1/sys/health", "/v1/sys/seal-status", "/v1/sys/leader", "/_quorumkeep/status",
+                 "/metrics", "/_quorumkeep/hold")
+] + [
+    ("POST", f"/_quorumkeep/{verb}", f"/_quorumkeep/{verb}", {}, SOCKET) for verb in ("init", "join", "rejoin")
+] + [
+    ("POST", f"/_quorumkeep/{verb}", f"/_quorumkeep/{verb}", {}, admin("-"))
+    for verb in ("invite", "seal", "unseal", "recovery/begin", "recovery/share", "recovery/cancel",
+                 "recovery/rotate", "recovery/confirm", "master/refresh", "master/rotate", "audit/check", "verify")
+] + [
+    ("POST", f"/_quorumkeep/nodes/{{name}}/{verb}", f"/_quorumkeep/nodes/nosuch/{verb}", {}, admin(404))
+    for verb in ("suspend", "resume", "remove")
+] + [
+    ("GET", f"/_quorumkeep/{what}", f"/_quorumkeep/{what}", NONE, admin(200))
+    for what in ("recovery", "deal", "audit", "verify", "backup")
+] + [
+    ("POST", "/_quorumkeep/unhold", "/_quorumkeep/unhold", {}, "400 400 400 400 400 400 400 400 400"),
+    ("GET", "/_quorumkeep/settings", "/_quorumkeep/settings", NONE, LOGIN),
+    ("PUT", "/_quorumkeep/settings", "/_quorumkeep/settings", {"nosuch": 1}, admin(400)),
+    ("GET", "/_quorumkeep/nodes", "/_quorumkeep/nodes", NONE, LOGIN),
+]
+
+
+def vault(status):
+    """Under /v1/ no login is 403, as in Vault; nobody here has rights to the secrets but the administrator."""
+    return "403 403 403 403 403 403 403 {} 403".format(status)
+
+
+VAULT_OPEN = "403 200 200 200 200 200 200 200 200"
+VAULT = [
+    ("GET", "/v1/sys/mounts", "/v1/sys/mounts", NONE, VAULT_OPEN),
+    ("GET", "/v1/sys/internal/ui/mounts", "/v1/sys/internal/ui/mounts", NONE, VAULT_OPEN),
+    ("GET", "/v1/sys/internal/ui/mounts/{path...}", "/v1/sys/internal/ui/mounts/secret", NONE, VAULT_OPEN),
+    ("GET", "/v1/secret/data/{path...}", "/v1/secret/data/s", NONE, vault(200)),
+    ("GET", "/v1/secret/subkeys/{path...}", "/v1/secret/subkeys/s", NONE, vault(200)),
+    ("GET", "/v1/secret/metadata/{path...}", "/v1/secret/metadata/s", NONE, vault(200)),
+    ("LIST", "/v1/secret/metadata/{path...}", "/v1/secret/metadata/nosuch", NONE, vault(404)),
+    ("LIST", "/v1/secret/metadata", "/v1/secret/metadata", NONE, vault(200)),
+    ("GET", "/v1/secret/metadata", "/v1/secret/metadata?list=true", NONE, vault(200)),
+    ("GET", "/v1/secret/config", "/v1/secret/config", NONE, vault(200)),
+    ("PATCH", "/v1/secret/data/{path...}", "/v1/secret/data/nosuch", {"data": {}}, vault("-")),
+    ("PATCH", "/v1/secret/metadata/{path...}", "/v1/secret/metadata/nosuch", {}, vault("-")),
+    ("DELETE", "/v1/secret/data/{path...}", "/v1/secret/data/nosuch", NONE, vault(204)),
+    ("DELETE", "/v1/secret/metadata/{path...}", "/v1/secret/metadata/nosuch", NONE, vault(204)),
+]
+VAULT += [(method, f"/v1/secret/{verb}/{{path...}}", f"/v1/secret/{verb}/t{{new}}", body, vault(answer))
+          for method in ("POST", "PUT")
+          for verb, body, answer in (("data", {"data": {"a": "b"}}, 200), ("delete", {"versions": [1]}, "-"),
+                                     ("undelete", {"versions": [1]}, "-"), ("destroy", {"versions": [1]}, "-"),
+                                     ("metadata", {"max_versions": 5}, 204))]
+VAULT += [(method, "/v1/secret/config", "/v1/secret/config", {}, vault("-")) for method in ("POST", "PUT")]
+
+ROWS = DOCUMENTS + PEOPLE + KEYS + CLUSTER + VAULT
+
+# The same by the command: arguments, and its exit status (0 ok, 1 error, 4 denied, 5 not found, 6 conflict).
+COMMANDS = [
+    (("doc", "get", "m", "seen1"), "4 4 4 4 0 0 4 0 4"),
+    (("doc", "get", "m", "dark"), "4 4 4 4 4 4 4 0 4"),
+    (("doc", "list", "m"), "4 4 0 0 0 0 0 0 4"),
+    (("db", "list"), "4 4 4 4 4 4 4 0 4"),
+    (("user", "list"), "4 4 4 4 4 4 4 0 4"),
+    (("grant", "list", "k"), "4 4 4 4 4 4 0 0 4"),
+]
