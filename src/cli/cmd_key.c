@@ -57,9 +57,27 @@ enum cli_exit cli_key_list(struct cli *cli)
     return code;
 }
 
+/* "period: 812 of 1000 records, 90 kB of 1099511627 kB, 2 of 90 days: rotated in about 3 h". */
+static void print_period(const json_t *reply)
+{
+    const json_t *period = json_object_get(reply, "period");
+    const json_t *records = json_object_get(period, "records");
+    const json_t *bytes = json_object_get(period, "bytes");
+    const json_t *age = json_object_get(period, "age_s");
+
+    if (!json_is_object(period))
+        return;
+    printf(
+        "period: %lld of %lld records, %lld of %lld bytes, %lld of %lld s: next rotation in %lld "
+        "s as it goes\n",
+        number(records, "used"), number(records, "max"), number(bytes, "used"),
+        number(bytes, "max"), number(age, "used"), number(age, "max"), number(period, "left_s"));
+}
+
 static void print_key(json_t *reply)
 {
     print_table(json_object_get(reply, "versions"));
+    print_period(reply);
     print_progress(reply);
 }
 

@@ -14,6 +14,7 @@
 #include "service/cluster.h"
 #include "service/login.h"
 #include "service/integrity.h"
+#include "service/period.h"
 #include "service/reencrypt.h"
 #include "service/service.h"
 #include "store/store.h"
@@ -181,6 +182,24 @@ static void write_reencrypt(const struct service *service, struct buf *out)
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
 }
 
+static void write_periods(const struct service *service, struct buf *out)
+{
+    struct period_figures figures;
+
+    period_figures(service, &figures);
+    metrics_write_one(out, "quorumkeep_key_rotations_total", "counter",
+                      "Data keys rotated here because their period was over.",
+                      (double)figures.rotations_n);
+    if (figures.keys_n == 0)
+        return;
+    metrics_write_one(out, "quorumkeep_key_period_left_seconds", "gauge",
+                      "Until the next data key is rotated by itself, as it goes.",
+                      (double)figures.left_s);
+    metrics_write_one(out, "quorumkeep_key_period_used_ratio", "gauge",
+                      "Of its limits, what the active version that is furthest has used.",
+                      figures.used);
+}
+
 static void write_integrity(const struct service *service, struct buf *out)
 {
     struct integrity_figures figures;
@@ -327,6 +346,7 @@ static void hook_gauges(void *arg, struct buf *out)
     const struct service *service = arg;
 
     write_reencrypt(service, out);
+    write_periods(service, out);
     write_integrity(service, out);
     write_process(service, out);
     if (service->cluster != NULL)

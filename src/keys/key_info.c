@@ -11,6 +11,13 @@ struct key_limits key_limits_in_force(const struct key_limits *limits)
     };
 }
 
+bool key_limits_are_good(const struct key_limits *limits)
+{
+    return (limits->records == 0 || limits->records >= KEY_LIMIT_RECORDS_MIN) &&
+           (limits->bytes == 0 || limits->bytes >= KEY_LIMIT_BYTES_MIN) &&
+           (limits->age_s == 0 || limits->age_s >= KEY_LIMIT_AGE_S_MIN);
+}
+
 void key_info_put(const struct key_info *info, struct buf *out)
 {
     assert(info->versions_n <= KEY_VERSIONS_MAX);

@@ -25,6 +25,12 @@
 #define KEY_LIMIT_BYTES_DEFAULT (1024ull * GIB)
 #define KEY_LIMIT_AGE_S_DEFAULT (90ull * 24 * 3600)
 
+/* The least that may be set: one document has at most 1,000 revisions that are sealed anew at once,
+ * and a value of its own size must fit; a key has KEY_VERSIONS_MAX periods. */
+#define KEY_LIMIT_RECORDS_MIN 1000u
+#define KEY_LIMIT_BYTES_MIN (64 * MIB)
+#define KEY_LIMIT_AGE_S_MIN 60u
+
 enum key_state { KEY_ACTIVE = 1, KEY_DECRYPT_ONLY = 2, KEY_DESTROYED = 3 };
 
 struct key_limits {
@@ -47,6 +53,9 @@ struct key_info {
 
 /* The defaults in place of zeros. */
 struct key_limits key_limits_in_force(const struct key_limits *limits);
+
+/* Each is zero or not below the least. */
+bool key_limits_are_good(const struct key_limits *limits);
 
 /* The head, then key_info_put_version for each of the `versions_n`. */
 void key_info_put(const struct key_info *info, struct buf *out);

@@ -109,5 +109,12 @@ bool keys_order_read(struct keys_order *order)
         exchange_reply_error(order->exchange, 400, "bad_request",
                              "the body is %s; suites are xchacha20-poly1305 and aes-256-gcm",
                              bodies[order->kind]);
+    else if (!key_limits_are_good(&order->limits)) {
+        good = false;
+        exchange_reply_error(order->exchange, 400, "bad_request",
+                             "limits are at least %u records, %llu bytes and %u s",
+                             KEY_LIMIT_RECORDS_MIN, (unsigned long long)KEY_LIMIT_BYTES_MIN,
+                             KEY_LIMIT_AGE_S_MIN);
+    }
     return good;
 }

@@ -8,6 +8,7 @@
 #include "service/audit.h"
 #include "service/authorize.h"
 #include "service/key_policy.h"
+#include "service/period.h"
 #include "service/reencrypt_private.h"
 #include "service/submit.h"
 #include "store/store.h"
@@ -93,9 +94,11 @@ static json_t *versions_json(const struct service *service, const struct keyring
         json_t *one;
 
         store_key_stats(service->store, info->key_id, about.version, &stats);
-        one = json_pack("{s:I, s:s, s:s, s:I, s:I}", "version", (json_int_t)about.version, "state",
-                        state_text(about.state), "suite", key_suite_text(about.suite), "created",
-                        (json_int_t)about.created_s, "bodies", (json_int_t)stats.bodies);
+        one = json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I}", "version", (json_int_t)about.version,
+                        "state", state_text(about.state), "suite", key_suite_text(about.suite),
+                        "created", (json_int_t)about.created_s, "bodies", (json_int_t)stats.bodies,
+                        "sealed", (json_int_t)stats.sealed, "sealed_bytes",
+                        (json_int_t)stats.sealed_bytes);
 
         if (about.state != KEY_ACTIVE) {
             (void)json_object_set_new(one, "records",
@@ -123,10 +126,12 @@ static json_t *key_json(const struct service *service, const struct keyring_info
                      info->name.len, "key_id", id, "active", (json_int_t)info->active, "versions_n",
                      (json_int_t)info->versions_n, "old_records",
                      job != NULL && job->counted ? number(old_n) : json_null());
-    if (whole)
+    if (whole) {
         (void)json_object_set_new(json, "versions", versions);
-    else
+        (void)json_object_set_new(json, "period", period_json(service, info->key_id));
+    } else {
         json_decref(versions);
+    }
     return json;
 }
 

@@ -141,3 +141,35 @@ json_t *period_json(const struct service *service, const uint8_t key_id[static K
                      "bytes", of_max(life.bytes, life.limits.bytes), "age_s",
                      of_max(life.age_s, life.limits.age_s), "left_s", (json_int_t)life.left_s);
 }
+
+static double used_of(const struct period_life *life)
+{
+    const double parts[] = {(double)life->sealed / (double)life->limits.records,
+                            (double)life->bytes / (double)life->limits.bytes,
+                            (double)life->age_s / (double)life->limits.age_s};
+    double most = 0;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        most = parts[i] > most ? parts[i] : most;
+    return most < 1 ? most : 1;
+}
+
+void period_figures(const struct service *service, struct period_figures *ret_figures)
+{
+    struct period_figures figures = {.rotations_n = service->period.rotations_n,
+                                     .left_s = UINT64_MAX};
+    struct period_life life;
+    struct keyring_info info;
+    double used;
+
+    for (size_t i = 0;
+         service->keyring != NULL && keyring_info_at(service->keyring, i, &info) == QK_OK; i++) {
+        if (period_life(service, info.key_id, &life) != QK_OK)
+            continue;
+        used = used_of(&life);
+        figures.keys_n++;
+        figures.left_s = least(figures.left_s, life.left_s);
+        figures.used = used > figures.used ? used : figures.used;
+    }
+    *ret_figures = figures;
+}

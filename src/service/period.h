@@ -52,6 +52,13 @@ struct period_life {
 MUST_USE enum qk_err period_life(const struct service *service,
                                  const uint8_t key_id[static KEY_ID_BYTES],
                                  struct period_life *ret_life);
+/* For /metrics: the key that comes first. keys_n 0: the node is sealed. */
+struct period_figures {
+    size_t keys_n;
+    uint64_t rotations_n, left_s;
+    double used; /* of a limit, up to 1 */
+};
+void period_figures(const struct service *service, struct period_figures *ret_figures);
 /* The same for people and programs; null for a key without an active version. */
 json_t *period_json(const struct service *service, const uint8_t key_id[static KEY_ID_BYTES]);
 

@@ -48,19 +48,6 @@ struct rotation {
 
 /* --- the write -------------------------------------------------------------------------------- */
 
-/* What is under the version now stays there, unless somebody wants otherwise: a job that runs goes
- * on, one that was done is done no longer. */
-static enum qk_err put_reencrypt(struct service *service, struct wire_command *command)
-{
-    struct reencrypt_record record;
-    uint64_t version;
-    enum qk_err err = reencrypt_record_get(service->store, &record, &version);
-
-    if (err != QK_OK || record.state == REENCRYPT_WANTED || record.state == REENCRYPT_DECLINED)
-        return err;
-    return reencrypt_want(service->store, false, command);
-}
-
 static enum qk_err rotation_evaluate(void *arg, struct wire_command *command)
 {
     struct rotation *rotation = arg;
@@ -79,7 +66,7 @@ static enum qk_err rotation_evaluate(void *arg, struct wire_command *command)
         return err == QK_ERR_TOO_BIG ? QK_OK : err;
     wire_command_batch(command);
     keys_change_put(service, &change, command);
-    err = put_reencrypt(service, command);
+    err = reencrypt_rotated(service->store, rotation->key_id, rotation->from, command);
     key_change_fini(&change);
     rotation->proposed = err == QK_OK;
     return err;

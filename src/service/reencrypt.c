@@ -211,6 +211,8 @@ static bool load_record(struct reencrypt *job)
             job->retry_ms = 0;
             job->record = record;
         }
+        job->record.fresh_n = record.fresh_n; /* others add to them */
+        memcpy(job->record.fresh, record.fresh, sizeof(record.fresh));
         job->version = version;
     }
     return version > 0;

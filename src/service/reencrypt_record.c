@@ -7,12 +7,16 @@
 #include "wire/pack.h"
 
 #define RECORD_VERSION 1
-#define FIELDS_N 11
+#define FIELDS_N 12
+#define FRESH_BYTES (KEY_ID_BYTES + 4)
 #define FIELDS_MAX 32
 
 void reencrypt_record_encode(const struct reencrypt_record *record, struct buf *out)
 {
+    uint8_t fresh[REENCRYPT_FRESH_MAX * FRESH_BYTES];
+
     assert(record->cursor_len <= sizeof(record->cursor));
+    assert(record->fresh_n <= REENCRYPT_FRESH_MAX);
 
     pack_array(out, FIELDS_N);
     pack_u64(out, RECORD_VERSION);
@@ -26,11 +30,16 @@ void reencrypt_record_encode(const struct reencrypt_record *record, struct buf *
     pack_u64(out, record->began_s);
     pack_u64(out, record->ended_s);
     pack_u64(out, record->index);
+    for (unsigned i = 0; i < record->fresh_n; i++) {
+        memcpy(fresh + i * FRESH_BYTES, record->fresh[i].key_id, KEY_ID_BYTES);
+        put_u32(fresh + i * FRESH_BYTES + KEY_ID_BYTES, record->fresh[i].version);
+    }
+    pack_bin(out, bytes_of(fresh, record->fresh_n * (size_t)FRESH_BYTES));
 }
 
 static void decode_fields(struct unpack *in, struct reencrypt_record *record)
 {
-    struct bytes cursor;
+    struct bytes cursor, fresh;
 
     record->round = unpack_u64(in);
     record->state = (enum reencrypt_state)unpack_u64_max(in, REENCRYPT_DONE);
@@ -45,6 +54,16 @@ static void decode_fields(struct unpack *in, struct reencrypt_record *record)
     record->began_s = unpack_u64(in);
     record->ended_s = unpack_u64(in);
     record->index = unpack_u64(in);
+    fresh = unpack_bin(in, sizeof(record->fresh));
+    record->fresh_n = (unsigned)(fresh.len / FRESH_BYTES);
+    if (fresh.len % FRESH_BYTES != 0 || record->fresh_n > REENCRYPT_FRESH_MAX) {
+        in->failed = in->failed == QK_OK ? QK_ERR_INVALID : in->failed;
+        record->fresh_n = 0;
+    }
+    for (unsigned i = 0; i < record->fresh_n; i++) {
+        memcpy(record->fresh[i].key_id, fresh.data + i * FRESH_BYTES, KEY_ID_BYTES);
+        record->fresh[i].version = get_u32(fresh.data + i * FRESH_BYTES + KEY_ID_BYTES);
+    }
 }
 
 enum qk_err reencrypt_record_decode(struct bytes in, struct reencrypt_record *ret_record)
@@ -93,10 +112,23 @@ enum qk_err reencrypt_record_get(struct store *store, struct reencrypt_record *r
     return err == QK_OK ? reencrypt_record_decode(record.value, ret_record) : err;
 }
 
-enum qk_err reencrypt_want(struct store *store, bool wanted, struct wire_command *command)
+static enum qk_err record_put(const struct reencrypt_record *record, uint64_t version,
+                              struct wire_command *command)
 {
     struct record_key key = record_system(RECORD_SYS, SYSTEM_REENCRYPT);
     struct buf value = BUF_INIT(REENCRYPT_VALUE_BYTES_MAX);
+    enum qk_err err;
+
+    reencrypt_record_encode(record, &value);
+    err = buf_error(&value);
+    if (err == QK_OK)
+        wire_command_put(command, record_key_bytes(&key), version + 1, 0, buf_bytes(&value));
+    buf_fini(&value);
+    return err;
+}
+
+enum qk_err reencrypt_want(struct store *store, bool wanted, struct wire_command *command)
+{
     struct reencrypt_record record, next = {0};
     uint64_t version;
     enum qk_err err = reencrypt_record_get(store, &record, &version);
@@ -106,10 +138,34 @@ enum qk_err reencrypt_want(struct store *store, bool wanted, struct wire_command
     next.round = record.round + 1;
     next.state = wanted ? REENCRYPT_WANTED : REENCRYPT_DECLINED;
     next.paused = wanted && record.state == REENCRYPT_WANTED && record.paused;
-    reencrypt_record_encode(&next, &value);
-    err = buf_error(&value);
-    if (err == QK_OK)
-        wire_command_put(command, record_key_bytes(&key), version + 1, 0, buf_bytes(&value));
-    buf_fini(&value);
-    return err;
+    return record_put(&next, version, command);
+}
+
+bool reencrypt_is_fresh(const struct reencrypt_record *record,
+                        const uint8_t key_id[static KEY_ID_BYTES], uint32_t version)
+{
+    for (unsigned i = 0; i < record->fresh_n; i++)
+        if (memcmp(record->fresh[i].key_id, key_id, KEY_ID_BYTES) == 0)
+            return version >= record->fresh[i].version;
+    return false;
+}
+
+/* A round that was done is done no longer: what stands under the version that was active stays
+ * there until somebody wants otherwise. */
+enum qk_err reencrypt_rotated(struct store *store, const uint8_t key_id[static KEY_ID_BYTES],
+                              uint32_t version, struct wire_command *command)
+{
+    struct reencrypt_record record;
+    uint64_t record_version;
+    enum qk_err err = reencrypt_record_get(store, &record, &record_version);
+
+    if (err != QK_OK || record.state == REENCRYPT_DECLINED)
+        return err;
+    if (record.state != REENCRYPT_WANTED)
+        return reencrypt_want(store, false, command);
+    if (reencrypt_is_fresh(&record, key_id, version) || record.fresh_n == REENCRYPT_FRESH_MAX)
+        return QK_OK;
+    memcpy(record.fresh[record.fresh_n].key_id, key_id, KEY_ID_BYTES);
+    record.fresh[record.fresh_n++].version = version;
+    return record_put(&record, record_version, command);
 }

@@ -11,6 +11,7 @@
 #include "service/keys_current.h"
 #include "service/period.h"
 #include "service/read.h"
+#include "service/reencrypt_private.h"
 #include "wire/records.h"
 
 /* --- counts --- */
@@ -107,6 +108,12 @@ bool reencrypt_concerns(struct bytes key, uint8_t flags)
     return record_key_space(key, &space) ? space == RECORD_CATALOG : (flags & WIRE_DOC) != 0;
 }
 
+static bool is_fresh(const struct service *service, const uint8_t *key_id, uint32_t version)
+{
+    return service->reencrypt != NULL &&
+           reencrypt_is_fresh(&service->reencrypt->record, key_id, version);
+}
+
 /* QK_OK and the active version if `version` is another one of that key. What is under a destroyed
  * one stays as it is: nobody can open it. */
 static enum qk_err key_look(const struct service *service, const uint8_t *key_id, uint32_t version,
@@ -118,7 +125,7 @@ static enum qk_err key_look(const struct service *service, const uint8_t *key_id
     if (err != QK_OK)
         return err;
     *ret_active = info.active;
-    *ret_old = version != info.active &&
+    *ret_old = version != info.active && !is_fresh(service, key_id, version) &&
                keyring_version_check(service->keyring, key_id, version) != QK_ERR_DESTROYED;
     return QK_OK;
 }

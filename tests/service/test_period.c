@@ -313,3 +313,46 @@ Test(period, how_long_it_lasts_is_told_by_age_or_as_fast_as_it_fills)
     cr_assert_eq(life.left_s,
                  (life.age_s * 9 < 2000000 - life.age_s ? life.age_s * 9 : 2000000 - life.age_s));
 }
+
+static void drive_until_done(struct reencrypt_record *ret_record)
+{
+    uint64_t began = uv_hrtime(), version;
+
+    do {
+        (void)uv_run(&documents.loop, UV_RUN_ONCE);
+        cr_assert_eq(reencrypt_record_get(documents.service.store, ret_record, &version), QK_OK);
+        cr_assert_lt((uv_hrtime() - began) / 1000000, 30000, "it never ends");
+    } while (ret_record->state != REENCRYPT_DONE);
+}
+
+/* What a round has sealed is not old for it, though later periods have begun. */
+Test(period, a_round_of_re_encryption_larger_than_a_period_comes_to_its_end)
+{
+    struct reencrypt_record record;
+    struct store_key_stats stats;
+    struct key_change change;
+    struct wire_command command;
+    char key[64];
+
+    limit(0, 0, 0);
+    for (unsigned i = 0; i < 2500; i++)
+        put(i, key, sizeof(key));
+    limit(LIMIT, 0, 0);
+    cr_assert_eq(reencrypt_new(&documents.service, &documents.service.reencrypt), QK_OK);
+    cr_assert_eq(keyring_change_rotate(documents.service.keyring, key_id, 0, 2000, &change), QK_OK);
+    wire_command_begin(&command, WIRE_KEYRING);
+    wire_command_batch(&command);
+    keys_change_put(&documents.service, &change, &command);
+    cr_assert_eq(reencrypt_want(documents.service.store, true, &command), QK_OK);
+    documents_apply(&documents, &command);
+    key_change_fini(&change);
+    drive_until_done(&record);
+    store_key_stats(documents.service.store, key_id, 1, &stats);
+    cr_assert_eq(stats.bodies, 0);
+    cr_assert_eq(sealed(2), LIMIT);
+    cr_assert_eq(sealed(3), LIMIT);
+    cr_assert_eq(sealed(4), 500);
+    cr_assert_eq(record.fresh_n, 1);
+    reencrypt_free(documents.service.reencrypt);
+    documents.service.reencrypt = NULL;
+}

@@ -17,8 +17,11 @@ static struct reencrypt_record sample(void)
                                       .damaged_n = 1,
                                       .began_s = 1700000000,
                                       .ended_s = 1700000060,
-                                      .index = 12345};
+                                      .index = 12345,
+                                      .fresh_n = REENCRYPT_FRESH_MAX};
 
+    for (unsigned i = 0; i < REENCRYPT_FRESH_MAX; i++)
+        record.fresh[i] = (struct reencrypt_fresh){.key_id = {(uint8_t)i, 7}, .version = i + 1};
     return record;
 }
 
@@ -77,10 +80,21 @@ Test(reencrypt_record, fields_of_a_newer_version_are_passed_over)
     struct reencrypt_record record = sample(), back;
 
     reencrypt_record_encode(&record, &out);
-    cr_assert_eq(out.data[0], 0x9b); /* eleven items in one byte: twelve now */
-    out.data[0] = 0x9c;
+    cr_assert_eq(out.data[0], 0x9c); /* twelve items in one byte: thirteen now */
+    out.data[0] = 0x9d;
     pack_text(&out, "new");
     cr_assert_eq(reencrypt_record_decode(buf_bytes(&out), &back), QK_OK);
     cr_assert_eq(back.index, record.index);
     buf_fini(&out);
+}
+
+Test(reencrypt_record, a_version_is_fresh_from_the_one_that_was_rotated_on)
+{
+    struct reencrypt_record record = sample();
+    const uint8_t listed[KEY_ID_BYTES] = {4, 7}, other[KEY_ID_BYTES] = {4, 8};
+
+    cr_assert_not(reencrypt_is_fresh(&record, listed, 4));
+    cr_assert(reencrypt_is_fresh(&record, listed, 5));
+    cr_assert(reencrypt_is_fresh(&record, listed, 9));
+    cr_assert_not(reencrypt_is_fresh(&record, other, 9));
 }
