@@ -227,7 +227,8 @@ enum qk_err login_token_decode(struct bytes in, struct login_token *ret_token)
 
 bool login_token_is_good(const struct login_token *token, const struct user *user, uint64_t now_s)
 {
-    return user != NULL && memcmp(user->id, token->user_id, USER_ID_BYTES) == 0 &&
+    return user != NULL && !user->disabled &&
+           memcmp(user->id, token->user_id, USER_ID_BYTES) == 0 &&
            user->credential_version == token->credential_version && now_s < token->expires_s;
 }
 

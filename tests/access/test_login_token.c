@@ -155,6 +155,9 @@ Test(login_token, is_good_for_its_user_and_its_time_alone)
     user.credential_version++; /* a new password */
     cr_assert_not(login_token_is_good(&token, &user, 0));
     user.credential_version--;
+    user.disabled = true;
+    cr_assert_not(login_token_is_good(&token, &user, 0));
+    user.disabled = false;
     user.id[0]++; /* another user of that name */
     cr_assert_not(login_token_is_good(&token, &user, 0));
     who = user_principal(&user);
