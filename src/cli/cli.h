@@ -86,6 +86,8 @@ enum cli_exit cli_key_limits(struct cli *cli);
 enum cli_exit cli_key_policy(struct cli *cli);
 enum cli_exit cli_seal(struct cli *cli);
 enum cli_exit cli_verify(struct cli *cli);
+enum cli_exit cli_debug_store(struct cli *cli);
+enum cli_exit cli_debug_log(struct cli *cli);
 enum cli_exit cli_unhold(struct cli *cli);
 enum cli_exit cli_cluster_show(struct cli *cli);
 enum cli_exit cli_cluster_set(struct cli *cli);

@@ -1,11 +1,8 @@
 /* backup restore, recover: a new cluster from a backup, or from one surviving disk. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "cli/making.h"
@@ -88,20 +85,6 @@ enum cli_exit cli_backup_restore(struct cli *cli)
 }
 
 /* --- from a disk ----------------------------------------------------------------------------- */
-
-/* The lock of a running quorumkeepd; -1 if there is none. */
-static enum cli_exit lock_old(const char *dir, int *ret_fd)
-{
-    char path[PATH_MAX];
-
-    (void)snprintf(path, sizeof path, "%s/lock", dir);
-    *ret_fd = open(path, O_RDWR | O_CLOEXEC);
-    if (*ret_fd < 0 && errno != ENOENT)
-        return cli_fail(CLI_ERROR, "'%s': %s", path, strerror(errno));
-    if (*ret_fd >= 0 && flock(*ret_fd, LOCK_EX | LOCK_NB) != 0)
-        return cli_fail(CLI_CONFLICT, "'%s' is in use by a quorumkeepd: stop it first", dir);
-    return CLI_OK;
-}
 
 static enum qk_err take_store(struct making *making, const char *old)
 {
@@ -216,7 +199,7 @@ enum cli_exit cli_recover(struct cli *cli)
                         "the old nodes cannot join and whose data goes its own way from here");
     code = making_begin(&making, cli);
     if (code == CLI_OK)
-        code = lock_old(old, &lock_fd);
+        code = making_lock(old, &lock_fd);
     if (code == CLI_OK)
         code = recover(&making, old);
     if (lock_fd >= 0)

@@ -1,12 +1,14 @@
 #include "cli/making.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -43,6 +45,19 @@ enum cli_exit making_shares(struct cli *cli, const struct recovery_set *set,
         code = cli_fail(CLI_ERROR, "the record of the recovery shares was altered: %s",
                         qk_err_text(err));
     return code;
+}
+
+enum cli_exit making_lock(const char *dir, int *ret_fd)
+{
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof path, "%s/lock", dir);
+    *ret_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (*ret_fd < 0 && errno != ENOENT)
+        return cli_fail(CLI_ERROR, "'%s': %s", path, strerror(errno));
+    if (*ret_fd >= 0 && flock(*ret_fd, LOCK_EX | LOCK_NB) != 0)
+        return cli_fail(CLI_CONFLICT, "'%s' is in use by a quorumkeepd: stop it first", dir);
+    return CLI_OK;
 }
 
 /* --- beginning ------------------------------------------------------------------------------- */

@@ -36,4 +36,7 @@ MUST_USE enum cli_exit making_shares(struct cli *cli, const struct recovery_set 
 /* The arena for keys, and no core dumps; ended by secret_arena_fini. */
 MUST_USE enum cli_exit making_harden(void);
 
+/* The lock of a data directory, so that no quorumkeepd runs in it; -1 if there is none to take. */
+MUST_USE enum cli_exit making_lock(const char *dir, int *ret_fd);
+
 #endif

@@ -226,6 +226,14 @@ const struct verb cli_verbs[] = {
      "Check every record of the node: read all, open each envelope, and hold them against what "
      "the other members have. Exit code 1 if anything is wrong, and which records.",
      "quorumkeep verify", cli_verify},
+    {"debug", "store", "", 0, 0, "limit recovery share-file", true,
+     "List the records of a stopped node (--data), a JSON object a line, from a copy in TMPDIR: "
+     "their heads, and with --recovery, by recovery shares, what is in them.",
+     "quorumkeep debug store --data /var/lib/quorumkeep", cli_debug_store},
+    {"debug", "log", "", 0, 0, "start limit recovery share-file", true,
+     "List the entries of a stopped node's log (--data) from the index --start on, in the same "
+     "way.",
+     "quorumkeep debug log --data /var/lib/quorumkeep --limit 20", cli_debug_log},
     {NULL, "completion", "[bash|zsh]", 0, 1, "", true, "Print a completion script for a shell.",
      "source <(quorumkeep completion bash)", cli_completion},
     {NULL, NULL, NULL, 0, 0, NULL, false, NULL, NULL, NULL},

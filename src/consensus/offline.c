@@ -107,3 +107,55 @@ enum qk_err consensus_replay(const char *dir, uint64_t after, consensus_replay_c
     *ret_last = last;
     return err;
 }
+
+static enum qk_err list_entry(const struct log_entry *from, uint64_t index,
+                              enum qk_err (*entry)(void *arg, const struct consensus_listed *entry),
+                              void *arg)
+{
+    struct consensus_listed listed = {
+        .index = index, .term = from->term, .type = CONSENSUS_BARRIER};
+    struct apply_cursor cursor;
+    enum qk_err err = QK_OK;
+    bool last;
+
+    if (from->type == RAFT_CHANGE)
+        listed.type = CONSENSUS_CONFIGURATION;
+    if (from->type != RAFT_COMMAND)
+        return entry(arg, &listed);
+    listed.type = CONSENSUS_COMMAND;
+    if (apply_cursor_open(bytes_of(from->data, from->len), &cursor) != QK_OK)
+        return QK_ERR_CORRUPT;
+    while (err == QK_OK && apply_cursor_next(&cursor, &listed.command, &last))
+        err = entry(arg, &listed);
+    return err;
+}
+
+enum qk_err consensus_list(const char *dir, uint64_t from,
+                           void (*head)(void *arg, const struct consensus_list_head *head),
+                           enum qk_err (*entry)(void *arg, const struct consensus_listed *entry),
+                           void *arg, char *ret_reason)
+{
+    struct consensus_list_head facts = {0};
+    struct disk_files files;
+    struct disk_state state;
+    enum qk_err err = disk_load(dir, ret_reason, &files, &state);
+
+    if (err != QK_OK)
+        return err;
+    facts.term = state.term;
+    facts.vote = state.vote;
+    facts.snapshot_index = state.has_snapshot ? state.snapshot.index : 0;
+    facts.snapshot_term = state.has_snapshot ? state.snapshot.term : 0;
+    facts.first = state.log.first;
+    facts.last = entry_log_last(&state.log);
+    head(arg, &facts);
+    for (uint64_t i = from > facts.first ? from : facts.first; err == QK_OK && i <= facts.last;
+         i++) {
+        err = list_entry(entry_log_get(&state.log, i), i, entry, arg);
+        if (err == QK_ERR_CORRUPT)
+            snprintf(ret_reason, OFFLINE_REASON_BYTES, "raft/: entry %" PRIu64 " is damaged", i);
+    }
+    disk_files_close(&files);
+    entry_log_fini(&state.log);
+    return err;
+}

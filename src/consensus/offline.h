@@ -22,4 +22,26 @@ typedef enum qk_err (*consensus_replay_cb)(void *arg, uint64_t index, uint64_t t
 MUST_USE enum qk_err consensus_replay(const char *dir, uint64_t after, consensus_replay_cb cb,
                                       void *arg, uint64_t *ret_last, char *ret_reason);
 
+/* What a log holds, for people. */
+enum consensus_listed_type { CONSENSUS_COMMAND, CONSENSUS_BARRIER, CONSENSUS_CONFIGURATION };
+
+struct consensus_listed {
+    uint64_t index, term;
+    enum consensus_listed_type type;
+    struct bytes command; /* of a COMMAND: one of those that the entry holds */
+};
+
+struct consensus_list_head {
+    uint64_t term, vote;                    /* as noted on the disk */
+    uint64_t snapshot_index, snapshot_term; /* 0: none was taken or installed */
+    uint64_t first, last; /* of the entries that are there; none if last < first */
+};
+
+/* `head` first, then `entry` for each command and other entry from `from` on. A copy, as above. */
+MUST_USE enum qk_err consensus_list(const char *dir, uint64_t from,
+                                    void (*head)(void *arg, const struct consensus_list_head *head),
+                                    enum qk_err (*entry)(void *arg,
+                                                         const struct consensus_listed *entry),
+                                    void *arg, char *ret_reason);
+
 #endif

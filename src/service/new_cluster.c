@@ -173,7 +173,7 @@ static enum qk_err put_key(void *arg, const struct keyring_record *record)
     return rewriting->err;
 }
 
-static enum qk_err keyring_read(struct store *store, const struct old_cluster *old,
+enum qk_err old_cluster_keyring(struct store *store, const struct old_cluster *old,
                                 const struct secret *mk, struct keyring **ret_keyring)
 {
     uint8_t space[DATABASE_ID_BYTES];
@@ -250,7 +250,7 @@ static enum qk_err rewrite(struct store *store, const struct old_cluster *old,
     uint8_t sys[DATABASE_ID_BYTES];
     struct record_key parts = record_system(RECORD_KEYRING, "dp/");
     struct keyring *keyring = NULL;
-    enum qk_err err = keyring_read(store, old, old_mk, &keyring);
+    enum qk_err err = old_cluster_keyring(store, old, old_mk, &keyring);
 
     if (err != QK_OK)
         return err;

@@ -32,6 +32,11 @@ struct new_cluster {
 MUST_USE enum qk_err old_cluster_read(struct store *store, struct old_cluster *ret_old,
                                       struct buf *message);
 
+/* Its keys; the caller closes the keyring. */
+struct keyring;
+MUST_USE enum qk_err old_cluster_keyring(struct store *store, const struct old_cluster *old,
+                                         const struct secret *mk, struct keyring **ret_keyring);
+
 /* Rewrites the records of the store, which holds the old cluster's and is flushed, and makes
  * node.sec, raft/ and audit.log in `dir`. `old_mk` is MK of the old cluster. `how` ("backup",
  * "disk") is for the audit log. A sentence is appended to `message` on errors: QK_ERR_CORRUPT (a
