@@ -74,6 +74,7 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
         facts.attestation = attested == SEAL_ATTEST_ALLOW ? RELEASE_PASS : RELEASE_FAIL;
         facts.deferred = attested != SEAL_ATTEST_DENY;
     }
+    facts.unrecorded = m->unrecorded;
     facts.quorum = m->config.unseal_quorum;
     view_look(m, now_ms, &facts.view_n, &facts.newer);
     return facts;
@@ -158,13 +159,17 @@ static void count(struct seal_step_ctx *ctx, struct seal_peer *peer)
         step_audit(ctx, SEAL_AUDIT_RATE, peer->node_id, RELEASE_RATE);
 }
 
-/* One WANT answered counts as one release, whether by key, by share or by both. A share that
- * follows later, when it is open, belongs to its WANT: counted then unless the key was already. */
+/* The audit line comes before what it tells of: who performs the effects sends nothing that could
+ * not be recorded. One WANT answered counts as one release, whether by key, by share or by both. A
+ * share that follows later, when it is open, belongs to its WANT: counted then unless the key was
+ * already. */
 static void grant(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want)
 {
     bool key = (want->what & PEER_WANT_RELEASE) != 0;
     bool share = (want->what & PEER_WANT_SHARE) != 0;
 
+    if (key || (share && ctx->m->own_share))
+        count(ctx, peer);
     if (key)
         send_release(ctx, peer);
     if (share && ctx->m->own_share)
@@ -173,8 +178,6 @@ static void grant(struct seal_step_ctx *ctx, struct seal_peer *peer, const struc
         peer->wants_share = true;
         peer->want = *want;
     }
-    if (key || (share && ctx->m->own_share))
-        count(ctx, peer);
 }
 
 void answer_give(struct seal_step_ctx *ctx, struct seal_peer *peer, const struct peer_want *want,
@@ -219,9 +222,9 @@ void answer_waiting(struct seal_step_ctx *ctx)
         decision = seal_release_check(ctx->m, ctx->now_ms, peer->node_id, &peer->want);
         counted = (peer->want.what & PEER_WANT_RELEASE) != 0;
         if (decision.rule == RELEASE_ALLOWED || (decision.rule == RELEASE_RATE && counted)) {
-            send_share(ctx, peer);
             if (!counted)
                 count(ctx, peer);
+            send_share(ctx, peer);
         }
     }
 }

@@ -45,6 +45,11 @@ void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, 
     machine->made = made;
 }
 
+void seal_unrecorded(struct seal_machine *machine, bool unrecorded)
+{
+    machine->unrecorded = unrecorded;
+}
+
 /* --- what the files of the machine share --------------------------------------------------- */
 
 struct seal_effect *step_emit(struct seal_step_ctx *ctx, enum seal_effect_kind kind)

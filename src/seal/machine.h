@@ -251,6 +251,7 @@ struct seal_machine {
     uint64_t index, index_term;
     uint64_t stored;
     uint64_t made;
+    bool unrecorded;  /* see seal_unrecorded */
     bool rolled_back; /* a member has told so, in this life of the process */
     struct watermark marks[NODES_MAX];
     unsigned marks_n;
@@ -279,6 +280,8 @@ void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_I
  */
 void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t index_term,
                    uint64_t stored, uint64_t made);
+/* Whether a release could not be recorded now; before each step. */
+void seal_unrecorded(struct seal_machine *machine, bool unrecorded);
 /* Effects are appended in the order in which they must be carried out; `effects` is emptied
  * first. Views in them live as long as the event's message. */
 void seal_step(struct seal_machine *machine, uint64_t now_ms,

@@ -51,6 +51,8 @@ static enum release_rule first_failing(const struct release_facts *facts)
         return RELEASE_QUORUM;
     if (facts->attestation == RELEASE_FAIL)
         return facts->deferred ? RELEASE_DEFERRED : RELEASE_ATTESTATION;
+    if (facts->unrecorded)
+        return RELEASE_UNRECORDED;
     return RELEASE_ALLOWED;
 }
 
@@ -67,6 +69,8 @@ struct release_decision release_decide(const struct release_facts *facts,
                       absent_bit(facts->watermark, RELEASE_WATERMARK) |
                       absent_bit(facts->attestation, RELEASE_ATTESTATION);
     decision.rule = first_failing(facts);
+    if (decision.rule == RELEASE_UNRECORDED)
+        decision.retry_ms = RELEASE_UNRECORDED_MS;
     if (decision.rule == RELEASE_ALLOWED && now_ms < rate->next_ms) {
         decision.rule = RELEASE_RATE;
         decision.retry_ms = (uint32_t)(rate->next_ms - now_ms);

@@ -10,6 +10,7 @@
 #define RELEASE_LIMIT_DEFAULT 20
 #define RELEASE_LIMIT_MAX 64
 #define RELEASE_DELAY_MS_MIN 1000u
+#define RELEASE_UNRECORDED_MS 2000u
 #define RELEASE_DELAY_MS_MAX 30000u
 
 /* In the order in which they are checked; the text is what a person reads after "denied: ". */
@@ -29,7 +30,8 @@
     X(RELEASE_QUORUM, "fewer live members than the unseal quorum")                                 \
     X(RELEASE_ATTESTATION, "the attestation hook said no")                                         \
     X(RELEASE_DEFERRED, "the attestation hook has not said yes yet")                               \
-    X(RELEASE_RATE, "too many releases in ten minutes, delayed")
+    X(RELEASE_RATE, "too many releases in ten minutes, delayed")                                   \
+    X(RELEASE_UNRECORDED, "it cannot write its audit log") /* checked before RATE */
 
 enum release_rule {
 #define RELEASE_RULE_ENUM(code, text) code,
@@ -58,7 +60,8 @@ struct release_facts {
     enum release_answer suspended;
     enum release_answer watermark;
     enum release_answer attestation;
-    bool deferred; /* with RELEASE_FAIL: no answer of the hook yet, or "not now" */
+    bool unrecorded; /* a release made now could not be written to this node's audit log */
+    bool deferred;   /* with RELEASE_FAIL: no answer of the hook yet, or "not now" */
 };
 
 /* Releases to one member: the times of the last ones, and the delay that the limit brings. */

@@ -243,11 +243,25 @@ static void do_wipe(struct cluster *cluster)
     outcome(cluster, &event);
 }
 
+static bool is_stopping(const struct cluster *cluster)
+{
+    return cluster->service->audit != NULL && audit_is_stopping(cluster->service->audit);
+}
+
+/* A release whose line could not be written stays here; it will be asked for again. */
+static void do_send(struct cluster *cluster, const struct seal_effect *effect)
+{
+    bool release = effect->message_kind == PEER_RELEASE || effect->message_kind == PEER_SHARE;
+
+    if (!release || !is_stopping(cluster))
+        hub_seal_send(cluster, effect);
+}
+
 static void perform(struct cluster *cluster, const struct seal_effect *effect)
 {
     switch (effect->kind) {
     case SEAL_DO_SEND:
-        hub_seal_send(cluster, effect);
+        do_send(cluster, effect);
         break;
     case SEAL_DO_OPEN_SHARE:
         do_open_share(cluster, effect);
@@ -309,6 +323,7 @@ static void step(struct cluster *cluster, const struct seal_event *event)
     uint8_t random[SEAL_RANDOM_BYTES];
 
     position(cluster);
+    seal_unrecorded(&cluster->seal, is_stopping(cluster));
     random_fill(random, sizeof(random));
     seal_step(&cluster->seal, hub_now_ms(cluster), random, event, &cluster->effects);
     for (unsigned i = 0; i < cluster->effects.n; i++)

@@ -59,6 +59,7 @@ DENIES(another_generation_is_denied, same_gen, false, RELEASE_GENERATION)
 DENIES(fewer_than_the_unseal_quorum_deny, view_n, 1, RELEASE_QUORUM)
 DENIES(a_greater_quorum_denies_two, quorum, 3, RELEASE_QUORUM)
 DENIES(a_disk_below_the_watermark_is_denied, watermark, RELEASE_FAIL, RELEASE_WATERMARK)
+DENIES(an_audit_log_that_takes_no_line_denies, unrecorded, true, RELEASE_UNRECORDED)
 DENIES(the_attestation_hook_denies, attestation, RELEASE_FAIL, RELEASE_ATTESTATION)
 
 Test(release, an_absent_rule_does_not_deny_and_is_named)
