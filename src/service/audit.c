@@ -90,7 +90,7 @@ static enum qk_err append(struct audit *audit, const char *event, const struct a
         memcpy(audit->head, hash, sizeof(hash));
         if (strcmp(event, "mark") == 0)
             audit->unmarked_n = 0;
-        err = audit_sinks_write(&audit->sinks, buf_bytes(&line));
+        err = audit_sinks_write(&audit->sinks, buf_bytes(&line), !audit->failing);
     }
     buf_fini(&line);
     return err;
@@ -190,7 +190,7 @@ void audit_retry(struct audit *audit)
 
     if (!audit->failing)
         return;
-    if (audit_sinks_write(&audit->sinks, bytes_str("audit log: trying again\n")) != QK_OK)
+    if (audit_sinks_write(&audit->sinks, bytes_str("audit log: trying again\n"), false) != QK_OK)
         return;
     (void)snprintf(lost, sizeof(lost), "%llu",
                    (unsigned long long)(audit->lost_n - audit->lost_told_n));

@@ -51,6 +51,19 @@ static bool connect_syslog(struct audit_sinks *sinks)
     return false;
 }
 
+/* Can it take more? Waits, if there is time left for this line. */
+static bool can_write(struct audit_sinks *sinks, int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    int wait_ms = sinks->wait_ms;
+
+    if (poll(&ready, 1, 0) == 0) {
+        sinks->wait_ms = 0;
+        (void)poll(&ready, 1, wait_ms);
+    }
+    return (ready.revents & POLLOUT) != 0 && (ready.revents & (POLLERR | POLLNVAL)) == 0;
+}
+
 /* RFC 3164 without a time: the receiver puts its own, and the line has one. A daemon that was
  * started anew has another socket under the same name: that is tried once. */
 static enum qk_err write_syslog(struct audit_sinks *sinks, struct bytes line)
@@ -64,9 +77,10 @@ static enum qk_err write_syslog(struct audit_sinks *sinks, struct bytes line)
             return QK_ERR_IO;
         if (send(sinks->syslog_fd, text, (size_t)len, MSG_NOSIGNAL) == len)
             return QK_OK;
-        if (errno == EAGAIN || errno == ENOBUFS)
+        if (errno != EAGAIN && errno != ENOBUFS)
+            drop_syslog(sinks);
+        else if (!can_write(sinks, sinks->syslog_fd))
             return QK_ERR_IO;
-        drop_syslog(sinks);
     }
     return QK_ERR_IO;
 }
@@ -78,11 +92,10 @@ static enum qk_err write_stdout(struct audit_sinks *sinks, struct bytes line)
     bool torn = sinks->torn;
 
     while (torn || line.len > 0) {
-        struct pollfd ready = {.fd = STDOUT_FILENO, .events = POLLOUT};
         struct bytes piece = torn ? bytes_of(&newline, 1) : bytes_slice(line, 0, PIECE_BYTES);
         ssize_t put = -1;
 
-        if (poll(&ready, 1, 0) == 1 && (ready.revents & (POLLERR | POLLNVAL)) == 0)
+        if (can_write(sinks, STDOUT_FILENO))
             put = write(STDOUT_FILENO, piece.data, piece.len);
         if (put <= 0)
             return QK_ERR_IO;
@@ -95,12 +108,13 @@ static enum qk_err write_stdout(struct audit_sinks *sinks, struct bytes line)
     return QK_OK;
 }
 
-enum qk_err audit_sinks_write(struct audit_sinks *sinks, struct bytes line)
+enum qk_err audit_sinks_write(struct audit_sinks *sinks, struct bytes line, bool patient)
 {
     enum qk_err err = QK_OK, other;
 
     assert(line.len > 0 && line.len <= AUDIT_LINE_BYTES_MAX);
 
+    sinks->wait_ms = patient ? AUDIT_SINKS_WAIT_MS : 0;
     if (sinks->syslog[0] != '\0')
         err = write_syslog(sinks, line);
     if (sinks->to_stdout) {

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -353,6 +354,38 @@ Test(audit_files, a_full_socket_stops_and_never_waits)
         n++;
     cr_assert_lt(n, 100000);
     cr_assert(audit_is_stopping(audit));
+    audit_close(audit);
+    close(fd);
+}
+
+static void *drain(void *arg)
+{
+    int fd = *(int *)arg;
+    char text[AUDIT_LINE_BYTES_MAX];
+    unsigned n = 0;
+
+    while (n < 200) {
+        n += recv(fd, text, sizeof(text), 0) > 0;
+        (void)usleep(200);
+    }
+    return NULL;
+}
+
+Test(audit_files, a_reader_that_is_a_little_slow_stops_nothing)
+{
+    char name[80];
+    struct audit_settings settings = {.syslog = name};
+    struct audit *audit;
+    pthread_t reader;
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "%s/log", dir);
+    fd = listen_at(name);
+    audit = open_as(&settings);
+    cr_assert_eq(pthread_create(&reader, NULL, drain, &fd), 0);
+    for (unsigned i = 0; i < 200; i++)
+        cr_assert_eq(audit_record(audit, "login", "user", "ab", NULL), QK_OK, "line %u", i);
+    cr_assert_eq(pthread_join(reader, NULL), 0);
     audit_close(audit);
     close(fd);
 }
