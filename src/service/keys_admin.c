@@ -284,17 +284,17 @@ static void reply_refused(const struct keys_order *order)
 static void order_audit(const struct keys_order *order)
 {
     static const char *const events[] = {"key_create", "key_rotate", "key_destroy", "key_limits"};
-    char id[2 * KEY_ID_BYTES + 1], version[24];
+    const struct principal *who = &order->exchange->request.who;
+    char id[2 * KEY_ID_BYTES + 1], user[2 * USER_ID_BYTES + 1], version[24];
+    bool whole = order->kind == ORDER_DESTROY && order->version == 0;
 
     hex_encode(order->key_id, KEY_ID_BYTES, id);
+    hex_encode(who->user_id, USER_ID_BYTES, user);
     (void)snprintf(version, sizeof(version), "%" PRIu32,
                    order->kind == ORDER_DESTROY ? order->version : order->active);
-    audit_event(
-        order->service->audit, events[order->kind], "by", order->exchange->from, "user",
-        order->exchange->request.who.kind == PRINCIPAL_USER ? order->exchange->request.who.name
-                                                            : NULL,
-        "key", id, "version", order->kind == ORDER_DESTROY && order->version == 0 ? "all" : version,
-        "shred", order->shred ? "yes" : NULL, NULL);
+    audit_event(order->service->audit, events[order->kind], "by", order->exchange->from, "user",
+                who->kind == PRINCIPAL_USER ? user : NULL, "key", id, "version",
+                whole ? "all" : version, "shred", order->shred ? "yes" : NULL, NULL);
 }
 
 static void reply_done(const struct keys_order *order)
