@@ -118,6 +118,8 @@ enum qk_err db_encryption_apply(const struct service *service, const struct db_e
     uint32_t version;
     enum qk_err err = QK_OK;
 
+    if (database->name[0] == '_' && wish->has_clear && wish->clear)
+        return QK_ERR_DENIED; /* the system's own are never clear */
     if (wish->has_key && wish->key_name[0] == '\0')
         memset(database->default_key, 0, KEY_ID_BYTES);
     else if (wish->has_key)

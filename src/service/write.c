@@ -54,7 +54,8 @@ static enum qk_err write_key(struct service *service, const struct catalog_datab
                              struct write *write, const struct doc_leaf *parent,
                              struct doc_leaf *leaf)
 {
-    bool keeps = parent != NULL && (!parent->deleted || write->document->deleted);
+    bool keeps =
+        parent != NULL && !write->key_anew && (!parent->deleted || write->document->deleted);
     struct bytes name;
     enum qk_err err = key_choose(service, database, buf_bytes(&write->document->key_name),
                                  keeps ? parent->key_id : NULL, leaf->key_id, &leaf->key_version);
@@ -166,7 +167,7 @@ enum qk_err write_record(struct service *service, const struct catalog_database 
                          struct bytes id, const struct document *document, struct stored *stored,
                          struct write_made *ret_made)
 {
-    struct write write = {.id = id, .document = document};
+    struct write write = {.id = id, .document = document, .key_anew = true};
     struct doc_leaf *parent = stored->record.leaves_n == 0 ? NULL : &stored->record.leaves[0];
 
     return write_make(service, database, &write, stored, parent, ret_made);

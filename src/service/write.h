@@ -36,6 +36,7 @@ struct write {
     char key_name[128]; /* of the data key used: for X-Quorumkeep-Key */
     uint32_t key_version;
     bool clear;           /* the database is declared clear: the body is not encrypted */
+    bool key_anew;        /* under the key of the database, whatever key it was under */
     bool must_exist;      /* DELETE: CouchDB says 404 before it looks at revisions */
     bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
 };
@@ -58,7 +59,7 @@ struct write_made {
 #define WRITE_MADE_INIT ((struct write_made){.value = BUF_INIT(RECORD_VALUE_BYTES_MAX)})
 
 /* Seals `document` over what is `stored` under `id` (its winner is the parent), without CouchDB's
- * rule for revisions. Changes `stored`. */
+ * rule for revisions and under the key of the database. Changes `stored`. */
 MUST_USE enum qk_err write_record(struct service *service, const struct catalog_database *database,
                                   struct bytes id, const struct document *document,
                                   struct stored *stored, struct write_made *ret_made);

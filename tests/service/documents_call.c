@@ -1,5 +1,6 @@
 #include "documents_fixture.h"
 #include "service/grants.h"
+#include "service/db_encryption.h"
 #include "service/reencrypt.h"
 #include "service/users.h"
 
@@ -154,6 +155,8 @@ static service_handler handler_of(const struct request *request)
         return user_handler_of(request, read);
     if (request->segments_n == 4 && bytes_equal(request->segments[3], bytes_str("grants")))
         return read ? handle_grants : handle_grants_change;
+    if (bytes_equal(name, bytes_str("_encryption")))
+        return read ? handle_db_encryption : handle_db_encryption_put;
     if (bytes_equal(name, bytes_str("_security")))
         return read ? handle_security : handle_security_change;
     if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
