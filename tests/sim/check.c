@@ -77,9 +77,12 @@ static struct pair *find_pair(struct world *w, uint64_t index, uint64_t term)
     return &w->pairs[i];
 }
 
-/* Same index and term: same entry, and the same term before it. */
+/* Same index and term: same entry, and the same term before it. A copy of an older disk of a member
+ * that was alone then may go on alone, in terms that have been: what it writes is of no log. */
 void check_appended(struct world *w, struct node *node, uint64_t index, size_t n)
 {
+    if (node->rolled_back)
+        return;
     for (size_t i = 0; i < n; i++) {
         const struct log_entry *entry = entry_log_get(engine_log(node->engine), index + i);
         uint64_t previous = engine_term_at(node->engine, index + i - 1);

@@ -444,6 +444,16 @@ static bool all_open(struct machine *const *chosen, unsigned n)
     return true;
 }
 
+/* Its log ends with a change of hold or suspensions that its store had not synced: closed by rule,
+ * until a majority has settled it. */
+static bool one_waits_for_majority(struct machine *const *chosen, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (chosen[i]->alive && chosen[i]->cluster->control_pending > 0)
+            return true;
+    return false;
+}
+
 #define ALONE_MS 3000
 #define TOGETHER_MS 60000
 
@@ -472,7 +482,7 @@ void system_check_pair(struct system *sys)
     end = sys->w->now + TOGETHER_MS;
     while (sys->w->failure[0] == 0 && sys->w->now < end && !all_open(chosen, n))
         system_run_until(sys->w, sys->w->now + 100);
-    if (!all_open(chosen, n))
+    if (!all_open(chosen, n) && !one_waits_for_majority(chosen, n))
         fail(chosen[0], "m%u and m%u may open each other and cannot: locked out", chosen[0]->at,
              chosen[1]->at);
     sys->pairs_n++;
