@@ -1,4 +1,5 @@
-/* grant add, remove, list: of data keys; db grant, revoke, rights: of databases. A subject is the
+/* grant add, remove, list: of data keys; db and secret grant, revoke, rights: of databases and of
+ * the secrets. A subject is the
  * name of a user, or role:NAME, which no user's name can be. */
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +13,15 @@
 /* What the rights are rights to. */
 struct thing {
     const char *before, *after; /* of its name in the path */
+    unsigned name_n;            /* 1: the first argument is its name; 0: there is only one */
     const char *rights[3];
 };
 
-static const struct thing KEY = {"/_quorumkeep/keys", "/grants", {"encrypt", "decrypt", "manage"}};
-static const struct thing DATABASE = {"", "/_security", {"read", "write", "admin"}};
+static const struct thing KEY = {
+    "/_quorumkeep/keys", "/grants", 1, {"encrypt", "decrypt", "manage"}};
+static const struct thing DATABASE = {"", "/_security", 1, {"read", "write", "admin"}};
+static const struct thing SECRETS = {
+    "/_quorumkeep/secrets", "/rights", 0, {"read", "write", "admin"}};
 
 static enum cli_exit ask(struct cli *cli, const struct thing *thing, const char *method,
                          json_t *body, json_t **ret_reply)
@@ -25,7 +30,8 @@ static enum cli_exit ask(struct cli *cli, const struct thing *thing, const char 
     enum cli_exit code;
 
     buf_put_str(&path, thing->before);
-    client_path_put(&path, cli->options.args[0]);
+    if (thing->name_n > 0)
+        client_path_put(&path, cli->options.args[0]);
     buf_put_str(&path, thing->after);
     if (buf_error(&path) != QK_OK) {
         json_decref(body);
@@ -37,14 +43,15 @@ static enum cli_exit ask(struct cli *cli, const struct thing *thing, const char 
     return code;
 }
 
-/* The rights named from the third argument on; none: all three. */
+/* The rights named behind the subject; none: all three. */
 static json_t *rights_of(const struct cli *cli, const struct thing *thing)
 {
     json_t *rights = json_array();
+    unsigned first = thing->name_n + 1;
 
-    for (unsigned i = 2; i < cli->options.args_n; i++)
+    for (unsigned i = first; i < cli->options.args_n; i++)
         (void)json_array_append_new(rights, json_string(cli->options.args[i]));
-    for (unsigned i = 0; cli->options.args_n < 3 && i < 3; i++)
+    for (unsigned i = 0; cli->options.args_n <= first && i < 3; i++)
         (void)json_array_append_new(rights, json_string(thing->rights[i]));
     return rights;
 }
@@ -52,7 +59,7 @@ static json_t *rights_of(const struct cli *cli, const struct thing *thing)
 static enum cli_exit change(struct cli *cli, const struct thing *thing, const char *verb,
                             const char *done)
 {
-    const char *subject = cli->options.args[1];
+    const char *subject = cli->options.args[thing->name_n];
     bool role = strncmp(subject, ROLE_PREFIX, strlen(ROLE_PREFIX)) == 0;
     const char *name = role ? subject + strlen(ROLE_PREFIX) : subject;
     json_t *reply = NULL, *body;
@@ -65,7 +72,8 @@ static enum cli_exit change(struct cli *cli, const struct thing *thing, const ch
     if (code == CLI_OK && cli->options.json)
         print_json(reply, 2);
     else if (code == CLI_OK)
-        printf("%s %s on %s\n", done, subject, cli->options.args[0]);
+        printf("%s %s on %s\n", done, subject,
+               thing->name_n > 0 ? cli->options.args[0] : "the secrets");
     json_decref(reply);
     return code;
 }
@@ -88,6 +96,16 @@ enum cli_exit cli_db_grant(struct cli *cli)
 enum cli_exit cli_db_revoke(struct cli *cli)
 {
     return change(cli, &DATABASE, "remove", "taken from");
+}
+
+enum cli_exit cli_secret_grant(struct cli *cli)
+{
+    return change(cli, &SECRETS, "add", "granted to");
+}
+
+enum cli_exit cli_secret_revoke(struct cli *cli)
+{
+    return change(cli, &SECRETS, "remove", "taken from");
 }
 
 static json_t *row_of(const json_t *grant)
@@ -129,13 +147,23 @@ enum cli_exit cli_grant_list(struct cli *cli)
     return code;
 }
 
-enum cli_exit cli_db_rights(struct cli *cli)
+static enum cli_exit rights(struct cli *cli, const struct thing *thing)
 {
     json_t *reply = NULL;
-    enum cli_exit code = ask(cli, &DATABASE, "GET", NULL, &reply);
+    enum cli_exit code = ask(cli, thing, "GET", NULL, &reply);
 
     if (code == CLI_OK)
         print_json(reply, 2);
     json_decref(reply);
     return code;
+}
+
+enum cli_exit cli_db_rights(struct cli *cli)
+{
+    return rights(cli, &DATABASE);
+}
+
+enum cli_exit cli_secret_rights(struct cli *cli)
+{
+    return rights(cli, &SECRETS);
 }

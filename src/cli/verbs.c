@@ -131,6 +131,16 @@ const struct verb cli_verbs[] = {
     {"db", "revoke", "DB USER|role:ROLE [RIGHT...]", 2, 5, "", false,
      "Take rights to a database away, on all nodes at once; all if none is named.",
      "quorumkeep db revoke people anna", cli_db_revoke},
+    {"secret", "rights", "", 0, 0, "", false,
+     "Who may read, write and administer the secrets. Nobody named: administrators alone.",
+     "quorumkeep secret rights", cli_secret_rights},
+    {"secret", "grant", "USER|role:ROLE [RIGHT...]", 1, 4, "", false,
+     "Give a user or a role rights to the secrets: read, write, admin. Each secret also needs a "
+     "grant on its data key ('grant add').",
+     "quorumkeep secret grant role:deploy read", cli_secret_grant},
+    {"secret", "revoke", "USER|role:ROLE [RIGHT...]", 1, 4, "", false,
+     "Take rights to the secrets away, on all nodes at once; all if none is named.",
+     "quorumkeep secret revoke role:deploy", cli_secret_revoke},
     {"user", "add", "NAME [SETTING=VALUE...]", 1, OPTIONS_ARGS_MAX, "file", false,
      "Add a user, with a password from --file, standard input or a prompt. Settings: roles=A,B, "
      "admin=yes, key_creator=yes (may make data keys), disabled=yes.",

@@ -168,6 +168,10 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/keys/{name}/grants", ACCESS_KEY_MANAGE, OPEN, ADMIN, BODY_SMALL, handle_grants},
     {METHOD_POST, "/_quorumkeep/keys/{name}/grants", ACCESS_KEY_MANAGE, OPEN_LEADER, ADMIN, BODY_SMALL, handle_grants_change},
 
+    {METHOD_GET, "/_quorumkeep/secrets/rights", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_security},
+    {METHOD_PUT, "/_quorumkeep/secrets/rights", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
+    {METHOD_POST, "/_quorumkeep/secrets/rights", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
+
     {METHOD_GET, "/_users/{*doc}", ACCESS_USER, OPEN, READ, BODY_SMALL, handle_userdoc_get},
     {METHOD_PUT, "/_users/{*doc}", ACCESS_USER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_put},
     {METHOD_DELETE, "/_users/{*doc}", ACCESS_CLUSTER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_delete},

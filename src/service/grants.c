@@ -15,39 +15,6 @@
 #include "service/read.h"
 #include "service/rights_json.h"
 
-enum qk_err grants_put_maker(const struct service *service, const struct principal *who,
-                             const uint8_t key_id[static KEY_ID_BYTES],
-                             struct wire_command *command)
-{
-    struct buf value = BUF_INIT(RECORD_VALUE_BYTES_MAX);
-    struct catalog_grants grants = {.list = {NULL, 0}};
-    uint8_t key[CATALOG_KEY_BYTES];
-    enum qk_err err;
-
-    if (who->kind != PRINCIPAL_USER)
-        return QK_OK;
-    memcpy(grants.key_id, key_id, KEY_ID_BYTES);
-    err = access_list_add_user(&grants.list, who->user_id, ACCESS_BITS_ALL);
-    if (err == QK_OK)
-        err = catalog_grants_key(service, key_id, key);
-    if (err == QK_OK)
-        err = catalog_grants_seal(service, &grants, 1, &value);
-    if (err == QK_OK)
-        wire_command_put(command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
-    access_list_fini(&grants.list);
-    buf_fini(&value);
-    return err;
-}
-
-void grants_delete(const struct service *service, const uint8_t key_id[static KEY_ID_BYTES],
-                   struct wire_command *command)
-{
-    uint8_t key[CATALOG_KEY_BYTES];
-
-    if (catalog_grants_key(service, key_id, key) == QK_OK)
-        wire_command_delete(command, bytes_of(key, sizeof(key)));
-}
-
 /* The key that segments[2] names, and the right to manage it. Who may not know which keys there are
  * gets the same answer for one that is not there. */
 static enum qk_err grants_find(struct service *service, struct exchange *exchange,

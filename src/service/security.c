@@ -3,7 +3,9 @@
  *     admins  = all rights     members = read and write     readers, writers = one of the two
  *
  * An empty list lets in administrators alone, where CouchDB would open the database to everybody.
- * The role "_admin" is theirs: it is shown where CouchDB 3 shows it, and taken and passed over. */
+ * The role "_admin" is theirs: it is shown where CouchDB 3 shows it, and taken and passed over. The
+ * mount of the secrets is a database that no path names: /_quorumkeep/secrets/rights is its
+ * _security. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@
 #include "service/authorize.h"
 #include "service/change.h"
 #include "service/handlers.h"
+#include "service/kv.h"
 #include "service/params.h"
 #include "service/put.h"
 #include "service/read.h"
@@ -54,6 +57,19 @@ static const struct section {
 };
 #define SECTIONS_N (sizeof SECTIONS / sizeof SECTIONS[0])
 
+static struct bytes database_name(const struct request *request)
+{
+    bool secrets = bytes_equal(request->segments[0], bytes_str("_quorumkeep"));
+
+    return secrets ? bytes_str(KV_DATABASE) : request->segments[0];
+}
+
+static const struct catalog_database *database_find(const struct service *service,
+                                                    const struct exchange *exchange)
+{
+    return catalog_database_find(service->catalog, database_name(&exchange->request));
+}
+
 /* --- GET --- */
 
 static json_t *section_json(const struct catalog *catalog, const struct access_list *list,
@@ -89,9 +105,14 @@ static json_t *security_json(const struct catalog *catalog, const struct access_
 
 static void security_ready(struct service *service, struct exchange *exchange)
 {
-    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
+    const struct catalog_database *database = database_find(service, exchange);
+    enum qk_err err = authorize_exchange(service, exchange, database, ACCESS_DB_READ);
 
-    if (database != NULL)
+    if (err != QK_OK)
+        exchange_reply_err(exchange, err);
+    else if (database == NULL)
+        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
+    else
         exchange_reply_json(exchange, 200, security_json(service->catalog, &database->rights));
 }
 
@@ -198,8 +219,7 @@ static enum qk_err security_put(struct security_change *work, const struct catal
 static enum qk_err security_evaluate(struct change *change, struct wire_command *command)
 {
     struct security_change *work = (struct security_change *)(void *)change;
-    const struct catalog_database *now =
-        catalog_database_find(change->service->catalog, change->exchange->request.segments[0]);
+    const struct catalog_database *now = database_find(change->service, change->exchange);
     enum qk_err err = authorize_exchange(change->service, change->exchange, now, ACCESS_DB_ADMIN);
     struct catalog_database next;
 
@@ -231,8 +251,7 @@ static void security_applied(struct change *change)
     char by[2 * USER_ID_BYTES + 1], id[2 * DATABASE_ID_BYTES + 1];
 
     if (service_is_open(change->service))
-        database =
-            catalog_database_find(change->service->catalog, change->exchange->request.segments[0]);
+        database = database_find(change->service, change->exchange);
     change_by(change->exchange, by);
     if (database != NULL) {
         hex_encode(database->id, DATABASE_ID_BYTES, id);
@@ -292,7 +311,7 @@ void handle_security_change(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = service_is_open(service) ? QK_OK : QK_ERR_SEALED;
     if (err == QK_OK)
-        err = catalog_name_key(service, exchange->request.segments[0], key);
+        err = catalog_name_key(service, database_name(&exchange->request), key);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         if (work != NULL)
