@@ -11,6 +11,7 @@
 #include "base/encode.h"
 #include "fuzz.h"
 #include "service/audit_line.h"
+#include "service/audit_read.h"
 #include "service/audit_verify.h"
 
 #define MODES 4
@@ -78,6 +79,24 @@ static void fuzz_value(struct bytes in)
     buf_fini(&line);
 }
 
+/* What is read is never more than what stands there, and whole lines. */
+static void fuzz_read(const char *path)
+{
+    static const struct audit_query queries[] = {
+        {.limit = 3}, {.limit = 3, .oldest = true, .since = 1}, {.limit = 9, .events = "release"}};
+
+    for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
+        struct buf out = BUF_INIT(4 * AUDIT_LINE_BYTES_MAX);
+        uint64_t last = 0;
+        enum qk_err err = audit_read(path, &queries[i], &out, &last);
+
+        fuzz_require(err == QK_OK || err == QK_ERR_TOO_BIG);
+        fuzz_require(out.len == 0 || out.data[out.len - 1] == '\n');
+        fuzz_require(last >= queries[i].since);
+        buf_fini(&out);
+    }
+}
+
 static void fuzz_file(struct bytes in)
 {
     static int fd = -1;
@@ -92,6 +111,7 @@ static void fuzz_file(struct bytes in)
     fuzz_require(ftruncate(fd, 0) == 0 && pwrite(fd, in.data, in.len, 0) == (ssize_t)in.len);
     fuzz_must(audit_verify(path, NULL, NULL, &check));
     fuzz_require((check.bad_line == 0) == (check.bad_reason == NULL));
+    fuzz_read(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
