@@ -17,7 +17,8 @@ static void on_start(struct exchange *exchange, int status, const char *content_
     cr_assert_eq(call->status, 0, "answered twice");
     call->status = status;
     snprintf(call->content_type, sizeof(call->content_type), "%s", content_type);
-    memcpy(call->fields, fields, fields_n * sizeof(fields[0]));
+    if (fields_n > 0)
+        memcpy(call->fields, fields, fields_n * sizeof(fields[0]));
     call->fields_n = fields_n;
     call->length = length;
 }
