@@ -33,14 +33,13 @@ void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_I
     machine->config.release_limit = RELEASE_LIMIT_DEFAULT;
 }
 
-void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t index_term,
-                   uint64_t stored, uint64_t made)
+void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t stored,
+                   uint64_t made)
 {
     assert(index <= stored);
 
     machine->term = term;
     machine->index = index;
-    machine->index_term = index_term;
     machine->stored = stored;
     machine->made = made;
 }

@@ -248,7 +248,7 @@ struct seal_machine {
     uint64_t boot_counter;
     uint64_t raft_id;
     uint64_t term;
-    uint64_t index, index_term;
+    uint64_t index;
     uint64_t stored;
     uint64_t made;
     bool unrecorded;  /* see seal_unrecorded */
@@ -274,12 +274,11 @@ void seal_init(struct seal_machine *machine, const uint8_t node_id[static NODE_I
                const uint8_t boot_id[static BOOT_ID_BYTES], uint64_t boot_counter,
                uint64_t raft_id);
 /* Where this node's disk stands, for its HELLOs: to be set before each step, since what a peer
- * knows from the log itself may be as new. `term`, `index` (committed and durable here), the term
- * of the entry there and `stored` (the end of the log on the disk) are Raft's, `made` is node.sec's
- * count of generations.
+ * knows from the log itself may be as new. `term`, `index` (committed and durable here) and
+ * `stored` (the end of the log on the disk) are Raft's, `made` is node.sec's count of generations.
  */
-void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t index_term,
-                   uint64_t stored, uint64_t made);
+void seal_position(struct seal_machine *machine, uint64_t term, uint64_t index, uint64_t stored,
+                   uint64_t made);
 /* Whether a release could not be recorded now; before each step. */
 void seal_unrecorded(struct seal_machine *machine, bool unrecorded);
 /* Effects are appended in the order in which they must be carried out; `effects` is emptied

@@ -97,7 +97,6 @@ static void hello_fill(const struct seal_machine *m, const struct seal_peer *pee
     hello->aes = aead_has_aes256gcm();
     hello->stored = m->stored;
     hello->made = m->made;
-    hello->index_term = m->index_term;
 }
 
 void session_greet(struct seal_step_ctx *ctx, struct seal_peer *peer)

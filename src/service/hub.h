@@ -291,6 +291,8 @@ void hub_marks_load(struct cluster *cluster);
 void hub_marks_save(struct cluster *cluster);
 /* The link to that member is about to be gone: notes how far it had followed. */
 void hub_marks_lost(struct cluster *cluster, const uint8_t *node_id);
+/* Puts into a HELLO to `node_id` what is committed here. */
+void hub_fork_tell(const struct cluster *cluster, const uint8_t *node_id, struct peer_hello *hello);
 /* What the speaker has committed contradicts what is committed here. */
 bool hub_is_forked(const struct cluster *cluster, const struct peer_hello *hello);
 /* Names of the peers that say that this node is below its mark; false if none does. */

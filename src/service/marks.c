@@ -98,15 +98,28 @@ static uint64_t committed(const struct cluster *cluster)
                : commit;
 }
 
+void hub_fork_tell(const struct cluster *cluster, const uint8_t *node_id, struct peer_hello *hello)
+{
+    const struct seal_peer *peer = seal_peer_find(&cluster->seal, node_id);
+
+    if (cluster->service->consensus == NULL || cluster->service->store == NULL)
+        return;
+    hello->known = hello->at = committed(cluster);
+    if (peer != NULL && peer->greeted && peer->hello.known > 0 && peer->hello.known < hello->at)
+        hello->at = peer->hello.known;
+    hello->at_term = consensus_term_at(cluster->service->consensus, hello->at);
+}
+
+/* A HELLO that counts, since it echoes a nonce, answers one that said how much is known here. */
 bool hub_is_forked(const struct cluster *cluster, const struct peer_hello *hello)
 {
     uint64_t here;
 
-    if (cluster->service->consensus == NULL || cluster->service->store == NULL ||
-        hello->index == 0 || hello->index_term == 0 || hello->index > committed(cluster))
+    if (cluster->service->consensus == NULL || cluster->service->store == NULL || hello->at == 0 ||
+        hello->at_term == 0 || hello->at > committed(cluster))
         return false;
-    here = consensus_term_at(cluster->service->consensus, hello->index);
-    return here != 0 && here != hello->index_term;
+    here = consensus_term_at(cluster->service->consensus, hello->at);
+    return here != 0 && here != hello->at_term;
 }
 
 /* --- Raft ------------------------------------------------------------------------------------ */

@@ -4,8 +4,8 @@
  *
  * The order depends on what the old one is still good for. If it is in good standing, or its vote
  * is needed, as in a cluster of two, it leaves when the new one is a full member. If it is away or
- * below its mark it may stand in the way of the new one (a change of the configuration waits for
- * every voter), so it leaves as soon as the others can do without it, and the new one joins then.
+ * below its mark it is none of the majority that each change needs, so it leaves as soon as the
+ * others can do without it, and the new one joins then.
  */
 #include <stdio.h>
 #include <string.h>

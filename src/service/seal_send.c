@@ -75,9 +75,10 @@ void hub_seal_send(struct cluster *cluster, const struct seal_effect *effect)
     else if (effect->message_kind == PEER_RECORD)
         send_record(cluster, effect);
     else {
-        if (effect->message_kind == PEER_HELLO)
+        if (effect->message_kind == PEER_HELLO) {
             message.as.hello = effect->as.hello;
-        else if (effect->message_kind == PEER_WANT)
+            hub_fork_tell(cluster, effect->node_id, &message.as.hello);
+        } else if (effect->message_kind == PEER_WANT)
             message.as.want = effect->as.want;
         else if (effect->message_kind == PEER_DENY)
             message.as.deny = effect->as.deny;

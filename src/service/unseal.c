@@ -312,10 +312,8 @@ static void position(struct cluster *cluster)
         return;
     index = consensus_commit(consensus);
     stored = consensus_stored(consensus);
-    index = index < stored ? index : stored;
-    seal_position(&cluster->seal, consensus_term(consensus), index,
-                  consensus_term_at(consensus, index), stored,
-                  cluster->service->node_sec->gen_last);
+    seal_position(&cluster->seal, consensus_term(consensus), index < stored ? index : stored,
+                  stored, cluster->service->node_sec->gen_last);
 }
 
 static void step(struct cluster *cluster, const struct seal_event *event)

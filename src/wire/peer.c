@@ -8,7 +8,7 @@
 
 /* Fields of each kind, without version and kind: the array's length is two more. */
 static const uint8_t fields_n[] = {
-    [PEER_HELLO] = 17,      [PEER_WANT] = 6,        [PEER_RELEASE] = 5,
+    [PEER_HELLO] = 19,      [PEER_WANT] = 6,        [PEER_RELEASE] = 5,
     [PEER_SHARE] = 4,       [PEER_DENY] = 3,        [PEER_RECORD_WANT] = 1,
     [PEER_RECORD] = 1,      [PEER_COLLECT] = 1,     [PEER_PART] = 4,
     [PEER_CHECK] = 2,       [PEER_ACK] = 3,         [PEER_JOIN_REQUEST] = 7,
@@ -47,7 +47,9 @@ static void put_hello(struct buf *out, const struct peer_hello *hello)
     pack_u64(out, hello->version);
     pack_u64(out, hello->stored);
     pack_u64(out, hello->made);
-    pack_u64(out, hello->index_term);
+    pack_u64(out, hello->known);
+    pack_u64(out, hello->at);
+    pack_u64(out, hello->at_term);
 }
 
 static void put_want(struct buf *out, const struct peer_want *want)
@@ -284,7 +286,9 @@ static void get_hello(struct unpack *in, struct peer_hello *hello)
     hello->version = (uint16_t)unpack_u64_max(in, UINT16_MAX);
     hello->stored = unpack_u64(in);
     hello->made = unpack_u64(in);
-    hello->index_term = unpack_u64(in);
+    hello->known = unpack_u64(in);
+    hello->at = unpack_u64(in);
+    hello->at_term = unpack_u64(in);
 }
 
 static void get_want(struct unpack *in, struct peer_want *want)

@@ -62,16 +62,19 @@ struct peer_hello {
     uint64_t control;               /* count of hold and suspend changes the speaker has applied */
     uint64_t raft_id;
     uint64_t term;
-    uint64_t index;      /* committed, and durable here */
-    uint8_t state;       /* enum seal_state */
-    bool share;          /* the speaker's own share of that deal is open */
-    bool ask;            /* its nonce has not been echoed yet: answer */
-    bool by_record;      /* it does not know the listener: answer on LINK_RECORD */
-    uint16_t version;    /* of the formats, the highest that it knows: wire/version.h */
-    bool aes;            /* its processor has AES */
-    uint64_t stored;     /* its log ends here on its disk, what is not committed included */
-    uint64_t made;       /* generations that it has ever made */
-    uint64_t index_term; /* of the entry at `index`, 0: not known */
+    uint64_t index;   /* committed, and durable here */
+    uint8_t state;    /* enum seal_state */
+    bool share;       /* the speaker's own share of that deal is open */
+    bool ask;         /* its nonce has not been echoed yet: answer */
+    bool by_record;   /* it does not know the listener: answer on LINK_RECORD */
+    uint16_t version; /* of the formats, the highest that it knows: wire/version.h */
+    bool aes;         /* its processor has AES */
+    uint64_t stored;  /* its log ends here on its disk, what is not committed included */
+    uint64_t made;    /* generations that it has ever made */
+    /* What is committed, for whoever has something else there: the speaker knows of so much, and
+     * has an entry of this term at `at`, which the listener knows as committed, too, if it has said
+     * how much it knows. 0: not known. */
+    uint64_t known, at, at_term;
 };
 
 #define PEER_WANT_RELEASE 1u

@@ -278,7 +278,7 @@ void world_at(struct world *world, unsigned i)
 {
     const struct world_node *node = &world->nodes[i];
 
-    seal_position(world->nodes[i].m, node->term, node->index, 0, node->stored, node->made);
+    seal_position(world->nodes[i].m, node->term, node->index, node->stored, node->made);
 }
 
 static void link_event(struct world *world, unsigned i, unsigned k, enum seal_event_kind kind)

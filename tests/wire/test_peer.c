@@ -31,7 +31,9 @@ static void sample_hello(struct peer_hello *hello)
     hello->index = 1ull << 40;
     hello->stored = (1ull << 40) + 3;
     hello->made = 12;
-    hello->index_term = 11;
+    hello->known = 1ull << 40;
+    hello->at = (1ull << 40) - 1;
+    hello->at_term = 11;
     hello->state = 3;
     hello->share = true;
     hello->version = 1;
@@ -202,7 +204,9 @@ Test(peer, hello_keeps_its_fields)
     cr_assert_eq(message.as.hello.index, expected.as.hello.index);
     cr_assert_eq(message.as.hello.stored, expected.as.hello.stored);
     cr_assert_eq(message.as.hello.made, expected.as.hello.made);
-    cr_assert_eq(message.as.hello.index_term, expected.as.hello.index_term);
+    cr_assert_eq(message.as.hello.known, expected.as.hello.known);
+    cr_assert_eq(message.as.hello.at, expected.as.hello.at);
+    cr_assert_eq(message.as.hello.at_term, expected.as.hello.at_term);
     cr_assert_eq(message.as.hello.state, 3);
     cr_assert(message.as.hello.share);
     cr_assert_arr_eq(message.as.hello.echo, expected.as.hello.echo, 16);
