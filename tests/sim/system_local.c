@@ -305,12 +305,6 @@ void catalog_keys_changed(struct service *service)
     (void)service;
 }
 
-const struct key_policy *catalog_policy_find(const struct catalog *catalog)
-{
-    (void)catalog; /* no policy was ever set: what is allowed by default is */
-    return NULL;
-}
-
 enum qk_err catalog_user_key(const struct service *service, struct bytes name,
                              uint8_t ret_key[static CATALOG_KEY_BYTES])
 {
