@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "keys/keyring.h"
 #include "keyslot/keyslot_recovery.h"
+#include "service/clock.h"
 #include "service/deal_build.h"
 #include "service/keys_current.h"
 #include "service/recovery.h"
@@ -107,5 +108,6 @@ enum qk_err deal_fresh_put(struct build *build, struct wire_command *command)
     if (err != QK_OK)
         return err;
     return keyring_rewrap(cluster->service->keyring, build->mk, build->mk_version,
-                          build->info.new_keys, build->info.created_s, rewrap_put, &rewrap);
+                          build->info.new_keys, service_time_s(cluster->service), rewrap_put,
+                          &rewrap);
 }
