@@ -175,6 +175,7 @@ static void save(struct reencrypt *job)
     if (err == QK_OK)
         err = consensus_submit(job->service->consensus, bytes, saved, job);
     job->busy = err == QK_OK;
+    job->commands_before += err == QK_OK; /* it is nobody else's */
     job->saved_ms = timer_now_ms(job->service->loop);
     if (err != QK_OK)
         reencrypt_idle(job);

@@ -40,7 +40,7 @@ struct reencrypt {
     /* The command under way. */
     struct reencrypt_item items[REENCRYPT_UNIT_RECORDS];
     size_t items_n;
-    uint64_t unit_began_us, commands_before;
+    uint64_t unit_began_us, commands_before, shared_until_ms;
     uint64_t saved_ms, retry_ms;
     /* Compaction of this node's own file. */
     bool compacting;

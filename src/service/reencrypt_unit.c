@@ -1,6 +1,6 @@
 /* One unit of re-encryption: some hundred records looked at, those under old versions opened and
- * sealed again in one command. While others write it is small, and the job rests as long as it
- * worked. */
+ * sealed again in one command. While others write it is small, and the job rests for longer than it
+ * works. */
 #include "service/reencrypt_private.h"
 
 #include <string.h>
@@ -14,7 +14,9 @@
 #define UNIT_US 4000        /* of the loop, at a time */
 #define UNIT_US_SHARED 1000 /* while others write */
 #define RECORDS_SHARED 32
-#define REST_MS_MAX 50
+#define REST_SHARED 4  /* times as long as it worked */
+#define SHARED_MS 1000 /* somebody who wrote within that time is likely to write again */
+#define REST_MS_MAX 100
 #define PENDING_BYTES_HIGH (16 * MIB) /* of the store: writes of others need the rest */
 
 struct unit {
@@ -28,13 +30,14 @@ struct unit {
 /* Somebody else's writes: this node has begun more commands than the job itself. */
 static bool is_shared(struct reencrypt *job)
 {
+    uint64_t now_ms = timer_now_ms(job->service->loop);
     struct consensus_stats stats;
-    bool others;
 
     consensus_stats(job->service->consensus, &stats);
-    others = stats.commands_n > job->commands_before + 1;
+    if (stats.commands_n > job->commands_before + 1 || submit_writes_n(job->service->submitter) > 0)
+        job->shared_until_ms = now_ms + SHARED_MS;
     job->commands_before = stats.commands_n;
-    return others || submit_writes_n(job->service->submitter) > 0;
+    return now_ms < job->shared_until_ms;
 }
 
 static void item_note(struct reencrypt *job, const struct reencrypt_counts *one)
@@ -142,10 +145,11 @@ static void rate_update(struct reencrypt *job)
     job->rate_done_n = job->record.done_n;
 }
 
-/* How long to rest: as long as it worked, while others write or the store is behind. */
+/* How long to rest: several times as long as it worked, while others write, since each of their
+ * writes waits for the same processors and disks; or until the store is not behind. */
 static uint64_t rest_ms(struct reencrypt *job, bool shared)
 {
-    uint64_t ms = (timer_now_us() - job->unit_began_us) / 1000 + 1;
+    uint64_t ms = REST_SHARED * ((timer_now_us() - job->unit_began_us) / 1000 + 1);
 
     if (store_pending_bytes(job->service->store) > PENDING_BYTES_HIGH)
         return REST_MS_MAX;

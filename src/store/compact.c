@@ -9,9 +9,11 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PIECE_BYTES (16 * MIB) /* of one transaction of the copy */
+#define PIECE_BYTES (1 * MIB) /* of one transaction of the copy */
+#define PIECE_NS 10000000     /* at most 100 MB/s: who writes meanwhile needs the disk too */
 
 void compact_path_of(const char *path, char *ret_path, size_t size)
 {
@@ -33,10 +35,25 @@ static int piece_end(struct copy *copy)
     return txn == NULL ? 0 : mdb_txn_commit(txn);
 }
 
+/* Has the disk begin with what was written, so that the sync at the end is short and does not hold
+ * up the log. */
+static void piece_rest(const struct copy *copy)
+{
+    const struct timespec rest = {.tv_nsec = PIECE_NS};
+    int fd;
+
+    if (mdb_env_get_fd(copy->to.env, &fd) == 0)
+        (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    (void)nanosleep(&rest, NULL);
+}
+
 static int row_copy(struct copy *copy, enum format_table table, MDB_val *key, MDB_val *row)
 {
-    int rc = copy->piece >= PIECE_BYTES ? piece_end(copy) : 0;
+    bool ends = copy->piece >= PIECE_BYTES;
+    int rc = ends ? piece_end(copy) : 0;
 
+    if (ends)
+        piece_rest(copy);
     if (rc == 0 && copy->to_txn == NULL)
         rc = mdb_txn_begin(copy->to.env, NULL, 0, &copy->to_txn);
     if (rc == 0)
