@@ -311,6 +311,25 @@ enum cli_exit cli_secret_config(struct cli *cli)
     return code;
 }
 
+enum cli_exit cli_secret_key(struct cli *cli)
+{
+    bool change = cli->options.args_n > 0;
+    struct buf path = BUF_INIT(64);
+    json_t *reply = NULL;
+    enum cli_exit code;
+
+    buf_put_str(&path, "/_quorumkeep/secrets/encryption");
+    code = cli_request(cli, change ? "PUT" : "GET", &path,
+                       change ? json_pack("{s:s}", "key_id", cli->options.args[0]) : NULL, &reply);
+    if (code == CLI_OK && cli->options.json)
+        print_json(reply, 2);
+    else if (code == CLI_OK)
+        print_object(reply);
+    json_decref(reply);
+    buf_fini(&path);
+    return code;
+}
+
 /* --- versions that go and come --- */
 
 static enum cli_exit on_versions(struct cli *cli, const char *verb, const char *what)

@@ -212,6 +212,9 @@ const struct verb cli_verbs[] = {
      "The settings of all secrets, or change them: max_versions, cas_required, "
      "delete_version_after.",
      "quorumkeep secret config max_versions=20", cli_secret_config},
+    {"secret", "key", "[NAME]", 0, 1, "", false,
+     "The data key that secrets are written under, or the one to use from now on.",
+     "quorumkeep secret key vault", cli_secret_key},
     {"backup", "save", "FILE", 1, 1, "base", false,
      "Take a backup of the whole cluster, while it runs: ciphertext and wrapped keys only.",
      "quorumkeep backup save /mnt/backups/monday.qkbackup", cli_backup_save},

@@ -171,16 +171,13 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/secrets/rights", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_security},
     {METHOD_PUT, "/_quorumkeep/secrets/rights", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
     {METHOD_POST, "/_quorumkeep/secrets/rights", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
+    {METHOD_GET, "/_quorumkeep/secrets/encryption", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_encryption},
+    {METHOD_PUT, "/_quorumkeep/secrets/encryption", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_encryption_put},
 
     {METHOD_GET, "/_users/{*doc}", ACCESS_USER, OPEN, READ, BODY_SMALL, handle_userdoc_get},
     {METHOD_PUT, "/_users/{*doc}", ACCESS_USER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_put},
     {METHOD_DELETE, "/_users/{*doc}", ACCESS_CLUSTER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_delete},
 
-    {METHOD_GET, "/_secret/_security", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_security},
-    {METHOD_PUT, "/_secret/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
-    {METHOD_POST, "/_secret/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
-    {METHOD_GET, "/_secret/_encryption", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_encryption},
-    {METHOD_PUT, "/_secret/_encryption", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_encryption_put},
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},

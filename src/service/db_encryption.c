@@ -10,6 +10,7 @@
 #include "service/authorize.h"
 #include "service/bodies.h"
 #include "service/keys_current.h"
+#include "service/kv.h"
 #include "service/params.h"
 #include "service/read.h"
 #include "service/reencrypt_record.h"
@@ -309,7 +310,7 @@ void handle_db_encryption_put(struct service *service, struct exchange *exchange
         free(change);
         return;
     }
-    buf_put_bytes(&change->name, exchange->request.segments[0]);
+    buf_put_bytes(&change->name, kv_database_name(&exchange->request));
     err = change_start(change);
     if (err != QK_OK)
         change_done(change, err);

@@ -153,6 +153,13 @@ enum qk_err kv_mount_put(const struct service *service, struct wire_command *com
     return db_records_put(service, &database, command);
 }
 
+struct bytes kv_database_name(const struct request *request)
+{
+    bool secrets = bytes_equal(request->segments[0], bytes_str("_quorumkeep"));
+
+    return secrets ? bytes_str(KV_DATABASE) : request->segments[0];
+}
+
 const struct catalog_database *kv_database(struct service *service, struct exchange *exchange)
 {
     const struct catalog_database *database =

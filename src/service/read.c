@@ -13,6 +13,7 @@
 #include "service/authorize.h"
 #include "service/bodies.h"
 #include "service/keys_current.h"
+#include "service/kv.h"
 #include "service/submit.h"
 #include "store/store.h"
 
@@ -148,7 +149,7 @@ const struct catalog_database *read_database(struct service *service, struct exc
 
     assert(exchange->request.segments_n > 0);
 
-    database = catalog_database_find(service->catalog, exchange->request.segments[0]);
+    database = catalog_database_find(service->catalog, kv_database_name(&exchange->request));
     err = authorize_exchange(service, exchange, database, right);
     if (err != QK_OK) {
         submit_reply_err(service, exchange, err);

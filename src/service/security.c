@@ -57,17 +57,10 @@ static const struct section {
 };
 #define SECTIONS_N (sizeof SECTIONS / sizeof SECTIONS[0])
 
-static struct bytes database_name(const struct request *request)
-{
-    bool secrets = bytes_equal(request->segments[0], bytes_str("_quorumkeep"));
-
-    return secrets ? bytes_str(KV_DATABASE) : request->segments[0];
-}
-
 static const struct catalog_database *database_find(const struct service *service,
                                                     const struct exchange *exchange)
 {
-    return catalog_database_find(service->catalog, database_name(&exchange->request));
+    return catalog_database_find(service->catalog, kv_database_name(&exchange->request));
 }
 
 /* --- GET --- */
@@ -105,14 +98,9 @@ static json_t *security_json(const struct catalog *catalog, const struct access_
 
 static void security_ready(struct service *service, struct exchange *exchange)
 {
-    const struct catalog_database *database = database_find(service, exchange);
-    enum qk_err err = authorize_exchange(service, exchange, database, ACCESS_DB_READ);
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
 
-    if (err != QK_OK)
-        exchange_reply_err(exchange, err);
-    else if (database == NULL)
-        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
-    else
+    if (database != NULL)
         exchange_reply_json(exchange, 200, security_json(service->catalog, &database->rights));
 }
 
@@ -311,7 +299,7 @@ void handle_security_change(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = service_is_open(service) ? QK_OK : QK_ERR_SEALED;
     if (err == QK_OK)
-        err = catalog_name_key(service, database_name(&exchange->request), key);
+        err = catalog_name_key(service, kv_database_name(&exchange->request), key);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         if (work != NULL)

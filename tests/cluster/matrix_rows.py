@@ -97,6 +97,8 @@ PEOPLE = [
     ("GET", "/_quorumkeep/secrets/rights", "/_quorumkeep/secrets/rights", NONE, admin(200)),
     ("PUT", "/_quorumkeep/secrets/rights", "/_quorumkeep/secrets/rights", {}, admin(200)),
     ("POST", "/_quorumkeep/secrets/rights", "/_quorumkeep/secrets/rights", {"role": "x", "remove": ["read"]}, admin(200)),
+    ("GET", "/_quorumkeep/secrets/encryption", "/_quorumkeep/secrets/encryption", NONE, admin(200)),
+    ("PUT", "/_quorumkeep/secrets/encryption", "/_quorumkeep/secrets/encryption", {}, admin(400)),
     ("GET", "/_session", "/_session", NONE, OPEN),
     ("POST", "/_session", "/_session", {"name": "none", "password": "wrong"},
      "401 401 401 401 401 401 401 401 401"),

@@ -156,6 +156,10 @@ static service_handler handler_of(const struct request *request)
         return user_handler_of(request, read);
     if (request->segments_n == 4 && bytes_equal(request->segments[3], bytes_str("grants")))
         return read ? handle_grants : handle_grants_change;
+    if (bytes_equal(name, bytes_str("secrets")))
+        return bytes_equal(request->segments[2], bytes_str("rights"))
+                   ? (read ? handle_security : handle_security_change)
+                   : (read ? handle_db_encryption : handle_db_encryption_put);
     if (bytes_equal(name, bytes_str("_encryption")))
         return read ? handle_db_encryption : handle_db_encryption_put;
     if (bytes_equal(name, bytes_str("_security")))

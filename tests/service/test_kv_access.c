@@ -45,7 +45,7 @@ static void right(const char *change)
     char body[128];
 
     snprintf(body, sizeof(body), "{\"user\":\"anna\",%s}", change);
-    expect(&documents, METHOD_POST, "/_secret/_security", body, 200, NULL);
+    expect(&documents, METHOD_POST, "/_quorumkeep/secrets/rights", body, 200, NULL);
 }
 
 static void grant(const char *key, const char *change)
@@ -236,14 +236,14 @@ Test(kv_access, the_mounts_key_counts_from_the_next_write_on_and_is_never_clear)
 
     documents_watch_keyring(&documents);
     expect(&documents, METHOD_POST, "/_quorumkeep/keys", "{\"name\":\"vault\"}", 201, NULL);
-    expect(&documents, METHOD_PUT, "/_secret/_encryption", "{\"key_id\":\"vault\"}", 200, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/secrets/encryption", "{\"key_id\":\"vault\"}", 200, NULL);
     right("\"add\":[\"read\",\"write\"]");
     grant("vault", "\"add\":[\"encrypt\",\"decrypt\"]");
     anna(METHOD_GET, "/v1/secret/data/a/b", NULL, 403, NULL); /* under the key of before */
     expect(&documents, METHOD_POST, "/v1/secret/data/a/b", "{\"data\":{\"v\":2}}", 200, NULL);
     anna(METHOD_GET, "/v1/secret/data/a/b", NULL, 200, "\"v\":2");
     anna(METHOD_GET, "/v1/secret/data/a/b?version=1", NULL, 403, NULL);
-    made = call(&documents, METHOD_PUT, "/_secret/_encryption", "{\"clear\":true}");
+    made = call(&documents, METHOD_PUT, "/_quorumkeep/secrets/encryption", "{\"clear\":true}");
     cr_assert_eq(made->status, 403, "%s", call_text(made));
     call_free(made);
 }
