@@ -115,9 +115,12 @@ static void tell_idle(struct integrity *integrity)
 void integrity_scan_ended(struct integrity *integrity, enum qk_err err,
                           const struct integrity_scanned *scanned, const char *what)
 {
+    /* While the scan still is the one that hears of drops: those of the last moment count, too. */
+    bool usable = err == QK_OK && integrity->element_key != NULL && integrity_drain(integrity);
+
     integrity->scan = NULL;
     integrity->scan_next_ms = timer_now_ms(integrity->service->loop) + RETRY_MS;
-    if (err == QK_OK && integrity->element_key != NULL && integrity_drain(integrity)) {
+    if (usable) {
         integrity->scanned_n = scanned->rows_n;
         integrity->scanned_s = (uint64_t)time(NULL);
         if (integrity->live)
