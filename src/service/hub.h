@@ -253,6 +253,8 @@ void hub_members_restored(struct cluster *cluster);
 bool hub_is_joining(const struct cluster *cluster);
 /* Asks those that it knows who the unknown keys that have connected are. */
 void hub_introduce(struct cluster *cluster);
+/* It joins, or is held: members may tell it of others. */
+bool hub_takes_introductions(const struct cluster *cluster);
 void hub_introduce_message(struct cluster *cluster, const uint8_t *node_id,
                            const struct peer_members *message);
 

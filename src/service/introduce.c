@@ -1,4 +1,4 @@
-/* Members that a joiner was not told of.
+/* Members that a joiner was not told of, or one that is held.
  *
  * A joiner knows the members that there were when it was accepted. One that joined later may lead
  * by the time the joiner's log begins, and is a stranger to it, so that neither the log nor COLLECT
@@ -7,8 +7,12 @@
  * it took those that its inviter named: good for connections and the log, for no release, until
  * the records say it themselves.
  *
- * Only as long as it joins: a deal that it stands in is followed by others without it while it is
- * away, but every deal names a full member, which can have a newer one proven. */
+ * One that is held or suspended gets no release, and so has no record proven to it, but must hear
+ * from the log that it is free again: if it was away while others joined, their leader is a
+ * stranger to it, too.
+ *
+ * Else only as long as it joins: a deal that it stands in is followed by others without it while it
+ * is away, but every deal names a full member, which can have a newer one proven. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +33,11 @@ bool hub_is_joining(const struct cluster *cluster)
     return true;
 }
 
+bool hub_takes_introductions(const struct cluster *cluster)
+{
+    return hub_is_joining(cluster) || (cluster->seal.state == SEAL_HELD && !cluster->restoring);
+}
+
 static bool stranger_is_here(const struct cluster *cluster)
 {
     for (unsigned i = 0; i < NODES_MAX; i++) {
@@ -46,7 +55,7 @@ void hub_introduce(struct cluster *cluster)
     uint64_t now_ms = hub_now_ms(cluster);
 
     if (cluster->stopped || !cluster->booted || now_ms < cluster->introduce_next_ms ||
-        !hub_is_joining(cluster) || !stranger_is_here(cluster))
+        !hub_takes_introductions(cluster) || !stranger_is_here(cluster))
         return;
     message = calloc(1, sizeof(*message));
     if (message == NULL)
@@ -97,7 +106,7 @@ void hub_introduce_message(struct cluster *cluster, const uint8_t *node_id,
         answer(cluster, node_id);
         return;
     }
-    if (!hub_is_joining(cluster) || !stranger_is_here(cluster))
+    if (!hub_takes_introductions(cluster) || !stranger_is_here(cluster))
         return;
     hub_members_introduced(cluster, message->members, message->members_n);
     hub_members_publish(cluster);

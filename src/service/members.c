@@ -283,11 +283,11 @@ void hub_member_cached(struct cluster *cluster, const uint8_t *node_id,
 
 /* Once this node's own record is here, the members told at the join have done their work: whoever
  * has no record then was removed. Those that a member named later may have joined after what this
- * node's log holds: they stay until this node is a full member. */
+ * node's log holds: they stay until this node is a full member, and not held. */
 static void provisional_end(struct cluster *cluster)
 {
     struct hub_member *self = hub_member_find(cluster, cluster->service->node_id);
-    bool joining = hub_is_joining(cluster);
+    bool joining = hub_takes_introductions(cluster);
 
     if (self == NULL || self->version == 0)
         return;

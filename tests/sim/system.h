@@ -311,6 +311,7 @@ void people_put(struct system *sys);
 /* system_orders.c */
 void orders_hold(struct system *sys);    /* or unhold */
 void orders_suspend(struct system *sys); /* or resume */
+void orders_suspend_or_resume(const struct machine *whom);
 void orders_end(struct system *sys);
 bool orders_on_hold(const struct machine *m);
 void orders_start(struct machine *m); /* its store and log are there */

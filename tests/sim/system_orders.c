@@ -75,8 +75,12 @@ static void drop(struct system_control *control, const uint8_t *node_id)
 
 void orders_suspend(struct system *sys)
 {
-    struct machine *m = addressee(sys);
-    const struct machine *whom = &sys->machines[sim_below(sys->w, sys->machines_n)];
+    orders_suspend_or_resume(&sys->machines[sim_below(sys->w, sys->machines_n)]);
+}
+
+void orders_suspend_or_resume(const struct machine *whom)
+{
+    struct machine *m = addressee(whom->sys);
     struct system_control next;
 
     if (m == NULL || whom->service.node_sec == NULL || whom == m)

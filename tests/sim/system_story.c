@@ -236,6 +236,36 @@ static void seal_in_init(struct system *sys)
         sim_fail(sys->w, "init gave no shares");
 }
 
+static bool is_held(const struct machine *m)
+{
+    return m->alive && m->cluster->booted && m->cluster->seal.state == SEAL_HELD;
+}
+
+/* Seed 13860: m0 is suspended and away while m3 joins, who leads when m0 is back: a stranger to it.
+ */
+static void stranger_leads_held(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 2) || !lead(&m[1]))
+        return;
+    orders_suspend_or_resume(&m[0]);
+    if (!until(&m[0], is_held, 5000, "is not suspended"))
+        return;
+    system_crash(&m[0]);
+    if (!join_all(sys, 3, 3) || !lead(&m[3]))
+        return;
+    system_start(&m[0]);
+    if (!until(&m[0], is_held, 5000, "forgot that it is suspended"))
+        return;
+    pass(sys, 1000);
+    if (!leads(&m[3]))
+        sim_fail(sys->w, "leadership moved: the story was not told");
+    orders_suspend_or_resume(&m[0]);
+    (void)until(&m[0], is_open, 20000, "is not open again");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -246,6 +276,7 @@ static const struct story {
     {"removal-joiner", removal_joiner, "a removal waits for one who joins and stands in a deal"},
     {"seal-in-init", seal_in_init, "a node is not sealed while init is under way"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
+    {"stranger-leads-held", stranger_leads_held, "one that was suspended hears that it is free"},
 };
 #define STORIES_N (sizeof(stories) / sizeof(stories[0]))
 
