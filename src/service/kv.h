@@ -23,8 +23,8 @@ struct wire_command;
 #define KV_REQUEST_BYTES_MAX (2 * MIB) /* a value, maybe with blanks and escapes */
 #define KV_SETTINGS_BYTES_MAX (256 * KIB)
 
-/* The database that a request is about: its first segment, or under /_quorumkeep/secrets/ that of the
- * secrets, which no path names. */
+/* The database that a request is about: its first segment, or under /_quorumkeep/secrets/ that of
+ * the secrets, which no path names. */
 struct bytes kv_database_name(const struct request *request);
 /* Appends the puts of that database's records, for the command that makes a cluster. */
 MUST_USE enum qk_err kv_mount_put(const struct service *service, struct wire_command *command);

@@ -236,7 +236,8 @@ Test(kv_access, the_mounts_key_counts_from_the_next_write_on_and_is_never_clear)
 
     documents_watch_keyring(&documents);
     expect(&documents, METHOD_POST, "/_quorumkeep/keys", "{\"name\":\"vault\"}", 201, NULL);
-    expect(&documents, METHOD_PUT, "/_quorumkeep/secrets/encryption", "{\"key_id\":\"vault\"}", 200, NULL);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/secrets/encryption", "{\"key_id\":\"vault\"}", 200,
+           NULL);
     right("\"add\":[\"read\",\"write\"]");
     grant("vault", "\"add\":[\"encrypt\",\"decrypt\"]");
     anna(METHOD_GET, "/v1/secret/data/a/b", NULL, 403, NULL); /* under the key of before */
