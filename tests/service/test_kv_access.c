@@ -248,3 +248,33 @@ Test(kv_access, the_mounts_key_counts_from_the_next_write_on_and_is_never_clear)
     cr_assert_eq(made->status, 403, "%s", call_text(made));
     call_free(made);
 }
+
+/* Of a batch of several records none is sealed under a version that is full: the key is rotated
+ * under the write, which goes on. */
+Test(kv_access, a_key_that_gets_full_is_rotated_under_writes_of_several_records)
+{
+    char target[64];
+
+    documents.term = 1;
+    documents.service.consensus = (struct consensus *)(void *)&documents; /* never looked into */
+    documents_watch_keyring(&documents);
+    expect(&documents, METHOD_PUT, "/_quorumkeep/keys/default/limits", "{\"records\":1000}", 200,
+           NULL);
+    for (unsigned i = 0; i < 500; i++) {
+        snprintf(target, sizeof(target), "/v1/secret/data/f%u/s", i);
+        expect(&documents, METHOD_POST, target, "{\"data\":{\"v\":1}}", 200, NULL);
+    }
+    for (unsigned i = 0; i < 500; i += 50) {
+        snprintf(target, sizeof(target), "/v1/secret/data/f%u/s", i);
+        expect(&documents, METHOD_GET, target, NULL, 200, NULL);
+    }
+    {
+        struct keyring_info info;
+        uint8_t key_id[KEY_ID_BYTES];
+        uint32_t version;
+
+        cr_assert_eq(keyring_default(documents.service.keyring, key_id, &version), QK_OK);
+        cr_assert_eq(keyring_info_of(documents.service.keyring, key_id, &info), QK_OK);
+        cr_assert_eq(info.active, 2, "%u", info.active); /* three records each */
+    }
+}
