@@ -41,7 +41,7 @@ static void exchange_withhold(struct exchange *exchange)
 
     log_error("exchange", "a handler answered without asking for the right of its route");
     exchange->withheld = true;
-    exchange->ops->start(exchange, 500, JSON_TYPE, NULL, 0, sizeof(TEXT) - 1);
+    exchange->ops->start(exchange, 500, JSON_TYPE, exchange->fields, 0, sizeof(TEXT) - 1);
     if (exchange->request.method != METHOD_HEAD)
         exchange->ops->write(exchange, bytes_str(TEXT));
 }
