@@ -1,5 +1,6 @@
 #include "service/clock.h"
 
+#include <inttypes.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -39,7 +40,7 @@ void clock_read(struct service *service)
     struct record_key key = record_system(RECORD_SYS, SYSTEM_TIME);
     struct service_clock *clock = &service->clock;
     struct record record;
-    uint64_t time_s, going;
+    uint64_t time_s, now_ms;
 
     if (store_get(service->store, record_key_bytes(&key), &record) != QK_OK ||
         record.version == clock->version)
@@ -48,9 +49,14 @@ void clock_read(struct service *service)
         log_error("cluster", "store.mdb: the record of the cluster's time is damaged");
         return;
     }
-    going = going_s(service);
-    clock->base_s = time_s > going ? time_s : going;
-    clock->base_ms = timer_now_ms(service->loop);
+    now_ms = timer_now_ms(service->loop);
+    if (clock->version == 0)
+        clock->first_ms = now_ms;
+    clock->follows = clock->follows || now_ms - clock->first_ms >= CLOCK_FOLLOWS_MS;
+    if (clock->version == 0 || time_s > going_s(service)) {
+        clock->base_s = time_s;
+        clock->base_ms = now_ms;
+    }
     clock->version = record.version;
 }
 
@@ -73,16 +79,29 @@ static void ticked(void *arg, enum qk_err err, uint64_t index, struct bytes resu
         service->clock.term = 0;
 }
 
+uint64_t clock_next(const struct service_clock *clock, uint64_t going_s, uint64_t wall_s)
+{
+    if (wall_s <= going_s)
+        return going_s;
+    if (!clock->follows || wall_s - going_s <= CLOCK_AHEAD_S)
+        return wall_s;
+    log_warn("cluster",
+             "this node's clock is %" PRIu64 " s ahead of the cluster's time, which goes twice as "
+             "fast until it has caught up: set the clock right",
+             wall_s - going_s);
+    return going_s + CLOCK_TICK_MS / 1000;
+}
+
 static enum qk_err tick(struct service *service)
 {
     struct record_key key = record_system(RECORD_SYS, SYSTEM_TIME);
-    uint64_t going = going_s(service), wall = wall_s();
+    uint64_t next = clock_next(&service->clock, going_s(service), wall_s());
     struct buf value = BUF_INIT(VALUE_BYTES_MAX);
     struct wire_command command;
     struct bytes bytes;
     enum qk_err err;
 
-    clock_record_encode(wall > going ? wall : going, &value);
+    clock_record_encode(next, &value);
     wire_command_begin(&command, WIRE_TICK);
     wire_command_batch(&command);
     wire_command_put(&command, record_key_bytes(&key), service->clock.version + 1, 0,

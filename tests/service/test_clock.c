@@ -124,6 +124,36 @@ Test(clock, a_leader_whose_clock_is_behind_goes_on_from_the_record)
     teardown(&documents);
 }
 
+Test(clock, a_clock_far_ahead_of_a_time_that_was_followed_only_hurries_it)
+{
+    struct service_clock clock = {.version = 3, .follows = true};
+
+    cr_assert_eq(clock_next(&clock, 1000000, 1000000 + CLOCK_AHEAD_S), 1000000 + CLOCK_AHEAD_S);
+    cr_assert_eq(clock_next(&clock, 1000000, 1000000 + 400 * 86400), 1000000 + 10);
+    cr_assert_eq(clock_next(&clock, 1000000, 5), 1000000);
+    clock.follows = false; /* all were stopped, nobody knows for how long */
+    cr_assert_eq(clock_next(&clock, 1000000, 1000000 + 400 * 86400), 1000000 + 400 * 86400);
+}
+
+Test(clock, a_time_is_followed_when_it_has_changed_for_longer_than_a_start_takes)
+{
+    struct documents documents;
+
+    setup(&documents);
+    put_time(&documents, 1000);
+    clock_read(&documents.service);
+    put_time(&documents, 1001);
+    clock_read(&documents.service);
+    cr_assert_not(documents.service.clock.follows, "the log is applied again");
+    documents.service.clock.first_ms -= CLOCK_FOLLOWS_MS;
+    clock_read(&documents.service);
+    cr_assert_not(documents.service.clock.follows, "nobody has ticked since");
+    put_time(&documents, 1002);
+    clock_read(&documents.service);
+    cr_assert(documents.service.clock.follows);
+    teardown(&documents);
+}
+
 Test(clock, it_never_goes_back_in_a_process)
 {
     uint64_t ahead = (uint64_t)time(NULL) + 86400;
