@@ -201,7 +201,7 @@ void people_join(struct system *sys, struct machine *m)
         return;
     if (sys->tokens_n == 0) {
         if (sys->joins < SYSTEM_JOININGS_MAX)
-            people_ask(leader, handle_invite, "");
+            people_ask(leader, handle_invite, "{\"ttl_s\":20}");
         return;
     }
     if (m->cluster->joiner != NULL)
