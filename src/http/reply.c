@@ -1,6 +1,7 @@
 #include "http/reply.h"
 
 #include <http_parser.h>
+#include <string.h>
 
 bool reply_is_bodyless(int status)
 {
@@ -47,13 +48,23 @@ static void put_length(const struct reply_head *head, struct buf *out)
         buf_put_str(out, "Transfer-Encoding: chunked\r\n");
 }
 
+static bool has_field(const struct reply_head *head, const char *name)
+{
+    for (unsigned i = 0; i < head->fields_n; i++) {
+        if (strcmp(head->fields[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 void reply_write_head(const struct reply_head *head, struct buf *out)
 {
     buf_printf(out, "HTTP/1.1 %d %s\r\n", head->status,
                http_status_str((enum http_status)head->status));
     buf_put_str(out, "Server: Quorumkeep/" QK_VERSION "\r\n");
     put_date(head->now, out);
-    buf_put_str(out, "Cache-Control: must-revalidate\r\n");
+    if (!has_field(head, "Cache-Control"))
+        buf_put_str(out, "Cache-Control: must-revalidate\r\n");
     for (unsigned i = 0; i < head->fields_n; i++)
         put_field(head->fields[i].name, head->fields[i].value, out);
     put_length(head, out);

@@ -52,6 +52,13 @@ static enum qk_err put_json(const json_t *value, struct buf *out)
     return QK_OK;
 }
 
+/* No cache on the way keeps it. */
+static void reply_text(struct exchange *exchange, int status, const struct buf *text)
+{
+    exchange_field(exchange, "Cache-Control", "no-store");
+    exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(text));
+}
+
 void vault_reply(struct exchange *exchange, int status, json_t *data, json_t *auth,
                  const char *warning)
 {
@@ -75,7 +82,7 @@ void vault_reply(struct exchange *exchange, int status, json_t *data, json_t *au
     if (err == QK_OK)
         err = buf_error(&text);
     if (err == QK_OK)
-        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+        reply_text(exchange, status, &text);
     else
         exchange_reply_err(exchange, err);
     json_decref(data);
@@ -91,7 +98,7 @@ void vault_reply_text(struct exchange *exchange, int status, struct bytes data)
     buf_put_bytes(&text, data);
     buf_put_str(&text, ",\"wrap_info\":null,\"warnings\":null,\"auth\":null}\n");
     if (buf_error(&text) == QK_OK)
-        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+        reply_text(exchange, status, &text);
     else
         exchange_reply_err(exchange, buf_error(&text));
     buf_fini(&text);

@@ -39,6 +39,17 @@ Test(reply, lengths_are_announced_as_they_are_known)
     cr_assert_not_null(strstr(text, "HTTP/1.1 304 Not Modified\r\n"));
 }
 
+Test(reply, a_handlers_word_on_caches_takes_the_place_of_the_usual)
+{
+    struct reply_field field = {.name = "Cache-Control", .value = "no-store"};
+    struct reply_head head = {.status = 200, .fields = &field, .fields_n = 1};
+
+    cr_assert_not_null(strstr(write_head(&head), "\r\nCache-Control: no-store\r\n"));
+    cr_assert_null(strstr(text, "must-revalidate"));
+    head.fields_n = 0;
+    cr_assert_not_null(strstr(write_head(&head), "\r\nCache-Control: must-revalidate\r\n"));
+}
+
 Test(reply, no_field_can_end_its_line)
 {
     struct reply_field field = {.name = "ETag", .value = "\"1\"\r\nX: y\x7f"};

@@ -86,6 +86,7 @@ Test(kv, a_secret_is_written_read_and_written_over)
     cr_assert_str_eq(at(made, "warnings"), "null");
     cr_assert_eq(strlen(at(made, "request_id")), 38);
     cr_assert_eq(strlen(at(made, "data/created_time")), 22);
+    cr_assert_str_eq(call_field(made, "Cache-Control"), "no-store");
     call_free(made);
     check(METHOD_GET, "/v1/secret/data/app/db", NULL, 200, "data/data",
           "{\"user\":\"ada\",\"n\":9007199254740993}");
