@@ -186,7 +186,8 @@ static void invite_submit(struct invite *invite)
         invite_fail(invite, err);
 }
 
-/* Counts the tokens that are still good and notes the expired ones for removal. */
+/* Counts the tokens that are still good and notes for removal those that have expired, and those of
+ * a node that was removed, since a joiner asks nobody but who made its token. */
 static enum qk_err tokens_count(struct invite *invite, unsigned *ret_n)
 {
     struct record_key prefix = record_tokens_prefix();
@@ -202,7 +203,8 @@ static enum qk_err tokens_count(struct invite *invite, unsigned *ret_n)
     while (err == QK_OK && (err = store_cursor_next(cursor, &row)) == QK_OK) {
         if (system_token_decode(row.record.value, &token) != QK_OK)
             continue;
-        if (token.expiry_s > now_s)
+        if (token.expiry_s > now_s &&
+            hub_member_find(invite->service->cluster, token.inviter) != NULL)
             *ret_n += !token.used;
         else if (invite->expired_n < INVITE_EXPIRED_MAX) {
             struct record_key *key = &invite->expired[invite->expired_n++];
