@@ -248,8 +248,10 @@ bool integrity_let_go(struct integrity *integrity, void (*idle)(void *arg), void
     if (integrity->scan == NULL)
         return true;
     integrity_scan_stop(integrity->scan);
-    integrity->idle = idle;
-    integrity->idle_arg = arg;
+    if (idle != NULL) { /* who only asks does not take the place of one who waits */
+        integrity->idle = idle;
+        integrity->idle_arg = arg;
+    }
     return false;
 }
 

@@ -61,8 +61,10 @@ void integrity_changed(void *arg, uint64_t index, struct bytes key, const struct
     struct integrity_change *change = journal_push(integrity);
 
     if (change == NULL) {
-        if (integrity->element_key != NULL)
+        if (integrity->element_key != NULL) {
             integrity_again(integrity, "no memory");
+            integrity->journal.lost = false; /* what comes now is added up at once */
+        }
         return;
     }
     *change = (struct integrity_change){.index = index,
