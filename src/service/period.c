@@ -142,7 +142,7 @@ json_t *period_json(const struct service *service, const uint8_t key_id[static K
                      of_max(life.age_s, life.limits.age_s), "left_s", (json_int_t)life.left_s);
 }
 
-static double used_of(const struct period_life *life)
+double period_used(const struct period_life *life)
 {
     const double parts[] = {(double)life->sealed / (double)life->limits.records,
                             (double)life->bytes / (double)life->limits.bytes,
@@ -156,20 +156,6 @@ static double used_of(const struct period_life *life)
 
 void period_figures(const struct service *service, struct period_figures *ret_figures)
 {
-    struct period_figures figures = {.rotations_n = service->period.rotations_n,
-                                     .left_s = UINT64_MAX};
-    struct period_life life;
-    struct keyring_info info;
-    double used;
-
-    for (size_t i = 0;
-         service->keyring != NULL && keyring_info_at(service->keyring, i, &info) == QK_OK; i++) {
-        if (period_life(service, info.key_id, &life) != QK_OK)
-            continue;
-        used = used_of(&life);
-        figures.keys_n++;
-        figures.left_s = least(figures.left_s, life.left_s);
-        figures.used = used > figures.used ? used : figures.used;
-    }
-    *ret_figures = figures;
+    *ret_figures = service_is_open(service) ? service->period.looked : (struct period_figures){0};
+    ret_figures->rotations_n = service->period.rotations_n;
 }

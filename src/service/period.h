@@ -35,7 +35,8 @@ void period_cond(const struct service *service, struct wire_command *command,
 
 /* --- by itself -------------------------------------------------------------------------------- */
 
-/* On the leader: rotates the keys whose period is over. To be called every second or so. */
+/* Looks at some keys, and on the leader rotates those whose period is over. To be called every
+ * second or so. */
 void period_tick(struct service *service);
 
 /* --- telling -----------------------------------------------------------------------------------
@@ -52,13 +53,10 @@ struct period_life {
 MUST_USE enum qk_err period_life(const struct service *service,
                                  const uint8_t key_id[static KEY_ID_BYTES],
                                  struct period_life *ret_life);
-/* For /metrics: the key that comes first. keys_n 0: the node is sealed. */
-struct period_figures {
-    size_t keys_n;
-    uint64_t rotations_n, left_s;
-    double used; /* of a limit, up to 1 */
-};
+/* For /metrics, as the last look at all keys found: see struct period_figures in service.h. */
 void period_figures(const struct service *service, struct period_figures *ret_figures);
+/* What has used most of one of its limits, up to 1. */
+double period_used(const struct period_life *life);
 /* The same for people and programs; null for a key without an active version. */
 json_t *period_json(const struct service *service, const uint8_t key_id[static KEY_ID_BYTES]);
 

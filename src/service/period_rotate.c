@@ -28,6 +28,7 @@
  * take the log for themselves. */
 #define ROTATIONS_MAX 16
 #define TICK_MS 1000
+#define LOOK_KEYS 2000 /* at a tick: about a millisecond */
 #define RETRY_MS 60000 /* a key that can have no further version is tried again so often */
 
 struct period_waiter {
@@ -197,29 +198,55 @@ enum qk_err period_wait(struct service *service, void (*cb)(void *arg, enum qk_e
 /* --- by itself ---------------------------------------------------------------------------------
  */
 
-static bool is_over(const struct service *service, const uint8_t *key_id)
+static bool is_over(const struct period_life *life)
 {
-    struct period_life life;
-
-    return period_life(service, key_id, &life) == QK_OK &&
-           (life.sealed >= life.limits.records || life.bytes >= life.limits.bytes ||
-            life.age_s >= life.limits.age_s);
+    return life->sealed >= life->limits.records || life->bytes >= life->limits.bytes ||
+           life->age_s >= life->limits.age_s;
 }
 
-static void look(struct service *service)
+static void note(struct period_figures *figures, const struct period_life *life)
 {
+    double used = period_used(life);
+
+    figures->left_s =
+        figures->keys_n == 0 || life->left_s < figures->left_s ? life->left_s : figures->left_s;
+    figures->used = used > figures->used ? used : figures->used;
+    figures->keys_n++;
+}
+
+static enum qk_err rotate(struct service *service, const struct keyring_info *info)
+{
+    struct rotation *rotation;
+    enum qk_err err;
+
+    if (rotation_find(service, info->key_id) != NULL)
+        return QK_OK;
+    err = rotation_new(service, info->key_id, info->active, &rotation);
+    return err == QK_OK ? rotation_start(rotation) : err;
+}
+
+/* The loop waits meanwhile, so some keys at a time; behind the last it begins anew. */
+static void look(struct service *service, bool leads)
+{
+    struct service_period *period = &service->period;
+    size_t until = period->look_at + LOOK_KEYS, begun_n = 0;
+    struct period_life life;
     struct keyring_info info;
-    size_t begun_n = 0;
 
-    for (size_t i = 0;
-         begun_n < ROTATIONS_MAX && keyring_info_at(service->keyring, i, &info) == QK_OK; i++) {
-        struct rotation *rotation;
-
-        if (!is_over(service, info.key_id) || rotation_find(service, info.key_id) != NULL)
+    for (; period->look_at < until && begun_n < ROTATIONS_MAX; period->look_at++) {
+        if (keyring_info_at(service->keyring, period->look_at, &info) != QK_OK) {
+            period->looked = period->looking;
+            period->looking = (struct period_figures){.keys_n = 0};
+            period->look_at = 0;
+            return;
+        }
+        if (period_life(service, info.key_id, &life) != QK_OK)
+            continue;
+        note(&period->looking, &life);
+        if (!leads || !is_over(&life))
             continue;
         begun_n++;
-        if (rotation_new(service, info.key_id, info.active, &rotation) != QK_OK ||
-            rotation_start(rotation) != QK_OK)
+        if (rotate(service, &info) != QK_OK)
             return; /* at the next tick */
     }
 }
@@ -228,12 +255,14 @@ void period_tick(struct service *service)
 {
     struct service_period *period = &service->period;
     uint64_t now_ms = timer_now_ms(service->loop);
+    bool leads;
 
-    if (service->store == NULL || service->consensus == NULL || period->rotations != NULL ||
-        now_ms - period->looked_ms < TICK_MS || now_ms < period->retry_ms ||
-        !service_is_open(service) || !keys_are_current(service) ||
-        consensus_role(service->consensus) != CONSENSUS_LEADER)
+    if (service->store == NULL || service->consensus == NULL ||
+        now_ms - period->looked_ms < TICK_MS || !service_is_open(service) ||
+        !keys_are_current(service))
         return;
+    leads = consensus_role(service->consensus) == CONSENSUS_LEADER && period->rotations == NULL &&
+            now_ms >= period->retry_ms;
     period->looked_ms = now_ms;
-    look(service);
+    look(service, leads);
 }

@@ -34,6 +34,13 @@ struct keys_gate {
     struct keys_waiter *first, *last;
 };
 
+/* Of the data key whose period ends first, and of the one that has used most of it. keys_n 0: not
+ * looked yet, or sealed. */
+struct period_figures {
+    uint64_t keys_n, rotations_n, left_s;
+    double used;
+};
+
 /* Data keys whose period is over: service/period.h. */
 struct service_period {
     struct rotation *rotations;    /* under way */
@@ -41,7 +48,9 @@ struct service_period {
     uint8_t full_key[16];          /* and for which version it found no room */
     uint32_t full_version;
     uint64_t looked_ms, retry_ms;
-    uint64_t rotations_n; /* since the start */
+    uint64_t rotations_n;                  /* since the start */
+    size_t look_at;                        /* the next key to be looked at */
+    struct period_figures looking, looked; /* the round under way, and the last whole one */
 };
 
 struct service {
