@@ -33,13 +33,19 @@ enum qk_err authorize_database(const struct service *service, const struct princ
     return authorize(service, who, database == NULL ? NULL : &database->rights, NULL, right);
 }
 
-enum qk_err authorize_key(const struct service *service, const struct principal *who,
-                          const uint8_t key_id[static KEY_ID_BYTES], enum access_right right)
+enum qk_err authorize_key_unused(const struct service *service, const struct principal *who,
+                                 const uint8_t key_id[static KEY_ID_BYTES], enum access_right right)
 {
     const struct catalog_grants *grants =
         service->catalog == NULL ? NULL : catalog_grants_find(service->catalog, key_id);
 
-    enum qk_err err = authorize(service, who, NULL, grants == NULL ? NULL : &grants->list, right);
+    return authorize(service, who, NULL, grants == NULL ? NULL : &grants->list, right);
+}
+
+enum qk_err authorize_key(const struct service *service, const struct principal *who,
+                          const uint8_t key_id[static KEY_ID_BYTES], enum access_right right)
+{
+    enum qk_err err = authorize_key_unused(service, who, key_id, right);
 
     if (err == QK_OK && right == ACCESS_KEY_ENCRYPT)
         err = audit_key_use(service, who, key_id, "encrypt");

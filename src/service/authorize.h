@@ -38,6 +38,11 @@ MUST_USE enum qk_err authorize_database(const struct service *service, const str
 MUST_USE enum qk_err authorize_key(const struct service *service, const struct principal *who,
                                    const uint8_t key_id[static KEY_ID_BYTES],
                                    enum access_right right);
+/* The same where the key is not used: whether it may be shown. No line. */
+MUST_USE enum qk_err authorize_key_unused(const struct service *service,
+                                          const struct principal *who,
+                                          const uint8_t key_id[static KEY_ID_BYTES],
+                                          enum access_right right);
 /* ACCESS_USER, ACCESS_CLUSTER, ACCESS_KEY_CREATE: what is about no database and no key. */
 MUST_USE enum qk_err authorize_user(const struct service *service, const struct principal *who,
                                     enum access_right right);

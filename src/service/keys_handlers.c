@@ -143,9 +143,9 @@ static bool is_told(const struct service *service, const struct exchange *exchan
 
     if (memcmp(key_id, keyring_catalog_id, KEY_ID_BYTES) == 0)
         return authorize_user(service, who, ACCESS_CLUSTER) == QK_OK;
-    return authorize_key(service, who, key_id, ACCESS_KEY_MANAGE) == QK_OK ||
-           authorize_key(service, who, key_id, ACCESS_KEY_DECRYPT) == QK_OK ||
-           authorize_key(service, who, key_id, ACCESS_KEY_ENCRYPT) == QK_OK;
+    return authorize_key_unused(service, who, key_id, ACCESS_KEY_MANAGE) == QK_OK ||
+           authorize_key_unused(service, who, key_id, ACCESS_KEY_DECRYPT) == QK_OK ||
+           authorize_key_unused(service, who, key_id, ACCESS_KEY_ENCRYPT) == QK_OK;
 }
 
 /* Re-encryption is about all keys and databases: its figures are the administrators'. */
