@@ -115,6 +115,26 @@ static void note(struct audit *audit, const char *event, enum qk_err err)
     audit->failing = err != QK_OK;
 }
 
+/* It goes on, by this line or by one that was taken just now. */
+static void tell_lost(struct audit *audit)
+{
+    uint64_t lost_n = audit->lost_n;
+    char text[24];
+
+    if (lost_n == audit->lost_told_n || audit->telling)
+        return;
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)(lost_n - audit->lost_told_n));
+    audit->telling = true;
+    if (audit_append(audit, "audit_goes_on", &(struct audit_field){"lost", bytes_str(text)}, 1) ==
+        QK_OK) {
+        audit->lost_told_n = lost_n;
+        log_info("audit", "%s: it can be written again", audit->path);
+    } else {
+        audit->lost_n = lost_n; /* this one would have told nothing else */
+    }
+    audit->telling = false;
+}
+
 enum qk_err audit_append(struct audit *audit, const char *event, const struct audit_field *fields,
                          unsigned fields_n)
 {
@@ -128,6 +148,8 @@ enum qk_err audit_append(struct audit *audit, const char *event, const struct au
     format_now(when);
     err = append(audit, event, fields, fields_n, when);
     note(audit, event, err);
+    if (err == QK_OK)
+        tell_lost(audit);
     if (err == QK_OK)
         mark_if_due(audit);
     return err;
@@ -186,21 +208,10 @@ bool audit_is_stopping(const struct audit *audit)
  * it with nothing. */
 void audit_retry(struct audit *audit)
 {
-    char lost[24];
-
     if (!audit->failing)
         return;
-    if (audit_sinks_write(&audit->sinks, bytes_str("audit log: trying again\n"), false) != QK_OK)
-        return;
-    (void)snprintf(lost, sizeof(lost), "%llu",
-                   (unsigned long long)(audit->lost_n - audit->lost_told_n));
-    if (audit_append(audit, "audit_goes_on", &(struct audit_field){"lost", bytes_str(lost)}, 1) !=
-        QK_OK) {
-        audit->lost_n--; /* this one tells nothing that was lost */
-        return;
-    }
-    audit->lost_told_n = audit->lost_n;
-    log_info("audit", "%s: it can be written again", audit->path);
+    if (audit_sinks_write(&audit->sinks, bytes_str("audit log: trying again\n"), false) == QK_OK)
+        tell_lost(audit);
 }
 
 void audit_figures(const struct audit *audit, struct audit_figures *ret_figures)

@@ -19,6 +19,7 @@ struct audit {
     bool failing;  /* the last line was not taken everywhere; said once */
     bool dropping; /* old files are being deleted: the line about it renames nothing */
     uint64_t lost_n;
+    bool telling;
     uint64_t lost_told_n; /* of them, told by a line */
     uint64_t unmarked_n;
     void (*full)(void *arg);

@@ -339,6 +339,34 @@ Test(audit_files, syslog_has_each_line_and_its_absence_stops_what_must_be_record
     cr_assert_eq(verify().lines_n, 4, "all are in the file, and what was lost elsewhere");
 }
 
+Test(audit_files, what_was_lost_is_told_by_the_next_line_that_is_taken)
+{
+    char name[80];
+    struct audit_settings settings = {.syslog = name};
+    struct audit_query query = {.limit = 10, .events = "audit_goes_on"};
+    struct buf out = BUF_INIT(MIB);
+    struct audit *audit;
+    uint64_t last;
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "%s/log", dir);
+    audit = open_as(&settings);
+    audit_event(audit, "release", NULL);
+    audit_event(audit, "release", NULL);
+    fd = listen_at(name);
+    audit_event(audit, "release", NULL);
+    audit_event(audit, "release", NULL);
+    cr_assert(!audit_is_stopping(audit));
+    audit_close(audit);
+    close(fd);
+    cr_assert_eq(verify().lines_n, 5);
+    cr_assert_eq(audit_read(path, &query, &out, &last), QK_OK);
+    buf_put_u8(&out, 0);
+    cr_assert_not_null(strstr((const char *)out.data, "{\"seq\":4,"));
+    cr_assert_not_null(strstr((const char *)out.data, "\"lost\":\"2\""));
+    buf_fini(&out);
+}
+
 Test(audit_files, a_full_socket_stops_and_never_waits)
 {
     char name[80];
