@@ -44,16 +44,6 @@ static void id_text(const uint8_t *id, char *ret_text)
     hex_encode(id, BACKUP_ID_BYTES, ret_text);
 }
 
-static void time_text(uint64_t time_s, char *ret_text, size_t size)
-{
-    time_t when = (time_t)time_s;
-    struct tm parts;
-
-    ret_text[0] = '\0';
-    if (gmtime_r(&when, &parts) != NULL)
-        (void)strftime(ret_text, size, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
 /* --- save ------------------------------------------------------------------------------------ */
 
 struct save {
@@ -273,7 +263,7 @@ static void verify_report(struct cli *cli, const struct backup_chain *chain,
     char cluster[2 * CLUSTER_ID_BYTES + 1], when[32];
 
     id_text(head->cluster, cluster);
-    time_text(head->created_s, when, sizeof when);
+    print_time(head->created_s, when);
     if (cli->options.json) {
         json_t *json =
             json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "ok", 1,

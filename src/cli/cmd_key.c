@@ -74,9 +74,27 @@ static void print_period(const json_t *reply)
         number(bytes, "max"), number(age, "used"), number(age, "max"), number(period, "left_s"));
 }
 
+/* For people: when a version was made as a date, and nothing where nothing was counted. */
+static void print_versions(json_t *versions)
+{
+    json_t *one;
+    size_t at;
+
+    json_array_foreach(versions, at, one)
+    {
+        char when[PRINT_TIME_BYTES];
+
+        print_time((uint64_t)number(one, "created"), when);
+        (void)json_object_set_new(one, "created", json_string(when));
+        if (json_is_null(json_object_get(one, "records")))
+            (void)json_object_set_new(one, "records", json_string("-"));
+    }
+    print_table(versions);
+}
+
 static void print_key(json_t *reply)
 {
-    print_table(json_object_get(reply, "versions"));
+    print_versions(json_object_get(reply, "versions"));
     print_period(reply);
     print_progress(reply);
 }

@@ -2,7 +2,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/number.h"
@@ -27,22 +26,17 @@ static enum cli_exit wish_read(struct cli *cli, json_t *body)
     return CLI_OK;
 }
 
-static void time_text(const json_t *seconds, char *ret_text, size_t size)
+static void time_text(const json_t *seconds, char ret_text[static PRINT_TIME_BYTES])
 {
-    time_t time = (time_t)json_integer_value(seconds);
-    struct tm utc;
-
-    ret_text[0] = '\0';
-    if (gmtime_r(&time, &utc) != NULL)
-        (void)strftime(ret_text, size, "%Y-%m-%d %H:%M:%SZ", &utc);
+    print_time((uint64_t)json_integer_value(seconds), ret_text);
 }
 
 /* The token alone on standard output, so that it can be redirected. */
 static void show_new(const json_t *reply)
 {
-    char expires[32];
+    char expires[PRINT_TIME_BYTES];
 
-    time_text(json_object_get(reply, "expires"), expires, sizeof(expires));
+    time_text(json_object_get(reply, "expires"), expires);
     fprintf(stderr, "token %s of %s, until %s; it is shown this once:\n",
             json_string_value(json_object_get(reply, "token_id")),
             json_string_value(json_object_get(reply, "user")), expires);
@@ -74,8 +68,8 @@ static json_t *row_of(const json_t *token)
 {
     char created[32], expires[32];
 
-    time_text(json_object_get(token, "created"), created, sizeof(created));
-    time_text(json_object_get(token, "expires"), expires, sizeof(expires));
+    time_text(json_object_get(token, "created"), created);
+    time_text(json_object_get(token, "expires"), expires);
     return json_pack("{s:O, s:O, s:O, s:s, s:s, s:O}", "token_id",
                      json_object_get(token, "token_id"), "user", json_object_get(token, "user"),
                      "kind", json_object_get(token, "kind"), "created", created, "expires", expires,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/limits.h"
 
@@ -34,6 +35,16 @@ void print_free(char *text)
 
     json_get_alloc_funcs(NULL, &release);
     release(text);
+}
+
+void print_time(uint64_t time_s, char ret_text[static PRINT_TIME_BYTES])
+{
+    time_t when = (time_t)time_s;
+    struct tm utc;
+
+    ret_text[0] = '\0';
+    if (gmtime_r(&when, &utc) != NULL)
+        (void)strftime(ret_text, PRINT_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
 void print_value(struct buf *out, const json_t *value)

@@ -4,6 +4,7 @@
 #define CLI_PRINT_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 
@@ -17,6 +18,10 @@ void print_object(const json_t *object);
 void print_table(const json_t *rows);
 /* A scalar as text without quotes; anything else as compact JSON. Appended to `out`. */
 void print_value(struct buf *out, const json_t *value);
+
+#define PRINT_TIME_BYTES 32
+/* Unix time as "2026-01-31T12:00:00Z"; "" if no calendar has it. */
+void print_time(uint64_t time_s, char ret_text[static PRINT_TIME_BYTES]);
 
 /* Frees what json_dumps made, as jansson was told to: part of the product gives it an allocator of
  * its own. Takes NULL. */

@@ -446,8 +446,10 @@ bool backups_let_go(struct backups *backups, enum qk_err err, void (*idle)(void 
         run_fail(run, err);
     if (!holds_store(backups))
         return true;
-    backups->idle = idle;
-    backups->idle_arg = arg;
+    if (idle != NULL) { /* who only asks does not take the place of one who waits */
+        backups->idle = idle;
+        backups->idle_arg = arg;
+    }
     return false;
 }
 
