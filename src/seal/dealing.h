@@ -192,6 +192,9 @@ const char *dealing_state_text(enum dealing_state state);
 const char *dealing_awaits(const struct dealing *dealing, const uint8_t node_id[NODE_ID_BYTES]);
 /* On the leader: is the ack of this member what the pending deal with a new MK waits for? */
 bool dealing_awaits_ack(const struct dealing *dealing, const uint8_t node_id[NODE_ID_BYTES]);
+/* On the leader: is the ack of anybody who is there awaited? If not, only members that are away
+ * hold the deal up. */
+bool dealing_awaits_present(const struct dealing *dealing);
 
 /* --- The member's side: decisions on the generations in node.sec ------------------------------ */
 

@@ -239,6 +239,19 @@ bool dealing_awaits_ack(const struct dealing *dealing, const uint8_t node_id[NOD
     return false;
 }
 
+bool dealing_awaits_present(const struct dealing *dealing)
+{
+    const struct dealing_facts *facts = &dealing->facts;
+
+    for (unsigned i = 0; i < facts->members_n; i++) {
+        const struct dealing_member *member = &facts->members[i];
+
+        if (member->in_deal && (member->online || member->self) && !acked(dealing, member->node_id))
+            return true;
+    }
+    return false;
+}
+
 const char *dealing_awaits(const struct dealing *dealing, const uint8_t node_id[NODE_ID_BYTES])
 {
     const struct dealing_facts *facts = &dealing->facts;

@@ -102,6 +102,9 @@ static bool is_pending(const struct cluster *cluster, const struct hub_member *l
     }
     if (!fresh || dealing_awaits_ack(&cluster->dealing, leaves->node_id))
         return false;
+    /* A rotation that waits for nobody but who is away: the removal's own deal finishes it, too. */
+    if (cluster->removal.n == 0 && !dealing_awaits_present(&cluster->dealing))
+        return false;
     snprintf(ret_reason, CLUSTER_REASON_BYTES,
              "a deal with a new master key is not final yet: order this removal when it is, or "
              "remove the members that it waits for ('quorumkeep node list' names them)");
