@@ -1,16 +1,19 @@
 /* How many wrong passwords an account and an address may try: pure, time is an argument.
  *
- * Each key (an account's name, a client's address) has a bucket of failures that drains with time.
- * Under the limit a login goes on at once; over it the caller says when to come back. Keys share a
- * table of fixed size by a keyed hash: a collision makes two keys share a limit, which a stranger
- * cannot aim at, since the key of the hash is random per process. */
+ * Each key (an account's name, a client's address) has a level of failures that drains with time.
+ * Under the limit a login goes on at once; over it the caller says when to come back. The levels
+ * stand in tables of fixed size, a count-min sketch (Cormode and Muthukrishnan, 2005): each failure
+ * counts in one bucket of every row, by a hash keyed at random per process, and a key's level is
+ * the lowest of its buckets. So a key shares a limit with others only if it meets one in every row,
+ * which a stranger cannot aim at: with a thousand keys over their limit, one of 4,000 others. */
 #ifndef ACCESS_THROTTLE_H
 #define ACCESS_THROTTLE_H
 
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define THROTTLE_BUCKETS 4096
+#define THROTTLE_ROWS 4
+#define THROTTLE_BUCKETS 8192 /* of a row */
 #define THROTTLE_SEED_BYTES 16
 /* Failures that may come in a burst, and how long one of them counts. */
 #define THROTTLE_ACCOUNT_BURST 10
@@ -23,7 +26,7 @@ struct throttle_bucket {
 
 struct throttle {
     uint8_t seed[THROTTLE_SEED_BYTES];
-    struct throttle_bucket buckets[THROTTLE_BUCKETS];
+    struct throttle_bucket rows[THROTTLE_ROWS][THROTTLE_BUCKETS];
 };
 
 void throttle_init(struct throttle *throttle, const uint8_t seed[static THROTTLE_SEED_BYTES]);

@@ -91,3 +91,26 @@ Test(throttle, suspicion_is_what_account_and_address_have_tried_and_is_forgotten
                                     5 * THROTTLE_FORGET_MS),
                  0);
 }
+
+/* A storm at 997 names from 250 addresses, far over their limits: whoever is none of them logs in.
+ */
+Test(throttle, a_storm_at_some_keys_limits_no_others)
+{
+    char account[32], address[32];
+    unsigned refused = 0;
+    uint64_t retry_ms;
+
+    throttle_init(&throttle, seed);
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(account, sizeof(account), "u%u", i % 997);
+        snprintf(address, sizeof(address), "127.1.%u.1", i % 250);
+        throttle_count(&throttle, bytes_str(account), bytes_str(address), 1000);
+    }
+    for (unsigned i = 0; i < 4000; i++) {
+        snprintf(account, sizeof(account), "other%u", i);
+        snprintf(address, sizeof(address), "10.%u.%u.1", i / 256, i % 256);
+        refused += throttle_check(&throttle, bytes_str(account), bytes_str(address), 1000,
+                                  &retry_ms) != QK_OK;
+    }
+    cr_assert_leq(refused, 10, "%u of 4000", refused);
+}
