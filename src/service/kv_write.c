@@ -7,6 +7,7 @@
 
 #include "service/kv_read.h"
 #include "service/offload_uv.h"
+#include "service/put.h"
 #include "service/submit.h"
 #include "service/vault.h"
 #include "store/store.h"
@@ -151,25 +152,16 @@ static void write_parsed(void *arg, enum qk_err err)
         write_done(write, err);
 }
 
-static bool has_type(const struct request *request, const char *wanted)
-{
-    struct bytes type = request->content_type;
-    size_t len = strlen(wanted);
-
-    return type.len >= len && strncasecmp((const char *)type.data, wanted, len) == 0 &&
-           (type.len == len || type.data[len] == ';' || type.data[len] == ' ');
-}
-
 /* A page of another site can have a browser POST a form, with the password that the browser keeps;
  * but not as JSON. Tokens are sent by who knows them, and Vault's clients name no type. */
 static const char *type_problem(const struct request *request, enum kv_verb verb)
 {
     if (verb == KV_PATCH || verb == KV_META_PATCH)
-        return has_type(request, "application/merge-patch+json")
+        return request_has_type(request, "application/merge-patch+json")
                    ? NULL
                    : "PATCH requires Content-Type: application/merge-patch+json";
     if (request->method == METHOD_POST && request->who.kind == PRINCIPAL_USER &&
-        !principal_has_token(&request->who) && !has_type(request, "application/json"))
+        !principal_has_token(&request->who) && !request_is_json(request))
         return "with a password, Content-Type must be application/json";
     return NULL;
 }

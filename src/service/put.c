@@ -75,14 +75,18 @@ enum qk_err request_key(const struct request *request, struct document *document
     return QK_OK;
 }
 
-bool request_is_json(const struct request *request)
+bool request_has_type(const struct request *request, const char *wanted)
 {
     struct bytes type = request->content_type;
-    const char wanted[] = "application/json";
     size_t len = strlen(wanted);
 
     return type.len >= len && strncasecmp((const char *)type.data, wanted, len) == 0 &&
            (type.len == len || type.data[len] == ';' || type.data[len] == ' ');
+}
+
+bool request_is_json(const struct request *request)
+{
+    return request_has_type(request, "application/json");
 }
 
 enum qk_err request_wants_json(struct exchange *exchange)

@@ -14,6 +14,8 @@ MUST_USE enum qk_err request_revision(const struct request *request, struct docu
 /* ?key_id= , which must agree with the document's own. */
 MUST_USE enum qk_err request_key(const struct request *request, struct document *document,
                                  struct doc_problem *ret_problem);
+/* Its Content-Type is that, with or without parameters. */
+bool request_has_type(const struct request *request, const char *wanted);
 bool request_is_json(const struct request *request);
 /* QK_OK if the request says application/json; otherwise it was answered with 415. */
 MUST_USE enum qk_err request_wants_json(struct exchange *exchange);
