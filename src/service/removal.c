@@ -37,7 +37,8 @@ struct order {
 /* The members that would stay. */
 struct rest {
     unsigned members_n, live_n, voters_n, voters_live_n, heirs_n;
-    char away[256]; /* names */
+    unsigned holders_n; /* who have a part in the deal in use */
+    char away[256];     /* names */
 };
 
 static void rest_away(const struct hub_member *member, struct rest *rest)
@@ -46,6 +47,14 @@ static void rest_away(const struct hub_member *member, struct rest *rest)
 
     snprintf(rest->away + len, sizeof(rest->away) - len, "%s%s", len > 0 ? ", " : "",
              member->info.name);
+}
+
+static bool in_record(const struct cluster *cluster, const struct hub_member *member)
+{
+    size_t i;
+
+    return cluster->record != NULL &&
+           deal_record_find(cluster->record, member->node_id, &i) == QK_OK;
 }
 
 static void rest_count(const struct cluster *cluster, const struct hub_member *leaves,
@@ -65,6 +74,7 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
             continue;
         rest->members_n++;
         rest->live_n += live;
+        rest->holders_n += in_record(cluster, member);
         if (!live)
             rest_away(member, rest);
         for (size_t k = 0; k < raft_n; k++)
@@ -74,14 +84,6 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
                 rest->heirs_n += live && peer != NULL && peer->hello.state == SEAL_UNSEALED;
             }
     }
-}
-
-static bool in_record(const struct cluster *cluster, const struct hub_member *member)
-{
-    size_t i;
-
-    return cluster->record != NULL &&
-           deal_record_find(cluster->record, member->node_id, &i) == QK_OK;
 }
 
 /* Of a deal with a new MK that is under way or wanted; false: none stands against it. */
@@ -128,6 +130,13 @@ static bool locks_out(const struct cluster *cluster, const struct hub_member *le
                  "%s cannot be removed: the threshold is %u, and %u would stay; lower the "
                  "threshold or let another node join first",
                  leaves->info.name, cluster->info.threshold, rest->members_n);
+    else if (cluster->record != NULL && rest->holders_n < cluster->record->t)
+        snprintf(
+            ret_reason, CLUSTER_REASON_BYTES,
+            "%s cannot be removed now: the deal in use opens with %zu members, and %u of those "
+            "who stay have a part in it; order this again when a new deal is made "
+            "('quorumkeep master refresh')",
+            leaves->info.name, cluster->record->t, rest->holders_n);
     else if (rest->members_n < cluster->info.unseal_quorum)
         snprintf(ret_reason, CLUSTER_REASON_BYTES,
                  "%s cannot be removed: the unseal quorum is %u, and %u would stay; lower it or "
