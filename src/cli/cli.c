@@ -143,7 +143,7 @@ static enum qk_err find_user(struct cli *cli, struct buf *message)
         return err;
     err = find_password(cli, user, &password, message);
     if (err == QK_OK)
-        err = credential_basic(user, buf_bytes(&password), &cli->authorization);
+        err = client_basic(user, buf_bytes(&password), &cli->authorization);
     buf_fini(&password);
     return err;
 }

@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-#include "cli/client.h"
 #include "cli/options.h"
+#include "client/call.h"
 
 enum cli_exit {
     CLI_OK = 0,

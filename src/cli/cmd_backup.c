@@ -69,7 +69,7 @@ static void save_write(struct save *save, struct bytes piece)
     }
 }
 
-static void on_piece(void *arg, struct bytes piece)
+static bool on_piece(void *arg, struct bytes piece)
 {
     struct save *save = arg;
     struct bytes in = piece, chunk;
@@ -82,6 +82,7 @@ static void on_piece(void *arg, struct bytes piece)
         save->shown = save->bytes;
         fprintf(stderr, "\r\033[K%" PRIu64 " MiB", save->bytes / MIB);
     }
+    return true;
 }
 
 /* The directory that the file is in, opened; for syncing its new entry. */

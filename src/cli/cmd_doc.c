@@ -42,18 +42,6 @@ out:
     return code;
 }
 
-/* "_design/x" is two segments of the path; a slash in any other id is a character of it. */
-static void put_id(struct buf *path, const char *id)
-{
-    static const char design[] = "_design/";
-
-    if (strncmp(id, design, sizeof(design) - 1) == 0) {
-        client_path_put(path, "_design");
-        id += sizeof(design) - 1;
-    }
-    client_path_put(path, id);
-}
-
 static enum cli_exit on_document(struct cli *cli, const char *method, const char *rev, json_t *body,
                                  json_t **ret_reply)
 {
@@ -63,7 +51,7 @@ static enum cli_exit on_document(struct cli *cli, const char *method, const char
 
     client_path_put(&path, cli->options.args[0]);
     if (named)
-        put_id(&path, cli->options.args[1]);
+        client_path_put_id(&path, cli->options.args[1]);
     if (rev != NULL)
         client_query_put(&path, "rev", rev);
     if (buf_error(&path) != QK_OK) {

@@ -91,7 +91,7 @@ static void show_step(struct join *join, const json_t *step)
     (void)fflush(stdout);
 }
 
-static void on_piece(void *arg, struct bytes piece)
+static bool on_piece(void *arg, struct bytes piece)
 {
     struct join *join = arg;
 
@@ -108,6 +108,7 @@ static void on_piece(void *arg, struct bytes piece)
         json_decref(step);
         buf_reset(&join->line);
     }
+    return true;
 }
 
 static enum cli_exit run_join(struct cli *cli, const char *target, struct bytes body)
@@ -126,7 +127,7 @@ static enum cli_exit run_join(struct cli *cli, const char *target, struct bytes 
     enum qk_err err = client_call(&cli->target, &request, &reply, &message);
 
     if (join.line.len > 0)
-        on_piece(&join, bytes_str("\n")); /* a last line without its end */
+        (void)on_piece(&join, bytes_str("\n")); /* a last line without its end */
     if (join.failed)
         code = join.code;
     else if (err != QK_OK)

@@ -8,8 +8,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "base/encode.h"
-
 /* Reads up to the end of the line or of the input; QK_ERR_NOT_FOUND: there is no more input. */
 static enum qk_err read_line(int fd, struct buf *out)
 {
@@ -100,23 +98,5 @@ enum qk_err credential_read(const char *what, const char *file, struct buf *out,
         buf_printf(message, "%s: %s is empty", what, named ? file : "standard input");
         err = QK_ERR_INVALID;
     }
-    return err;
-}
-
-enum qk_err credential_basic(const char *user, struct bytes password, struct buf *out)
-{
-    struct buf pair = BUF_SECRET_INIT(2 * CREDENTIAL_BYTES_MAX);
-    enum qk_err err;
-
-    buf_put_str(&pair, user);
-    buf_put_u8(&pair, ':');
-    buf_put_bytes(&pair, password);
-    err = buf_error(&pair);
-    if (err == QK_OK) {
-        buf_put_str(out, "Basic ");
-        base64_encode(buf_bytes(&pair), out);
-        err = buf_error(out);
-    }
-    buf_fini(&pair);
     return err;
 }

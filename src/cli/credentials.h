@@ -33,7 +33,4 @@ void credential_close(struct credential_source *source);
 MUST_USE enum qk_err credential_line(struct credential_source *source, const char *what,
                                      struct buf *out);
 
-/* Appends the value of an Authorization header, "Basic ...". */
-MUST_USE enum qk_err credential_basic(const char *user, struct bytes password, struct buf *out);
-
 #endif

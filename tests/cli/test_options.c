@@ -153,7 +153,7 @@ Test(credentials, basic_is_that_of_rfc_7617)
 {
     struct buf out = BUF_SECRET_INIT(256);
 
-    cr_assert_eq(credential_basic("Aladdin", bytes_str("open sesame"), &out), QK_OK);
+    cr_assert_eq(client_basic("Aladdin", bytes_str("open sesame"), &out), QK_OK);
     cr_assert(bytes_equal(buf_bytes(&out), bytes_str("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")));
     buf_fini(&out);
 }

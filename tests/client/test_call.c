@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/client.h"
+#include "client/call.h"
 
 struct server {
     int fd;
@@ -165,13 +165,14 @@ struct pieces {
     size_t len;
 };
 
-static void on_piece(void *arg, struct bytes piece)
+static bool on_piece(void *arg, struct bytes piece)
 {
     struct pieces *pieces = arg;
 
     cr_assert_lt(pieces->len + piece.len, sizeof(pieces->text));
     memcpy(pieces->text + pieces->len, piece.data, piece.len);
     pieces->len += piece.len;
+    return true;
 }
 
 Test(client, a_streamed_body_comes_in_pieces_after_an_interim_reply)
@@ -292,6 +293,41 @@ Test(target, private_means_this_machine)
         cr_assert_eq(parse(far[i], &target), QK_OK);
         cr_assert(!client_target_is_private(&target), "%s", far[i]);
     }
+}
+
+static bool on_first_piece(void *arg, struct bytes piece)
+{
+    (void)on_piece(arg, piece);
+    return false;
+}
+
+Test(client, who_wants_no_more_of_a_body_gets_no_more)
+{
+    static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "3\r\nab\n\r\n3\r\ncd\n\r\n0\r\n\r\n";
+    struct pieces pieces = {.len = 0};
+    struct client_reply reply;
+    struct server server;
+
+    start(&server, chunked, sizeof(chunked) - 1, 1000);
+    cr_assert_eq(
+        call(&server, (struct client_request){.on_body = on_first_piece, .arg = &pieces}, &reply),
+        QK_OK);
+    cr_assert_eq(reply.status, 200);
+    cr_assert_str_eq(pieces.text, "ab\n");
+    client_reply_fini(&reply);
+    stop(&server);
+}
+
+Test(path, ids_with_a_space_of_their_own_are_two_segments)
+{
+    struct buf path = BUF_INIT(256);
+
+    client_path_put_id(&path, "_design/a/b");
+    client_path_put_id(&path, "_local/c");
+    client_path_put_id(&path, "_designs/d");
+    cr_assert(bytes_equal(buf_bytes(&path), bytes_str("/_design/a%2Fb/_local/c/_designs%2Fd")));
+    buf_fini(&path);
 }
 
 Test(path, segments_and_values_are_encoded)

@@ -1,4 +1,4 @@
-#include "cli/client.h"
+#include "client/call.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,117 +12,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/client_tls.h"
+#include "client/tls.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define READ_BYTES 65536
 
-static enum qk_err parse_host_port(const char *text, struct client_target *target)
-{
-    size_t len = strcspn(text, "/");
-    const char *colon = memrchr(text, ':', len);
-    const char *host = text;
-    size_t host_len, port_len;
-
-    if (colon == NULL || (text[len] == '/' && text[len + 1] != '\0'))
-        return QK_ERR_INVALID;
-    host_len = (size_t)(colon - text);
-    port_len = len - host_len - 1;
-    if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
-        host++;
-        host_len -= 2;
-    }
-    if (host_len == 0 || host_len > ADDRESS_BYTES_MAX || port_len == 0 ||
-        port_len >= sizeof(target->port) || strspn(colon + 1, "0123456789") < port_len)
-        return QK_ERR_INVALID;
-    memcpy(target->host, host, host_len);
-    memcpy(target->port, colon + 1, port_len);
-    return QK_OK;
-}
-
-enum qk_err client_target_parse(const char *text, struct client_target *ret_target,
-                                struct buf *message)
-{
-    struct client_target target = {0};
-    enum qk_err err = QK_OK;
-
-    if (strlen(text) >= sizeof(target.text)) {
-        buf_put_str(message, "the node's address is too long");
-        return QK_ERR_INVALID;
-    }
-    memcpy(target.text, text, strlen(text) + 1);
-    if (strncmp(text, "unix:", 5) == 0 || text[0] == '/') {
-        const char *path = text[0] == '/' ? text : text + 5;
-
-        target.local = true;
-        if (strlen(path) >= sizeof(target.path)) {
-            buf_printf(message,
-                       "the path of the control socket, %s, is longer than the %zu bytes "
-                       "that the kernel permits",
-                       path, sizeof(target.path) - 1);
-            return QK_ERR_INVALID;
-        }
-        memcpy(target.path, path, strlen(path) + 1);
-    } else if (strncmp(text, "https://", 8) == 0) {
-        target.tls = true;
-        err = parse_host_port(text + 8, &target);
-    } else {
-        err = parse_host_port(strncmp(text, "http://", 7) == 0 ? text + 7 : text, &target);
-    }
-    if (err != QK_OK) {
-        buf_printf(message, "'%s' is not an address of a node: HOST:PORT or unix:PATH", text);
-        return err;
-    }
-    *ret_target = target;
-    return QK_OK;
-}
-
-bool client_target_is_private(const struct client_target *target)
-{
-    return target->local || strcmp(target->host, "localhost") == 0 ||
-           strcmp(target->host, "::1") == 0 ||
-           (strncmp(target->host, "127.", 4) == 0 &&
-            strspn(target->host, "0123456789.") == strlen(target->host));
-}
-
-static bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-static void put_encoded(struct buf *path, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (is_unreserved(*text))
-            buf_put(path, text, 1);
-        else
-            buf_printf(path, "%%%02X", (unsigned)(unsigned char)*text);
-    }
-}
-
-void client_path_put(struct buf *path, const char *segment)
-{
-    buf_put_u8(path, '/');
-    put_encoded(path, segment);
-}
-
-void client_query_put(struct buf *path, const char *name, const char *value)
-{
-    bool first = path->len == 0 || memchr(path->data, '?', path->len) == NULL;
-
-    buf_put_u8(path, first ? '?' : '&');
-    put_encoded(path, name);
-    buf_put_u8(path, '=');
-    put_encoded(path, value);
-}
-
-/* One connection and what the parser has found on it. */
+/* One request and what the parser has found of its reply. */
 struct call {
+    struct client_channel *channel;
     const struct client_request *request;
     struct client_reply *reply;
-    int fd;
-    struct client_tls *tls; /* NULL: none */
     bool complete;
     bool in_value; /* of the header `name` */
     char name[32];
@@ -166,8 +65,11 @@ static int on_body(http_parser *parser, const char *at, size_t len)
     struct call *call = parser->data;
 
     if (call->request->on_body != NULL && parser->status_code / 100 == 2) {
-        call->request->on_body(call->request->arg, bytes_of(at, len));
-        return 0;
+        if (call->request->on_body(call->request->arg, bytes_of(at, len)))
+            return 0;
+        call->reply->status = (int)parser->status_code;
+        call->complete = true;
+        return 1;
     }
     buf_put(&call->reply->body, at, len);
     call->err = buf_error(&call->reply->body);
@@ -181,6 +83,7 @@ static int on_complete(http_parser *parser)
     if (parser->status_code / 100 == 1)
         return 0; /* an interim reply; the one asked for follows */
     call->reply->status = (int)parser->status_code;
+    call->reply->kept = call->request->keep && http_should_keep_alive(parser) != 0;
     call->complete = true;
     http_parser_pause(parser, 1);
     return 0;
@@ -274,10 +177,10 @@ static ssize_t send_some(struct call *call, struct bytes bytes, short *ret_event
 {
     ssize_t put;
 
-    if (call->tls != NULL)
-        return client_tls_send(call->tls, bytes.data, bytes.len, ret_events);
+    if (call->channel->tls != NULL)
+        return client_tls_send(call->channel->tls, bytes.data, bytes.len, ret_events);
     do {
-        put = send(call->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        put = send(call->channel->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
     *ret_events = put < 0 && errno == EAGAIN ? POLLOUT : 0;
     return put;
@@ -287,10 +190,10 @@ static ssize_t recv_some(struct call *call, void *room, size_t len, short *ret_e
 {
     ssize_t got;
 
-    if (call->tls != NULL)
-        return client_tls_recv(call->tls, room, len, ret_events);
+    if (call->channel->tls != NULL)
+        return client_tls_recv(call->channel->tls, room, len, ret_events);
     do {
-        got = recv(call->fd, room, len, 0);
+        got = recv(call->channel->fd, room, len, 0);
     } while (got < 0 && errno == EINTR);
     *ret_events = got < 0 && errno == EAGAIN ? POLLIN : 0;
     return got;
@@ -306,7 +209,7 @@ static enum qk_err send_all(struct call *call, struct bytes bytes, unsigned time
             bytes = bytes_slice(bytes, (size_t)put, SIZE_MAX);
         else if (events == 0)
             return QK_ERR_CLOSED; /* the node may have replied already: reading comes next */
-        else if (!client_wait(call->fd, events, timeout_ms))
+        else if (!client_wait(call->channel->fd, events, timeout_ms))
             return QK_ERR_TIMEOUT;
     }
     return QK_OK;
@@ -323,8 +226,9 @@ static void build_head(const struct client_target *target, const struct client_r
         buf_printf(head, " HTTP/1.1\r\nHost: %s%s%s:%s\r\n",
                    strchr(target->host, ':') != NULL ? "[" : "", target->host,
                    strchr(target->host, ':') != NULL ? "]" : "", target->port);
-    buf_put_str(head, "User-Agent: quorumkeep/" QK_VERSION
-                      "\r\nAccept: application/json\r\nConnection: close\r\n");
+    buf_put_str(head, "User-Agent: quorumkeep/" QK_VERSION "\r\nAccept: application/json\r\n");
+    if (!request->keep)
+        buf_put_str(head, "Connection: close\r\n");
     if (request->authorization.len > 0) {
         buf_put_str(head, "Authorization: ");
         buf_put_bytes(head, request->authorization);
@@ -357,16 +261,18 @@ static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
     while (err == QK_OK && !call->complete) {
         short events = 0;
         ssize_t got = recv_some(call, room, READ_BYTES, &events);
+        size_t used;
 
         if (got < 0 && events != 0) {
-            err = client_wait(call->fd, events, timeout_ms) ? QK_OK : QK_ERR_TIMEOUT;
+            err = client_wait(call->channel->fd, events, timeout_ms) ? QK_OK : QK_ERR_TIMEOUT;
             continue;
         }
         if (got < 0) {
             err = QK_ERR_UNKNOWN_OUTCOME;
             continue;
         }
-        (void)http_parser_execute(&parser, &hooks, (const char *)room, (size_t)got);
+        used = http_parser_execute(&parser, &hooks, (const char *)room, (size_t)got);
+        call->reply->kept = call->reply->kept && used == (size_t)got;
         if (call->err != QK_OK)
             err = call->err;
         else if (call->complete)
@@ -397,31 +303,61 @@ static void say_failure(const struct client_target *target, enum qk_err err, uns
         buf_printf(message, "%s: %s", target->text, qk_err_text(err));
 }
 
-enum qk_err client_call(const struct client_target *target, const struct client_request *request,
-                        struct client_reply *ret_reply, struct buf *message)
+enum qk_err client_channel_open(const struct client_target *target, unsigned timeout_ms,
+                                struct client_channel *ret_channel, struct buf *message)
 {
-    struct call call = {.request = request, .reply = ret_reply, .fd = -1};
+    struct client_channel channel = {.target = target, .fd = -1};
+    enum qk_err err = open_connection(target, &channel.fd, message);
+
+    if (err == QK_OK && target->tls)
+        err = client_tls_open(target, channel.fd, timeout_ms == 0 ? CLIENT_TIMEOUT_MS : timeout_ms,
+                              &channel.tls, message);
+    if (err != QK_OK)
+        client_channel_close(&channel);
+    else
+        *ret_channel = channel;
+    return err;
+}
+
+void client_channel_close(struct client_channel *channel)
+{
+    client_tls_free(channel->tls);
+    if (channel->fd >= 0)
+        close(channel->fd);
+    channel->tls = NULL;
+    channel->fd = -1;
+}
+
+bool client_channel_is_open(struct client_channel *channel)
+{
+    char byte;
+
+    if (channel->fd < 0)
+        return false;
+    if (channel->tls != NULL)
+        return client_tls_is_idle(channel->tls);
+    return recv(channel->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+enum qk_err client_channel_call(struct client_channel *channel,
+                                const struct client_request *request,
+                                struct client_reply *ret_reply, struct buf *message)
+{
+    struct call call = {.channel = channel, .request = request, .reply = ret_reply};
     struct buf head = BUF_SECRET_INIT(2 * HTTP_HEADER_BYTES_MAX);
     unsigned timeout_ms = request->timeout_ms == 0 ? CLIENT_TIMEOUT_MS : request->timeout_ms;
     enum qk_err err;
 
-    assert(target != NULL);
+    assert(channel->fd >= 0);
     assert(ret_reply != NULL);
 
     *ret_reply = (struct client_reply){.body = BUF_SECRET_INIT(CLIENT_REPLY_BYTES_MAX)};
-    build_head(target, request, &head);
+    build_head(channel->target, request, &head);
     err = buf_error(&head);
     if (err != QK_OK) {
         buf_put_str(message, "the request is too long");
         goto out;
     }
-    err = open_connection(target, &call.fd, message);
-    if (err != QK_OK)
-        goto out;
-    if (target->tls)
-        err = client_tls_open(target, call.fd, timeout_ms, &call.tls, message);
-    if (err != QK_OK)
-        goto out;
     err = send_all(&call, buf_bytes(&head), timeout_ms);
     if (err == QK_OK)
         err = send_all(&call, request->body, timeout_ms);
@@ -429,13 +365,29 @@ enum qk_err client_call(const struct client_target *target, const struct client_
     if (err == QK_OK || err == QK_ERR_CLOSED)
         err = read_reply(&call, timeout_ms);
     if (err != QK_OK)
-        say_failure(target, err, timeout_ms, message);
+        say_failure(channel->target, err, timeout_ms, message);
 
 out:
-    client_tls_free(call.tls);
-    if (call.fd >= 0)
-        close(call.fd);
+    ret_reply->kept = ret_reply->kept && err == QK_OK;
     buf_fini(&head);
+    return err;
+}
+
+enum qk_err client_call(const struct client_target *target, const struct client_request *request,
+                        struct client_reply *ret_reply, struct buf *message)
+{
+    struct client_channel channel = {.fd = -1};
+    enum qk_err err;
+
+    assert(target != NULL);
+    assert(ret_reply != NULL);
+    assert(!request->keep);
+
+    *ret_reply = (struct client_reply){.body = BUF_SECRET_INIT(CLIENT_REPLY_BYTES_MAX)};
+    err = client_channel_open(target, request->timeout_ms, &channel, message);
+    if (err == QK_OK)
+        err = client_channel_call(&channel, request, ret_reply, message);
+    client_channel_close(&channel);
     return err;
 }
 

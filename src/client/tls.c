@@ -1,4 +1,4 @@
-#include "cli/client_tls.h"
+#include "client/tls.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -169,4 +169,14 @@ ssize_t client_tls_recv(struct client_tls *tls, void *data, size_t len, short *r
     *ret_events = rc > 0 || ended ? 0 : events_of(tls->ssl, rc);
     ERR_clear_error();
     return rc > 0 ? rc : ended ? 0 : -1;
+}
+
+bool client_tls_is_idle(struct client_tls *tls)
+{
+    char byte;
+    int rc = SSL_peek(tls->ssl, &byte, 1);
+    bool idle = rc <= 0 && SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_READ;
+
+    ERR_clear_error();
+    return idle;
 }

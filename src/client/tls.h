@@ -1,10 +1,10 @@
-/* TLS of the command's connection to a node, by OpenSSL over the connected socket. */
-#ifndef CLI_CLIENT_TLS_H
-#define CLI_CLIENT_TLS_H
+/* TLS of a connection to a node, by OpenSSL over the connected socket. */
+#ifndef CLIENT_TLS_H
+#define CLIENT_TLS_H
 
 #include <sys/types.h>
 
-#include "cli/client.h"
+#include "client/target.h"
 
 struct client_tls;
 
@@ -21,8 +21,10 @@ void client_tls_free(struct client_tls *tls);
  * what poll(2) is to wait for first. */
 ssize_t client_tls_send(struct client_tls *tls, const void *data, size_t len, short *ret_events);
 ssize_t client_tls_recv(struct client_tls *tls, void *data, size_t len, short *ret_events);
+/* Nothing to read and no end of the session; records without data (a ticket) count for nothing. */
+bool client_tls_is_idle(struct client_tls *tls);
 
-/* client.c: waits for `fd`; false after `timeout_ms` or on an error. */
+/* call.c: waits for `fd`; false after `timeout_ms` or on an error. */
 bool client_wait(int fd, short events, unsigned timeout_ms);
 
 #endif
