@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "keys/keyring.h"
+#include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/read.h"
@@ -39,6 +40,7 @@ struct all_docs {
     uint64_t rows_n; /* written */
     uint64_t skip;   /* still to be skipped */
     size_t key_at;   /* next of wish.keys */
+    struct buf id;   /* secret: of the row, where ids are hidden */
 };
 
 static void all_docs_free(struct all_docs *all)
@@ -47,6 +49,7 @@ static void all_docs_free(struct all_docs *all)
     all_docs_wish_fini(&all->wish);
     visible_fini(&all->visible);
     stream_fini(&all->stream);
+    buf_fini(&all->id);
     free(all);
 }
 
@@ -79,15 +82,10 @@ static struct record_key key_at_or_below(const struct all_docs *all, struct byte
     return record_document(all->database, bytes_slice(id, 0, DOC_ID_BYTES_MAX));
 }
 
-/* The first key after the whole database. */
+/* The first key after all documents. */
 static struct record_key key_after_all(const struct all_docs *all)
 {
-    struct record_key key = record_document(all->database, BYTES_NONE);
-    size_t at = key.len;
-
-    while (at > 0 && ++key.data[--at] == 0)
-        continue;
-    return key;
+    return doc_name_end(all->database);
 }
 
 /* From the start of the order to the end; the rows are compared again, so the ends may lie a little
@@ -174,7 +172,8 @@ static void row_destroyed(struct all_docs *all, struct bytes id, const struct do
     buf_put_str(&all->stream.out, ",\"doc\":null,\"error\":\"key_destroyed\"}");
 }
 
-static enum qk_err row_doc(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
+static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes id,
+                           const struct doc_leaf *leaf)
 {
     static const struct document_options plain_options = {0};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
@@ -188,7 +187,7 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes id, const struct d
         buf_put_str(out, ",\"doc\":null}");
         return QK_OK;
     }
-    err = stored_open(all->service, all->database, id, leaf, &plain, &body);
+    err = stored_open(all->service, all->database, name, leaf, &plain, &body);
     if (err == QK_OK) {
         row_begin(all, id);
         row_value(all, leaf);
@@ -200,12 +199,13 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes id, const struct d
     return err;
 }
 
-static enum qk_err row_put(struct all_docs *all, struct bytes id, const struct doc_leaf *leaf)
+static enum qk_err row_put(struct all_docs *all, struct bytes name, struct bytes id,
+                           const struct doc_leaf *leaf)
 {
     enum qk_err err = QK_OK;
 
     if (all->wish.include_docs) {
-        err = row_doc(all, id, leaf);
+        err = row_doc(all, name, id, leaf);
     } else {
         row_begin(all, id);
         row_value(all, leaf);
@@ -225,15 +225,15 @@ static enum qk_err row_put(struct all_docs *all, struct bytes id, const struct d
 static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
                             struct doc_leaf *ret_leaf, bool *ret_shown)
 {
-    struct bytes id = record_key_name(row->key);
-    struct doc_place place = {all->service->origin_id, all->database, id, row->record.version};
+    struct bytes name = record_key_name(row->key);
+    struct doc_place place = {all->service->origin_id, all->database, name, row->record.version};
     unsigned leaves_n;
     enum qk_err err;
 
     err = doc_record_decode_winner(keyring_integrity_key(all->service->keyring), &place,
                                    row->record.value, ret_leaf, &leaves_n);
     if (err == QK_ERR_CORRUPT)
-        stored_damaged(all->service, all->database, id);
+        stored_damaged(all->service, all->database, name);
     *ret_shown = all->visible.everything; /* of a damaged one nobody knows whose it is */
     return err == QK_OK ? visible_key(&all->visible, ret_leaf->key_id, ret_shown) : err;
 }
@@ -251,7 +251,7 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
 {
     struct store_row row;
     struct doc_leaf leaf;
-    struct bytes id;
+    struct bytes name, id;
     enum qk_err err;
     bool shown;
     int place;
@@ -263,7 +263,10 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    id = record_key_name(row.key);
+    name = record_key_name(row.key);
+    err = doc_name_to_id(all->service, all->database, all->visible.ids_hidden, name, &all->id, &id);
+    if (err != QK_OK)
+        return err;
     place = range_compare(&all->wish, id);
     *ret_last = place > 0;
     if (place != 0)
@@ -276,7 +279,7 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     }
     if (err != QK_OK || !shown || leaf.deleted || row_skip(all))
         return err;
-    return row_put(all, id, &leaf);
+    return row_put(all, name, id, &leaf);
 }
 
 /* --- rows of given keys --- */
@@ -293,11 +296,19 @@ static void key_missing(struct all_docs *all, struct bytes key)
 static enum qk_err key_put(struct all_docs *all, struct bytes key)
 {
     struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    struct record_key record_key = {.len = 0};
+    struct bytes name = BYTES_NONE;
     bool shown = all->visible.everything;
-    enum qk_err err = QK_OK;
+    enum qk_err err;
 
-    if (key.len > 0 && key.len <= DOC_ID_BYTES_MAX)
-        err = stored_get(all->service, all->database, key, &stored);
+    err = doc_name_of_id(all->service, all->database, all->visible.ids_hidden, key, &record_key);
+    if (err == QK_OK) {
+        name = record_key_name(record_key_bytes(&record_key));
+        if (doc_name_is_document(name))
+            err = stored_get(all->service, all->database, name, &stored);
+    }
+    if (err == QK_ERR_TOO_BIG) /* nothing here has such an id */
+        err = QK_OK;
     if (err == QK_OK && stored.record.leaves_n > 0)
         err = visible_key(&all->visible, stored.record.leaves[0].key_id, &shown);
     if (err == QK_ERR_CORRUPT && shown) {
@@ -307,7 +318,7 @@ static enum qk_err key_put(struct all_docs *all, struct bytes key)
         key_missing(all, key);
         err = QK_OK;
     } else if (err == QK_OK) {
-        err = row_put(all, key, &stored.record.leaves[0]);
+        err = row_put(all, name, key, &stored.record.leaves[0]);
     }
     stored_fini(&stored);
     return err;
@@ -454,6 +465,7 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
         return;
     }
     all->service = service;
+    all->id = BUF_SECRET_INIT(DOC_ID_BYTES_MAX);
     memcpy(all->database, database->id, DATABASE_ID_BYTES);
     stream_init(&all->stream, service, exchange, all_docs_step, all_docs_ended, all);
     all->stream.turn = all_docs_turn;

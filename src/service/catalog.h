@@ -36,6 +36,7 @@ struct catalog_database {
     struct access_list rights;         /* RIGHT_*; owned by whoever owns the struct */
     uint8_t default_key[KEY_ID_BYTES]; /* of documents that name none; zeros: the cluster's */
     enum catalog_bodies bodies;
+    bool ids_hidden; /* records are named by sealed ids: service/doc_name.h */
 };
 
 /* Who may use a data key. A key without such a record is for administrators alone. */

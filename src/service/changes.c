@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/read.h"
@@ -34,6 +35,7 @@ struct changes {
     uint64_t last_seq;
     uint64_t pending;
     uint64_t walked; /* rows looked at for that */
+    struct buf id;   /* secret: of the row, where ids are hidden */
 };
 
 static void changes_free(struct changes *changes)
@@ -41,6 +43,7 @@ static void changes_free(struct changes *changes)
     store_cursor_close(changes->cursor);
     visible_fini(&changes->visible);
     stream_fini(&changes->stream);
+    buf_fini(&changes->id);
     free(changes);
 }
 
@@ -80,14 +83,15 @@ static void put_revisions(struct changes *changes, const struct doc_record *reco
     buf_put_u8(&changes->stream.out, ']');
 }
 
-static enum qk_err put_doc(struct changes *changes, struct bytes id, const struct doc_leaf *leaf)
+static enum qk_err put_doc(struct changes *changes, struct bytes name, struct bytes id,
+                           const struct doc_leaf *leaf)
 {
     static const struct document_options plain_options = {0};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct bytes body;
     enum qk_err err;
 
-    err = stored_open(changes->service, changes->database, id, leaf, &plain, &body);
+    err = stored_open(changes->service, changes->database, name, leaf, &plain, &body);
     if (err == QK_OK) {
         buf_put_str(&changes->stream.out, ",\"doc\":");
         document_write(id, leaf, body, &plain_options, &changes->stream.out);
@@ -100,12 +104,16 @@ static enum qk_err put_doc(struct changes *changes, struct bytes id, const struc
     return err;
 }
 
-static enum qk_err put_row(struct changes *changes, struct bytes id, uint64_t seq,
+static enum qk_err put_row(struct changes *changes, struct bytes name, uint64_t seq,
                            const struct doc_record *record)
 {
     struct buf *out = &changes->stream.out;
-    enum qk_err err;
+    struct bytes id;
+    enum qk_err err = doc_name_to_id(changes->service, changes->database,
+                                     changes->visible.ids_hidden, name, &changes->id, &id);
 
+    if (err != QK_OK)
+        return err;
     buf_put_str(out, changes->rows_n++ == 0 ? "\n{\"seq\":" : ",\n{\"seq\":");
     err = put_seq(changes, seq);
     buf_put_str(out, ",\"id\":");
@@ -114,7 +122,7 @@ static enum qk_err put_row(struct changes *changes, struct bytes id, uint64_t se
     if (record->leaves[0].deleted)
         buf_put_str(out, ",\"deleted\":true");
     if (changes->include_docs && err == QK_OK)
-        err = put_doc(changes, id, &record->leaves[0]);
+        err = put_doc(changes, name, id, &record->leaves[0]);
     buf_put_u8(out, '}');
     return err;
 }
@@ -138,7 +146,7 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
 {
     struct doc_record record;
     struct store_row row;
-    struct bytes id;
+    struct bytes name;
     enum qk_err err;
     bool shown;
 
@@ -154,15 +162,15 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
         *ret_last = !changes->descending;
         return QK_OK;
     }
-    id = record_key_name(row.key);
-    err = stored_decode(changes->service, changes->database, id, row.record.version,
+    name = record_key_name(row.key);
+    err = stored_decode(changes->service, changes->database, name, row.record.version,
                         row.record.value, &record);
     if (err != QK_OK)
         return err;
     changes->last_seq = row.record.seq;
     err = record_shown(changes, &record, &shown);
     if (err == QK_OK && shown)
-        err = put_row(changes, id, row.record.seq, &record);
+        err = put_row(changes, name, row.record.seq, &record);
     doc_record_fini(&record);
     return err;
 }
@@ -362,6 +370,7 @@ static void changes_ready(struct service *service, struct exchange *exchange)
         return;
     }
     changes->service = service;
+    changes->id = BUF_SECRET_INIT(DOC_ID_BYTES_MAX);
     memcpy(changes->database, database->id, DATABASE_ID_BYTES);
     stream_init(&changes->stream, service, exchange, changes_step, changes_ended, changes);
     changes->stream.turn = changes_turn;

@@ -5,6 +5,7 @@
 #include "keys/keyring.h"
 #include "service/bodies.h"
 #include "service/authorize.h"
+#include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/put.h"
@@ -79,15 +80,16 @@ static void get_say_key(struct service *service, struct exchange *exchange,
 }
 
 static void get_reply(struct service *service, struct exchange *exchange,
-                      const struct catalog_database *database, struct bytes id,
-                      const struct doc_leaf *leaf, const struct document_options *options)
+                      const struct record_key *key, struct bytes id, const struct doc_leaf *leaf,
+                      const struct document_options *options)
 {
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf text = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 128 * KIB);
     struct bytes body;
     enum qk_err err;
 
-    err = stored_open(service, database->id, id, leaf, &plain, &body);
+    err = stored_open(service, key->data, record_key_name(record_key_bytes(key)), leaf, &plain,
+                      &body);
     if (err == QK_OK) {
         document_write(id, leaf, body, options, &text);
         buf_put_u8(&text, '\n');
@@ -134,7 +136,7 @@ static bool get_is_known(struct exchange *exchange, const char *revision)
 }
 
 static void get_leaf_reply(struct service *service, struct exchange *exchange,
-                           const struct catalog_database *database, struct bytes id,
+                           const struct record_key *key, struct bytes id,
                            const struct stored *stored, struct get_wish *wish)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
@@ -159,7 +161,7 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
         return;
     }
     wish->options.record = &stored->record;
-    get_reply(service, exchange, database, id, leaf, &wish->options);
+    get_reply(service, exchange, key, id, leaf, &wish->options);
 }
 
 static void get_ready(struct service *service, struct exchange *exchange)
@@ -167,8 +169,9 @@ static void get_ready(struct service *service, struct exchange *exchange)
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
     const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct doc_problem problem = {0};
+    struct record_key key;
     struct get_wish wish;
-    struct stored stored;
+    struct stored stored = {0, 0, DOC_RECORD_EMPTY};
     enum qk_err err;
 
     if (database == NULL)
@@ -181,9 +184,11 @@ static void get_ready(struct service *service, struct exchange *exchange)
         exchange_reply_problem_or(exchange, &problem, err);
         goto out;
     }
-    err = stored_get(service, database->id, buf_bytes(&id), &stored);
+    err = doc_name_of_id(service, database->id, database->ids_hidden, buf_bytes(&id), &key);
     if (err == QK_OK)
-        get_leaf_reply(service, exchange, database, buf_bytes(&id), &stored, &wish);
+        err = stored_get(service, database->id, record_key_name(record_key_bytes(&key)), &stored);
+    if (err == QK_OK)
+        get_leaf_reply(service, exchange, &key, buf_bytes(&id), &stored, &wish);
     else
         exchange_reply_err(exchange, err);
     stored_fini(&stored);

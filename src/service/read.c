@@ -163,7 +163,7 @@ const struct catalog_database *read_database(struct service *service, struct exc
 /* --- records --- */
 
 void stored_damaged(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
-                    struct bytes id)
+                    struct bytes name)
 {
     char hex[2 * DATABASE_ID_BYTES + 1];
     const char *where = store_error(service->store);
@@ -172,32 +172,32 @@ void stored_damaged(struct service *service, const uint8_t database[static DATAB
     log_error("document",
               "store.mdb: the record of document '%.*s' in database %s does not "
               "authenticate%s%s",
-              (int)id.len, (const char *)id.data, hex, where[0] == '\0' ? "" : ": ", where);
+              (int)name.len, (const char *)name.data, hex, where[0] == '\0' ? "" : ": ", where);
 }
 
 static struct doc_place stored_place(const struct service *service, const uint8_t *database,
-                                     struct bytes id, uint64_t version)
+                                     struct bytes name, uint64_t version)
 {
-    return (struct doc_place){service->origin_id, database, id, version};
+    return (struct doc_place){service->origin_id, database, name, version};
 }
 
 enum qk_err stored_decode(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
-                          struct bytes id, uint64_t version, struct bytes value,
+                          struct bytes name, uint64_t version, struct bytes value,
                           struct doc_record *ret_record)
 {
-    struct doc_place place = stored_place(service, database, id, version);
+    struct doc_place place = stored_place(service, database, name, version);
     enum qk_err err;
 
     err = doc_record_decode(keyring_integrity_key(service->keyring), &place, value, ret_record);
     if (err == QK_ERR_CORRUPT)
-        stored_damaged(service, database, id);
+        stored_damaged(service, database, name);
     return err;
 }
 
 enum qk_err stored_get(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
-                       struct bytes id, struct stored *ret_stored)
+                       struct bytes name, struct stored *ret_stored)
 {
-    struct record_key key = record_document(database, id);
+    struct record_key key = record_document(database, name);
     struct record record;
     enum qk_err err;
 
@@ -208,10 +208,10 @@ enum qk_err stored_get(struct service *service, const uint8_t database[static DA
     if (err == QK_ERR_NOT_FOUND)
         return QK_OK;
     if (err == QK_ERR_CORRUPT)
-        stored_damaged(service, database, id);
+        stored_damaged(service, database, name);
     if (err != QK_OK)
         return err;
-    err = stored_decode(service, database, id, record.version, record.value, &ret_stored->record);
+    err = stored_decode(service, database, name, record.version, record.value, &ret_stored->record);
     ret_stored->version = record.version;
     ret_stored->seq = record.seq;
     return err;
@@ -223,10 +223,10 @@ void stored_fini(struct stored *stored)
 }
 
 struct envelope_aad stored_aad(const struct service *service,
-                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
+                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes name,
                                const struct doc_leaf *leaf, uint8_t revision[static REVISION_BYTES])
 {
-    struct envelope_aad aad = {.document_id = id,
+    struct envelope_aad aad = {.document_id = name,
                                .record_version = leaf->sealed_at,
                                .deleted = leaf->deleted,
                                .record_kind = ENVELOPE_DOCUMENT};
@@ -239,11 +239,11 @@ struct envelope_aad stored_aad(const struct service *service,
 }
 
 enum qk_err stored_open(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
-                        struct bytes id, const struct doc_leaf *leaf, struct buf *plain,
+                        struct bytes name, const struct doc_leaf *leaf, struct buf *plain,
                         struct bytes *ret_body)
 {
     uint8_t revision[REVISION_BYTES];
-    struct envelope_aad aad = stored_aad(service, database, id, leaf, revision);
+    struct envelope_aad aad = stored_aad(service, database, name, leaf, revision);
     enum qk_err err;
 
     assert(plain->secret);
@@ -252,6 +252,6 @@ enum qk_err stored_open(struct service *service, const uint8_t database[static D
     if (err == QK_OK)
         err = document_plain_body(buf_bytes(plain), ret_body);
     if (err == QK_ERR_CORRUPT)
-        stored_damaged(service, database, id);
+        stored_damaged(service, database, name);
     return err;
 }

@@ -29,28 +29,30 @@ struct stored {
     struct doc_record record;
 };
 
-/* QK_OK also when there is none. QK_ERR_CORRUPT is logged with database id and document id. */
+/* All of these know a record by its name, which is what follows the database id in its key: of a
+ * document's doc_name_of_id makes it. QK_OK also when there is none. QK_ERR_CORRUPT is logged with
+ * database id and name. */
 MUST_USE enum qk_err stored_get(struct service *service,
-                                const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
+                                const uint8_t database[static DATABASE_ID_BYTES], struct bytes name,
                                 struct stored *ret_stored);
 void stored_fini(struct stored *stored);
 /* The body of a leaf, in `plain` (secret). Errors as stored_get. */
 MUST_USE enum qk_err stored_open(struct service *service,
-                                 const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
-                                 const struct doc_leaf *leaf, struct buf *plain,
+                                 const uint8_t database[static DATABASE_ID_BYTES],
+                                 struct bytes name, const struct doc_leaf *leaf, struct buf *plain,
                                  struct bytes *ret_body);
 /* What the envelope of `leaf` binds; `revision` is memory for it and must live as long. */
 struct envelope_aad stored_aad(const struct service *service,
-                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes id,
+                               const uint8_t database[static DATABASE_ID_BYTES], struct bytes name,
                                const struct doc_leaf *leaf,
                                uint8_t revision[static REVISION_BYTES]);
 /* The record of a row that a cursor brought. */
 MUST_USE enum qk_err stored_decode(struct service *service,
                                    const uint8_t database[static DATABASE_ID_BYTES],
-                                   struct bytes id, uint64_t version, struct bytes value,
+                                   struct bytes name, uint64_t version, struct bytes value,
                                    struct doc_record *ret_record);
 /* For the log: a record that does not authenticate. */
 void stored_damaged(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
-                    struct bytes id);
+                    struct bytes name);
 
 #endif

@@ -15,6 +15,7 @@ enum qk_err visible_init(struct visible *visible, struct service *service,
     *visible = (struct visible){
         .service = service, .exchange = exchange, .generation = service->catalog_generation};
     memcpy(visible->database, database->id, DATABASE_ID_BYTES);
+    visible->ids_hidden = database->ids_hidden;
     visible->everything = authorize_user(service, &exchange->request.who, ACCESS_CLUSTER) == QK_OK;
     if (visible->everything)
         return QK_OK;

@@ -22,6 +22,7 @@ struct visible {
     struct service *service;
     struct exchange *exchange;
     uint8_t database[DATABASE_ID_BYTES];
+    bool ids_hidden;          /* of the database: for doc_name_to_id */
     bool everything;          /* an administrator */
     uint64_t generation;      /* of the catalog, when `keys` were judged */
     struct visible_key *keys; /* those met so far, ascending */

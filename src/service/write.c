@@ -7,6 +7,7 @@
 #include "keys/envelope.h"
 #include "keys/keyring.h"
 #include "service/bodies.h"
+#include "service/doc_name.h"
 #include "service/key_policy.h"
 #include "service/keys_current.h"
 #include "service/period.h"
@@ -72,11 +73,11 @@ static enum qk_err write_key(struct service *service, const struct catalog_datab
 }
 
 static enum qk_err write_seal(struct service *service, const struct catalog_database *database,
-                              const struct write *write, struct doc_leaf *leaf,
+                              const struct write *write, struct bytes name, struct doc_leaf *leaf,
                               struct buf *envelope)
 {
     uint8_t revision[REVISION_BYTES];
-    struct envelope_aad aad = stored_aad(service, database->id, write->id, leaf, revision);
+    struct envelope_aad aad = stored_aad(service, database->id, name, leaf, revision);
     enum qk_err err =
         keyring_seal_envelope(service->keyring, leaf->key_id, leaf->key_version, write->clear, &aad,
                               buf_bytes(&write->document->plain), envelope);
@@ -101,11 +102,10 @@ static enum qk_err write_revision(struct service *service, const struct catalog_
 
 /* The record with `leaf` in its parent's place, or added. */
 static enum qk_err write_encode(struct service *service, const struct catalog_database *database,
-                                const struct write *write, struct stored *stored,
-                                struct doc_leaf *parent, const struct doc_leaf *leaf,
-                                struct buf *out)
+                                struct bytes name, struct stored *stored, struct doc_leaf *parent,
+                                const struct doc_leaf *leaf, struct buf *out)
 {
-    struct doc_place place = {service->origin_id, database->id, write->id, stored->version + 1};
+    struct doc_place place = {service->origin_id, database->id, name, stored->version + 1};
     struct doc_record first = {NULL, 1};
     struct doc_leaf only = *leaf;
 
@@ -124,11 +124,12 @@ static bool write_is_deleted(const struct stored *stored, const struct doc_leaf 
     return stored->record.leaves_n > 0 ? stored->record.leaves[0].deleted : leaf->deleted;
 }
 
-/* The record's value and what it depends on. */
+/* The value of the record `made->key`, and what it depends on. */
 static enum qk_err write_make(struct service *service, const struct catalog_database *database,
                               struct write *write, struct stored *stored, struct doc_leaf *parent,
                               struct write_made *made)
 {
+    struct bytes name = record_key_name(record_key_bytes(&made->key));
     struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
     struct buf path = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES);
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
@@ -140,7 +141,7 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     if (err == QK_OK)
         err = write_revision(service, database, write, parent, &leaf);
     if (err == QK_OK)
-        err = write_seal(service, database, write, &leaf, &envelope);
+        err = write_seal(service, database, write, name, &leaf, &envelope);
     if (err != QK_OK)
         goto out;
     if (parent != NULL)
@@ -148,11 +149,10 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     leaf.path = buf_bytes(&path);
     err = buf_error(&path);
     if (err == QK_OK)
-        err = write_encode(service, database, write, stored, parent, &leaf, &made->value);
+        err = write_encode(service, database, name, stored, parent, &leaf, &made->value);
     if (err != QK_OK)
         goto out;
     write->revision = leaf.revision;
-    made->key = record_document(database->id, write->id);
     made->version = stored->version + 1;
     made->flags = WIRE_DOC | WIRE_KEYED | (write_is_deleted(stored, &leaf) ? WIRE_DELETED : 0);
     memcpy(made->key_id, leaf.key_id, KEY_ID_BYTES);
@@ -169,7 +169,11 @@ enum qk_err write_record(struct service *service, const struct catalog_database 
 {
     struct write write = {.id = id, .document = document, .key_anew = true};
     struct doc_leaf *parent = stored->record.leaves_n == 0 ? NULL : &stored->record.leaves[0];
+    enum qk_err err =
+        doc_name_of_id(service, database->id, database->ids_hidden, id, &ret_made->key);
 
+    if (err != QK_OK)
+        return err;
     return write_make(service, database, &write, stored, parent, ret_made);
 }
 
@@ -194,13 +198,15 @@ void write_made_fini(struct write_made *made)
 
 /* Makes the new record and appends its batch. */
 static enum qk_err write_propose(struct service *service, const struct catalog_database *database,
-                                 struct write *write, struct stored *stored,
-                                 struct doc_leaf *parent, struct wire_command *command)
+                                 struct write *write, const struct record_key *key,
+                                 struct stored *stored, struct doc_leaf *parent,
+                                 struct wire_command *command)
 {
     struct write_made made = WRITE_MADE_INIT;
     struct buf replaced = BUF_INIT((size_t)DOC_RECORD_LEAVES_MAX * KEY_ID_BYTES);
     enum qk_err err;
 
+    made.key = *key;
     write_replaced_keys(&stored->record, &replaced);
     err = write_make(service, database, write, stored, parent, &made);
     if (err == QK_OK)
@@ -219,7 +225,8 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
 }
 
 static enum qk_err write_judge(struct service *service, struct write *write,
-                               const struct catalog_database *database, struct stored *stored,
+                               const struct catalog_database *database,
+                               const struct record_key *key, struct stored *stored,
                                struct wire_command *command)
 {
     struct doc_leaf *parent = NULL;
@@ -230,7 +237,7 @@ static enum qk_err write_judge(struct service *service, struct write *write,
     else if (err == QK_OK)
         write->state = write_decide(write, &stored->record, &parent);
     if (err == QK_OK && write->state == WRITE_OPEN)
-        err = write_propose(service, database, write, stored, parent, command);
+        err = write_propose(service, database, write, key, stored, parent, command);
     return err;
 }
 
@@ -239,15 +246,18 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
 {
     const struct catalog_database *database;
     struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    struct record_key key = {.len = 0};
     enum qk_err err = QK_OK;
 
     assert(write->state == WRITE_OPEN && write->exchange != NULL);
 
     database = catalog_database_find(service->catalog, write->database_name);
     if (database != NULL)
-        err = stored_get(service, database->id, write->id, &stored);
+        err = doc_name_of_id(service, database->id, database->ids_hidden, write->id, &key);
+    if (err == QK_OK && database != NULL)
+        err = stored_get(service, database->id, record_key_name(record_key_bytes(&key)), &stored);
     if (err == QK_OK)
-        err = write_judge(service, write, database, &stored, command);
+        err = write_judge(service, write, database, &key, &stored, command);
     stored_fini(&stored);
     if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT)
         return QK_OK;
@@ -421,10 +431,8 @@ enum qk_err write_latch(struct service *service, struct bytes database_name, str
     enum qk_err err;
 
     database = catalog_database_find(service->catalog, database_name);
-    if (database != NULL) {
-        *ret_key = record_document(database->id, id);
-        return QK_OK;
-    }
+    if (database != NULL)
+        return doc_name_of_id(service, database->id, database->ids_hidden, id, ret_key);
     err = catalog_name_key(service, database_name, name_key);
     if (err == QK_OK)
         *ret_key = record_catalog(name_key + DATABASE_ID_BYTES);
