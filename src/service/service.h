@@ -25,6 +25,7 @@ struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
 struct rotation;
+struct task;    /* service/tasks.h */
 struct cluster; /* seal machine, dealing, members: service/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
@@ -82,6 +83,8 @@ struct service {
     char peer_address[ADDRESS_BYTES_MAX + 1];   /* advertised to members */
     char client_address[ADDRESS_BYTES_MAX + 1]; /* advertised to clients */
     uint64_t now_ms;                            /* loop time, monotonic */
+    struct task *tasks;                         /* running; the newest first */
+    uint64_t tasks_began_n;                     /* since the start */
 };
 
 /* Documents may be served: unsealed, keyring and catalog open, and a second member has joined. */
