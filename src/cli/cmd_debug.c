@@ -1,5 +1,5 @@
 /* debug store, debug log: what a stopped node has on its disk, read from a copy. Heads of records
- * and entries always; bodies only with enough recovery shares. */
+ * and entries always; bodies only with enough recovery shares, or by a majority that is open. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/encode.h"
 #include "cli/making.h"
 #include "cli/number.h"
 #include "consensus/offline.h"
+#include "doc/json.h"
 #include "keys/keyring.h"
 #include "service/debug_record.h"
 #include "wire/command.h"
@@ -24,6 +26,7 @@ struct debug {
     struct offline_store *store;
     struct old_cluster old;
     struct service *keys; /* NULL: heads only */
+    enum cli_exit live;   /* of the last request with --live: it has said what was wrong */
     uint64_t start, limit, shown;
     struct buf line;
     struct buf message;
@@ -31,6 +34,8 @@ struct debug {
 
 static enum cli_exit debug_say(struct debug *debug, enum qk_err err)
 {
+    if (debug->live != CLI_OK)
+        return debug->live;
     if (debug->message.len == 0)
         buf_put_str(&debug->message, qk_err_text(err));
     return cli_fail(CLI_ERROR, "%.*s", (int)debug->message.len, (const char *)debug->message.data);
@@ -109,13 +114,18 @@ static enum cli_exit store_take(struct debug *debug)
     return err == QK_OK ? CLI_OK : debug_say(debug, err);
 }
 
-/* Enough recovery shares open the keyring; nothing of it is printed. */
+/* Enough recovery shares open the keyring; nothing of it is printed. With --live there is none
+ * here. */
 static enum cli_exit keys_open(struct debug *debug)
 {
     struct secret *mk = NULL;
     enum cli_exit code;
     enum qk_err err;
 
+    if (debug->cli->options.recovery && debug->cli->options.live)
+        return cli_fail(CLI_USAGE, "--recovery or --live, not both");
+    if (debug->cli->options.live)
+        return cli_connect(debug->cli);
     if (!debug->cli->options.recovery)
         return CLI_OK;
     code = making_harden();
@@ -149,6 +159,62 @@ static void line_print(struct debug *debug)
     debug->shown++;
 }
 
+static json_t *live_body(const struct debug_record *record)
+{
+    struct buf key = BUF_INIT(2 * RECORD_KEY_BYTES_MAX);
+    struct buf value = BUF_INIT(2 * RECORD_VALUE_BYTES_MAX);
+    json_t *body = NULL;
+
+    base64_encode(record->key, &key);
+    base64_encode(record->value, &value);
+    if (buf_error(&key) == QK_OK && buf_error(&value) == QK_OK)
+        body = json_pack("{s:s%, s:s%, s:I, s:i}", "key", (const char *)key.data, key.len, "value",
+                         (const char *)value.data, value.len, "version",
+                         (json_int_t)record->version, "flags", record->flags);
+    buf_fini(&key);
+    buf_fini(&value);
+    return body;
+}
+
+/* What the cluster says of the record, without the braces: `,"revision":...,"body":{...}`. */
+static enum qk_err live_put(struct debug *debug, const struct debug_record *record)
+{
+    struct buf target = BUF_INIT(64);
+    struct buf text = BUF_SECRET_INIT(2 * RECORD_VALUE_BYTES_MAX);
+    json_t *reply = NULL, *body = live_body(record);
+    enum qk_err err = body == NULL ? QK_ERR_NOMEM : QK_OK;
+
+    buf_put_str(&target, "/_quorumkeep/debug/open");
+    if (err == QK_OK) {
+        debug->live = cli_request(debug->cli, "POST", &target, body, &reply);
+        err = debug->live == CLI_OK ? QK_OK : QK_ERR_DENIED;
+    }
+    if (err == QK_OK && json_object_size(reply) > 1) {
+        json_object_del(reply, "ok");
+        err = json_write(reply, &text);
+        buf_put_u8(&debug->line, ',');
+        if (err == QK_OK)
+            buf_put_bytes(&debug->line, bytes_slice(buf_bytes(&text), 1, text.len - 2));
+    }
+    json_decref(reply);
+    buf_fini(&text);
+    buf_fini(&target);
+    return err;
+}
+
+/* Its head, and what is in it, if anybody opens that. */
+static enum qk_err record_put(struct debug *debug, const struct debug_record *record, bool opened)
+{
+    enum record_space space;
+    bool system = record_key_space(record->key, &space);
+    bool has_body = (record->flags & WIRE_DOC) != 0 || (system && space == RECORD_CATALOG);
+    enum qk_err err = debug_record_put(opened ? debug->keys : NULL, record, &debug->line);
+
+    if (err == QK_OK && opened && has_body && debug->cli->options.live)
+        err = live_put(debug, record);
+    return err;
+}
+
 static enum qk_err record_print(struct debug *debug, const struct store_row *row)
 {
     struct debug_record record = {.key = row->key,
@@ -160,7 +226,7 @@ static enum qk_err record_print(struct debug *debug, const struct store_row *row
     enum qk_err err;
 
     buf_put_str(&debug->line, "{");
-    err = debug_record_put(debug->keys, &record, &debug->line);
+    err = record_put(debug, &record, true);
     buf_put_str(&debug->line, "}");
     if (err == QK_OK)
         line_print(debug);
@@ -231,7 +297,7 @@ static void head_print(void *arg, const struct consensus_list_head *head)
            head->snapshot_term);
 }
 
-static void put_op(struct debug *debug, const struct wire_op *op)
+static enum qk_err put_op(struct debug *debug, const struct wire_op *op)
 {
     static const char *const types[] = {
         [WIRE_PUT] = "put", [WIRE_DELETE] = "delete", [WIRE_DELETE_RANGE] = "delete_range"};
@@ -239,9 +305,11 @@ static void put_op(struct debug *debug, const struct wire_op *op)
         .key = op->key, .version = op->version, .flags = op->flags, .value = op->value};
 
     buf_printf(&debug->line, "{\"op\":\"%s\",", types[op->type]);
-    if (debug_record_put(op->type == WIRE_PUT ? debug->keys : NULL, &record, &debug->line) != QK_OK)
-        return; /* it sticks in the line */
+    enum qk_err err;
+
+    err = record_put(debug, &record, op->type == WIRE_PUT);
     buf_put_str(&debug->line, "}");
+    return err;
 }
 
 static enum qk_err put_command(struct debug *debug, struct bytes command)
@@ -259,16 +327,16 @@ static enum qk_err put_command(struct debug *debug, struct bytes command)
     }
     buf_printf(&debug->line, ",\"kind\":\"%s\",\"bytes\":%zu,\"ops\":[", kind_text(reader.kind),
                command.len);
-    while (wire_reader_batch(&reader)) {
+    while (err == QK_OK && wire_reader_batch(&reader)) {
         while (wire_reader_cond(&reader, &cond))
             conds_n++;
-        for (; wire_reader_op(&reader, &op); comma = ",") {
+        for (; err == QK_OK && wire_reader_op(&reader, &op); comma = ",") {
             buf_put_str(&debug->line, comma);
-            put_op(debug, &op);
+            err = put_op(debug, &op);
         }
     }
     buf_printf(&debug->line, "],\"conditions\":%" PRIu32, conds_n);
-    return buf_error(&debug->line);
+    return err == QK_OK ? buf_error(&debug->line) : err;
 }
 
 static enum qk_err entry_print(void *arg, const struct consensus_listed *entry)

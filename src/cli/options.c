@@ -38,6 +38,7 @@ const struct option_spec option_specs[] = {
     {"--start", "ID", AT(start), false, "from this id on"},
     {"--end", "ID", AT(end), false, "up to this id"},
     {"--recovery", NULL, AT(recovery), false, "by recovery shares"},
+    {"--live", NULL, AT(live), false, "by the rest of the cluster, which is open (--addr, --user)"},
     {"--recovery-shares", "N", AT(recovery_shares), false,
      "how many recovery shares (default 5; 0 at init: none)"},
     {"--recovery-threshold", "N", AT(recovery_threshold), false,

@@ -239,11 +239,12 @@ const struct verb cli_verbs[] = {
      "Check every record of the node: read all, open each envelope, and hold them against what "
      "the other members have. Exit code 1 if anything is wrong, and which records.",
      "quorumkeep verify", cli_verify},
-    {"debug", "store", "", 0, 0, "limit recovery share-file", true,
+    {"debug", "store", "", 0, 0, "limit recovery share-file live", true,
      "List the records of a stopped node (--data), a JSON object a line, from a copy in TMPDIR: "
-     "their heads, and with --recovery, by recovery shares, what is in them.",
+     "their heads, and what is in them with --recovery, by recovery shares, or --live, by the "
+     "other members.",
      "quorumkeep debug store --data /var/lib/quorumkeep", cli_debug_store},
-    {"debug", "log", "", 0, 0, "start limit recovery share-file", true,
+    {"debug", "log", "", 0, 0, "start limit recovery share-file live", true,
      "List the entries of a stopped node's log (--data) from the index --start on, in the same "
      "way.",
      "quorumkeep debug log --data /var/lib/quorumkeep --limit 20", cli_debug_log},

@@ -118,6 +118,8 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_quorumkeep/verify", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_verify},
     {METHOD_POST, "/_quorumkeep/verify", ACCESS_CLUSTER, 0, ADMIN, BODY_SMALL, handle_verify_begin},
 
+    {METHOD_POST, "/_quorumkeep/debug/open", ACCESS_CLUSTER, ROUTE_OPEN, ADMIN, 2 * DOC_BYTES_MAX, handle_debug_open},
+
     {METHOD_GET, "/_session", ACCESS_PUBLIC, OPEN | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_get},
     {METHOD_POST, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_LOGIN, LOGIN, BODY_SMALL, handle_session_post},
     {METHOD_DELETE, "/_session", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_WHO, LOGIN, BODY_SMALL, handle_session_delete},

@@ -147,15 +147,30 @@ static enum qk_err put_catalog(const struct service *keys, const struct debug_re
 }
 
 /* Keys are told by their names alone: no tool prints a key. */
+enum qk_err debug_record_put_body(const struct service *keys, const struct debug_record *record,
+                                  struct buf *out)
+{
+    enum record_space space;
+    bool system = record_key_space(record->key, &space);
+    enum qk_err err = QK_OK;
+
+    assert(keys != NULL && out->secret);
+
+    if ((record->flags & WIRE_DOC) != 0)
+        err = put_document(keys, record, out);
+    else if (system && space == RECORD_CATALOG)
+        err = put_catalog(keys, record, out);
+    if (err != QK_OK)
+        put_damaged(err, out);
+    return buf_error(out);
+}
+
 enum qk_err debug_record_put(const struct service *keys, const struct debug_record *record,
                              struct buf *out)
 {
     bool doc = (record->flags & WIRE_DOC) != 0;
     enum record_space space;
     bool system = record_key_space(record->key, &space);
-    enum qk_err err = QK_OK;
-
-    assert(keys == NULL || out->secret);
 
     put_space(record->key, out);
     buf_put_str(out, ",\"name\":");
@@ -172,11 +187,5 @@ enum qk_err debug_record_put(const struct service *keys, const struct debug_reco
         put_keys(record->value, out);
     else if (system && space == RECORD_CATALOG)
         put_envelope_key(record->value, out);
-    if (keys != NULL && doc)
-        err = put_document(keys, record, out);
-    else if (keys != NULL && system && space == RECORD_CATALOG)
-        err = put_catalog(keys, record, out);
-    if (err != QK_OK)
-        put_damaged(err, out);
-    return buf_error(out);
+    return keys == NULL ? buf_error(out) : debug_record_put_body(keys, record, out);
 }

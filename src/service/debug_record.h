@@ -17,5 +17,9 @@ struct debug_record {
  * only. `out` must be secret if there are keys. A body that does not open is "damaged":…. */
 MUST_USE enum qk_err debug_record_put(const struct service *keys, const struct debug_record *record,
                                       struct buf *out);
+/* The members that `keys` add to the head alone, each after a comma; nothing for a record without a
+ * body. */
+MUST_USE enum qk_err debug_record_put_body(const struct service *keys,
+                                           const struct debug_record *record, struct buf *out);
 
 #endif

@@ -26,6 +26,8 @@ void handle_bulk_docs(struct service *service,
                       struct exchange *exchange); /* POST /{db}/_bulk_docs */
 /* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
 void handle_ensure_full_commit(struct service *service, struct exchange *exchange);
+/* service/debug_open.c */
+void handle_debug_open(struct service *service, struct exchange *exchange);
 void handle_all_docs(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
 void handle_security(struct service *service, struct exchange *exchange); /* GET /{db}/_security */
 /* PUT: the whole object; POST: one user's or role's rights. */

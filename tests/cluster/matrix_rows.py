@@ -139,7 +139,8 @@ CLUSTER = [
 ] + [
     ("POST", f"/_quorumkeep/{verb}", f"/_quorumkeep/{verb}", {}, admin("-"))
     for verb in ("invite", "seal", "unseal", "recovery/begin", "recovery/share", "recovery/cancel",
-                 "recovery/rotate", "recovery/confirm", "master/refresh", "master/rotate", "audit/check", "verify")
+                 "recovery/rotate", "recovery/confirm", "master/refresh", "master/rotate", "audit/check", "verify",
+                 "debug/open")
 ] + [
     ("POST", f"/_quorumkeep/nodes/{{name}}/{verb}", f"/_quorumkeep/nodes/nosuch/{verb}", {}, admin(404))
     for verb in ("suspend", "resume", "remove")
