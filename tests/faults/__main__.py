@@ -18,7 +18,7 @@ import faults
 import net
 from clients import Client, Epoch, Lost
 
-SETTLE_S = 1
+LINGER_S = 1
 HEAL_S = 40  # until every node reads and writes again after a fault
 CLIENTS = 8
 EPOCHS_KEPT = 4  # older databases are dropped, so that the disks suffice for any number of minutes
@@ -149,7 +149,7 @@ class Campaign:
             self.note_deaths(running)
             for fault in reversed(running):
                 fault.end()
-            self.settle(running)
+            self.linger(running)
             for fault in running:
                 fault.healed()
         began = time.monotonic()
@@ -157,10 +157,10 @@ class Campaign:
         if self.options.verbose:
             say(f"  {' + '.join(said)}: healed in {time.monotonic() - began:.1f} s")
 
-    def settle(self, running):
+    def linger(self, running):
         """A write that failed under a limit may be known only after it is lifted: such a node still ends of it."""
         if any(fault.may_end_nodes for fault in running):
-            end = time.monotonic() + SETTLE_S
+            end = time.monotonic() + LINGER_S
             while time.monotonic() < end and all(node.alive() for node in self.cluster):
                 time.sleep(0.05)
             self.note_deaths(running)
