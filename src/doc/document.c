@@ -1,6 +1,7 @@
 #include "doc/document.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -53,11 +54,12 @@ static enum qk_err take_deleted(struct document *document, const json_t *value,
 static enum qk_err take_attachments(struct document *document, const json_t *value,
                                     struct doc_problem *problem)
 {
-    (void)document;
-    if (!json_is_object(value) || json_object_size(value) > 0)
+    enum qk_err err = attachment_wishes_from_json(value, &document->attachments, problem);
+
+    if (err == QK_OK && document->attachments.n > 0)
         return doc_problem_set(problem, 501, "not_implemented",
                                "this version of Quorumkeep keeps no attachments");
-    return QK_OK;
+    return err;
 }
 
 static enum qk_err take_key(struct document *document, const json_t *value,
@@ -140,16 +142,21 @@ static void document_init(struct document *document)
     };
 }
 
-static void put_plain_head(struct buf *plain)
+static void put_plain_head(struct bytes attachments, struct buf *plain)
 {
     buf_put_u8(plain, DOCUMENT_PLAIN_FORMAT);
-    buf_put_u32(plain, 0); /* attachments */
+    buf_put_blob(plain, attachments);
+}
+
+void document_plain_put_with(struct bytes attachments, struct bytes body, struct buf *out)
+{
+    put_plain_head(attachments, out);
+    buf_put_bytes(out, body);
 }
 
 void document_plain_put(struct bytes body, struct buf *out)
 {
-    put_plain_head(out);
-    buf_put_bytes(out, body);
+    document_plain_put_with(BYTES_NONE, body, out);
 }
 
 enum qk_err document_from_json(json_t *object, struct document *ret_document,
@@ -169,7 +176,7 @@ enum qk_err document_from_json(json_t *object, struct document *ret_document,
         err = refuse_specials(object, ret_problem);
     if (err != QK_OK)
         return err;
-    put_plain_head(plain);
+    put_plain_head(BYTES_NONE, plain);
     head = plain->len;
     err = json_write(object, plain);
     if (err == QK_OK && plain->len - head > DOC_BYTES_MAX)
@@ -183,8 +190,7 @@ enum qk_err document_tombstone(struct document *ret_document)
 
     document_init(ret_document);
     ret_document->deleted = true;
-    put_plain_head(&ret_document->plain);
-    buf_put_str(&ret_document->plain, "{}");
+    document_plain_put(bytes_str("{}"), &ret_document->plain);
     return buf_error(&ret_document->plain);
 }
 
@@ -193,24 +199,27 @@ void document_fini(struct document *document)
     buf_fini(&document->id);
     buf_fini(&document->key_name);
     buf_fini(&document->plain);
+    attachment_wishes_fini(&document->attachments);
 }
 
 /* --- to JSON --- */
 
-enum qk_err document_plain_body(struct bytes plain, struct bytes *ret_body)
+enum qk_err document_plain_open(struct bytes plain, struct document_parts *ret_parts)
 {
+    struct attachments list;
     struct reader in = reader_of(plain);
     uint8_t format = reader_u8(&in);
     struct bytes attachments = reader_blob(&in, plain.len);
     struct bytes body = reader_rest(&in);
 
-    assert(ret_body != NULL);
+    assert(ret_parts != NULL);
 
-    if (reader_error(&in) != QK_OK || format != DOCUMENT_PLAIN_FORMAT || attachments.len != 0)
+    if (reader_error(&in) != QK_OK || format != DOCUMENT_PLAIN_FORMAT ||
+        attachments_open(attachments, &list) != QK_OK)
         return QK_ERR_CORRUPT;
     if (body.len < 2 || body.data[0] != '{' || body.data[body.len - 1] != '}')
         return QK_ERR_CORRUPT;
-    *ret_body = body;
+    *ret_parts = (struct document_parts){attachments, body};
     return QK_OK;
 }
 
@@ -276,10 +285,37 @@ static void put_conflicts(const struct doc_record *record, bool deleted, const c
         buf_put_u8(out, ']');
 }
 
-void document_write(struct bytes id, const struct doc_leaf *leaf, struct bytes body,
-                    const struct document_options *options, struct buf *out)
+void document_write_attachment(const struct attachment *attachment, struct buf *out)
 {
-    assert(body.len >= 2 && body.data[0] == '{');
+    char digest[ATTACHMENT_DIGEST_TEXT_BYTES + 1];
+
+    attachment_digest_format(attachment->md5, digest);
+    json_write_string(attachment->name, out);
+    buf_put_str(out, ":{\"content_type\":");
+    json_write_string(attachment->content_type, out);
+    buf_printf(out, ",\"revpos\":%" PRIu32 ",\"digest\":\"%s\"", attachment->revpos, digest);
+}
+
+static void put_stubs(struct bytes section, struct buf *out)
+{
+    struct attachments list;
+    struct attachment one;
+    const char *before = ",\"_attachments\":{";
+
+    if (attachments_open(section, &list) != QK_OK)
+        return; /* cannot be: it was opened before */
+    for (; attachments_next(&list, &one); before = ",") {
+        buf_put_str(out, before);
+        document_write_attachment(&one, out);
+        buf_printf(out, ",\"length\":%" PRIu64 ",\"stub\":true}", one.length);
+    }
+    if (section.len > 0)
+        buf_put_u8(out, '}');
+}
+
+void document_write_head(struct bytes id, const struct doc_leaf *leaf,
+                         const struct document_options *options, struct buf *out)
+{
     assert(!options->conflicts || options->record != NULL);
 
     buf_put_str(out, "{\"_id\":");
@@ -296,7 +332,22 @@ void document_write(struct bytes id, const struct doc_leaf *leaf, struct bytes b
         put_conflicts(options->record, false, "_conflicts", out);
         put_conflicts(options->record, true, "_deleted_conflicts", out);
     }
-    if (body.len > 2)
+}
+
+void document_write_body(const struct document_parts *parts, struct buf *out)
+{
+    assert(parts->body.len >= 2 && parts->body.data[0] == '{');
+
+    if (parts->body.len > 2)
         buf_put_u8(out, ',');
-    buf_put_bytes(out, bytes_slice(body, 1, body.len - 1));
+    buf_put_bytes(out, bytes_slice(parts->body, 1, parts->body.len - 1));
+}
+
+void document_write(struct bytes id, const struct doc_leaf *leaf,
+                    const struct document_parts *parts, const struct document_options *options,
+                    struct buf *out)
+{
+    document_write_head(id, leaf, options, out);
+    put_stubs(parts->attachments, out);
+    document_write_body(parts, out);
 }

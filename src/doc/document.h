@@ -4,10 +4,11 @@
  *
  * The body is a compact JSON object without the members that belong to CouchDB (`_id`, `_rev`,
  * ...), so that a reply is made by putting those in front of it, without parsing. `attachments` is
- * empty until attachments exist. */
+ * the section of doc/attachment.h. */
 #ifndef DOC_DOCUMENT_H
 #define DOC_DOCUMENT_H
 
+#include "doc/attachment_wish.h"
 #include "doc/json.h"
 #include "doc/record.h"
 
@@ -21,7 +22,8 @@ struct document {
     struct revision revision;
     bool deleted;
     struct buf key_name; /* of `_key_id`: the data key wanted; empty: the default */
-    struct buf plain;    /* secret: the sealed plaintext */
+    struct buf plain;    /* secret: the sealed plaintext, without attachments */
+    struct attachment_wishes attachments; /* those that it is to have */
 };
 
 /* Takes `object` apart: consumes its special members, leaves the rest as the plaintext. The caller
@@ -35,8 +37,16 @@ void document_fini(struct document *document);
 
 /* Appends the sealed plaintext of a body without attachments, a compact JSON object. */
 void document_plain_put(struct bytes body, struct buf *out);
-/* The JSON body inside a sealed plaintext, borrowed. QK_ERR_CORRUPT. */
-MUST_USE enum qk_err document_plain_body(struct bytes plain, struct bytes *ret_body);
+/* The same with a section of attachments in front. */
+void document_plain_put_with(struct bytes attachments, struct bytes body, struct buf *out);
+
+/* A sealed plaintext, taken apart; borrowed from it. */
+struct document_parts {
+    struct bytes attachments; /* a section that was found well-formed: attachments_open */
+    struct bytes body;        /* the JSON object */
+};
+/* QK_ERR_CORRUPT. */
+MUST_USE enum qk_err document_plain_open(struct bytes plain, struct document_parts *ret_parts);
 
 /* What a reply adds to the stored body. */
 struct document_options {
@@ -45,8 +55,16 @@ struct document_options {
     bool conflicts;                  /* _conflicts and _deleted_conflicts, if there are any */
     const struct doc_record *record; /* for `conflicts`; may be NULL without it */
 };
-/* Appends {"_id":...,"_rev":...,...} to `out`. */
-void document_write(struct bytes id, const struct doc_leaf *leaf, struct bytes body,
-                    const struct document_options *options, struct buf *out);
+/* Appends {"_id":...,"_rev":...,...} to `out`, attachments as stubs. */
+void document_write(struct bytes id, const struct doc_leaf *leaf,
+                    const struct document_parts *parts, const struct document_options *options,
+                    struct buf *out);
+/* The two ends of it, between which a caller puts `_attachments` or nothing. */
+void document_write_head(struct bytes id, const struct doc_leaf *leaf,
+                         const struct document_options *options, struct buf *out);
+void document_write_body(const struct document_parts *parts, struct buf *out);
+/* Appends the head of one attachment as JSON, "name":{"content_type":...,"revpos":...,"digest":...
+ * without its end. */
+void document_write_attachment(const struct attachment *attachment, struct buf *out);
 
 #endif

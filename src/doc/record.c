@@ -116,6 +116,7 @@ static enum qk_err record_read_leaf(struct record_reader *in, struct doc_leaf *r
     ret_leaf->body_bytes = reader_u32(header);
     envelope_bytes = reader_u32(header);
     ret_leaf->path = reader_bytes(header, (size_t)reader_u16(header) * REVISION_HASH_BYTES);
+    ret_leaf->attachments = reader_bytes(header, (size_t)reader_u16(header) * ATTACHMENT_ID_BYTES);
     ret_leaf->envelope = reader_bytes(&in->envelopes, envelope_bytes);
     if (reader_error(header) != QK_OK || reader_error(&in->envelopes) != QK_OK)
         return QK_ERR_CORRUPT;
@@ -225,6 +226,8 @@ static void record_put_leaf(const struct doc_leaf *leaf, uint8_t key, struct buf
 {
     assert(leaf->path.len % REVISION_HASH_BYTES == 0);
     assert(leaf->path.len / REVISION_HASH_BYTES <= DOC_RECORD_PATH_MAX);
+    assert(leaf->attachments.len % ATTACHMENT_ID_BYTES == 0);
+    assert(leaf->attachments.len / ATTACHMENT_ID_BYTES <= ATTACHMENTS_MAX);
     assert(leaf->envelope.len <= UINT32_MAX);
 
     buf_put_u8(out, leaf->deleted ? DOC_RECORD_LEAF_DELETED : 0);
@@ -236,6 +239,8 @@ static void record_put_leaf(const struct doc_leaf *leaf, uint8_t key, struct buf
     buf_put_u32(out, (uint32_t)leaf->envelope.len);
     buf_put_u16(out, (uint16_t)(leaf->path.len / REVISION_HASH_BYTES));
     buf_put_bytes(out, leaf->path);
+    buf_put_u16(out, (uint16_t)(leaf->attachments.len / ATTACHMENT_ID_BYTES));
+    buf_put_bytes(out, leaf->attachments);
 }
 
 /* The leaves' header, and the list of their keys. */

@@ -4,19 +4,24 @@
  *     keys   = the list of base/key_uses.h, the winner's key first
  *     header = leaves_n u16 ‖ leaf ...
  *     leaf   = flags u8 ‖ generation u32 ‖ hash[16] ‖ key u8, its place in keys ‖ sealed_at u64 ‖
- *              body_bytes u32 ‖ envelope_bytes u32 ‖ path_n u16 ‖ path_n x hash[16]
+ *              body_bytes u32 ‖ envelope_bytes u32 ‖ path_n u16 ‖ path_n x hash[16] ‖
+ *              atts_n u16 ‖ atts_n x id[16]
  *
  * The leaves are those of the revision tree, the winner first; a path names a leaf's ancestors from
  * its parent on, so the leaves together are the tree, cut at the database's revision limit. Normal
  * edits keep one leaf; replication (new_edits=false) may bring more. The mac is keyed by the
  * integrity key and binds cluster, database, document id, record version, keys and header, so that
  * lists and feeds need open no envelope; an envelope's AAD binds its revision and `sealed_at`, the
- * record version that it was sealed for. */
+ * record version that it was sealed for.
+ *
+ * The ids of a leaf's attachments stand in the clear, so that the chunks that no leaf names any
+ * more are deleted by the very write that drops them, without any key (doc/attachment.h). */
 #ifndef DOC_RECORD_H
 #define DOC_RECORD_H
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "doc/attachment.h"
 #include "doc/revision.h"
 #include "secret/secret.h"
 
@@ -33,10 +38,11 @@ struct doc_leaf {
     bool deleted;
     uint8_t key_id[DOC_KEY_ID_BYTES];
     uint32_t key_version;
-    uint64_t sealed_at;    /* record version in the envelope's AAD */
-    uint32_t body_bytes;   /* of the plaintext */
-    struct bytes path;     /* path_n hashes, borrowed */
-    struct bytes envelope; /* borrowed */
+    uint64_t sealed_at;       /* record version in the envelope's AAD */
+    uint32_t body_bytes;      /* of the plaintext */
+    struct bytes path;        /* path_n hashes, borrowed */
+    struct bytes attachments; /* ids of its attachments, borrowed */
+    struct bytes envelope;    /* borrowed */
 };
 
 /* Where a record stands; all of it is bound by the mac. */

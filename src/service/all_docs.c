@@ -178,7 +178,7 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
     static const struct document_options plain_options = {0};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf *out = &all->stream.out;
-    struct bytes body;
+    struct document_parts parts;
     enum qk_err err = QK_OK;
 
     if (leaf->deleted) {
@@ -187,12 +187,12 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
         buf_put_str(out, ",\"doc\":null}");
         return QK_OK;
     }
-    err = stored_open(all->service, all->database, name, leaf, &plain, &body);
+    err = stored_open(all->service, all->database, name, leaf, &plain, &parts);
     if (err == QK_OK) {
         row_begin(all, id);
         row_value(all, leaf);
         buf_put_str(out, ",\"doc\":");
-        document_write(id, leaf, body, &plain_options, out);
+        document_write(id, leaf, &parts, &plain_options, out);
         buf_put_u8(out, '}');
     }
     buf_fini(&plain);

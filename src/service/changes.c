@@ -88,13 +88,13 @@ static enum qk_err put_doc(struct changes *changes, struct bytes name, struct by
 {
     static const struct document_options plain_options = {0};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
-    struct bytes body;
+    struct document_parts parts;
     enum qk_err err;
 
-    err = stored_open(changes->service, changes->database, name, leaf, &plain, &body);
+    err = stored_open(changes->service, changes->database, name, leaf, &plain, &parts);
     if (err == QK_OK) {
         buf_put_str(&changes->stream.out, ",\"doc\":");
-        document_write(id, leaf, body, &plain_options, &changes->stream.out);
+        document_write(id, leaf, &parts, &plain_options, &changes->stream.out);
     }
     if (err == QK_ERR_DESTROYED) {
         buf_put_str(&changes->stream.out, ",\"doc\":null");

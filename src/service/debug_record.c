@@ -93,15 +93,15 @@ static enum qk_err put_leaf(const struct service *keys, const struct debug_recor
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad =
         stored_aad(keys, record->key.data, record_key_name(record->key), leaf, revision);
-    struct bytes body = BYTES_NONE;
+    struct document_parts parts;
     enum qk_err err = keyring_open_body(keys->keyring, &aad, leaf->envelope, true, &plain);
 
     if (err == QK_OK)
-        err = document_plain_body(buf_bytes(&plain), &body);
+        err = document_plain_open(buf_bytes(&plain), &parts);
     if (err == QK_OK) {
         revision_format(&leaf->revision, text);
         buf_printf(out, ",\"revision\":\"%s\",\"body\":", text);
-        buf_put_bytes(out, body);
+        buf_put_bytes(out, parts.body);
     }
     buf_fini(&plain);
     return err;

@@ -85,13 +85,13 @@ static void get_reply(struct service *service, struct exchange *exchange,
 {
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf text = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 128 * KIB);
-    struct bytes body;
+    struct document_parts parts;
     enum qk_err err;
 
     err = stored_open(service, key->data, record_key_name(record_key_bytes(key)), leaf, &plain,
-                      &body);
+                      &parts);
     if (err == QK_OK) {
-        document_write(id, leaf, body, options, &text);
+        document_write(id, leaf, &parts, options, &text);
         buf_put_u8(&text, '\n');
         err = buf_error(&text);
     }

@@ -114,11 +114,11 @@ static enum qk_err row_open(struct list *list, struct bytes id, const struct doc
 {
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf path = BUF_SECRET_INIT(KV_PATH_BYTES_MAX + 1);
-    struct bytes body;
-    enum qk_err err = stored_open(list->service, list->database, id, leaf, &plain, &body);
+    struct document_parts parts;
+    enum qk_err err = stored_open(list->service, list->database, id, leaf, &plain, &parts);
 
     if (err == QK_OK)
-        err = kv_path_decode(body, &path);
+        err = kv_path_decode(parts.body, &path);
     if (err == QK_OK)
         err = name_add(list, buf_bytes(&path));
     buf_fini(&plain);

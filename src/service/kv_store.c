@@ -175,6 +175,7 @@ const struct catalog_database *kv_database(struct service *service, struct excha
 enum qk_err kv_record_get(struct service *service, const struct catalog_database *database,
                           const struct kv_id *id, struct kv_record *ret_record)
 {
+    struct document_parts parts;
     enum qk_err err;
 
     *ret_record = (struct kv_record){.stored = {0, 0, DOC_RECORD_EMPTY},
@@ -182,8 +183,11 @@ enum qk_err kv_record_get(struct service *service, const struct catalog_database
     err = stored_get(service, database->id, kv_id_bytes(id), &ret_record->stored);
     if (err != QK_OK || ret_record->stored.record.leaves_n == 0)
         return err;
-    return stored_open(service, database->id, kv_id_bytes(id), &ret_record->stored.record.leaves[0],
-                       &ret_record->plain, &ret_record->body);
+    err = stored_open(service, database->id, kv_id_bytes(id), &ret_record->stored.record.leaves[0],
+                      &ret_record->plain, &parts);
+    if (err == QK_OK)
+        ret_record->body = parts.body;
+    return err;
 }
 
 void kv_record_fini(struct kv_record *record)

@@ -240,7 +240,7 @@ struct envelope_aad stored_aad(const struct service *service,
 
 enum qk_err stored_open(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
                         struct bytes name, const struct doc_leaf *leaf, struct buf *plain,
-                        struct bytes *ret_body)
+                        struct document_parts *ret_parts)
 {
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad = stored_aad(service, database, name, leaf, revision);
@@ -250,7 +250,7 @@ enum qk_err stored_open(struct service *service, const uint8_t database[static D
 
     err = bodies_open(service, database, &aad, leaf->envelope, plain);
     if (err == QK_OK)
-        err = document_plain_body(buf_bytes(plain), ret_body);
+        err = document_plain_open(buf_bytes(plain), ret_parts);
     if (err == QK_ERR_CORRUPT)
         stored_damaged(service, database, name);
     return err;

@@ -36,11 +36,11 @@ MUST_USE enum qk_err stored_get(struct service *service,
                                 const uint8_t database[static DATABASE_ID_BYTES], struct bytes name,
                                 struct stored *ret_stored);
 void stored_fini(struct stored *stored);
-/* The body of a leaf, in `plain` (secret). Errors as stored_get. */
+/* The body of a leaf and its attachments, in `plain` (secret). Errors as stored_get. */
 MUST_USE enum qk_err stored_open(struct service *service,
                                  const uint8_t database[static DATABASE_ID_BYTES],
                                  struct bytes name, const struct doc_leaf *leaf, struct buf *plain,
-                                 struct bytes *ret_body);
+                                 struct document_parts *ret_parts);
 /* What the envelope of `leaf` binds; `revision` is memory for it and must live as long. */
 struct envelope_aad stored_aad(const struct service *service,
                                const uint8_t database[static DATABASE_ID_BYTES], struct bytes name,

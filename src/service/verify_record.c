@@ -36,9 +36,9 @@ static enum qk_err open_leaf(struct service *service, const struct store_row *ro
                              const struct doc_leaf *leaf, struct verify_counts *counts)
 {
     struct buf plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
-    struct bytes body;
+    struct document_parts parts;
     enum qk_err err =
-        stored_open(service, row->key.data, record_key_name(row->key), leaf, &plain, &body);
+        stored_open(service, row->key.data, record_key_name(row->key), leaf, &plain, &parts);
 
     buf_fini(&plain);
     counts->opened_n += err == QK_OK;

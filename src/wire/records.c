@@ -7,6 +7,10 @@
 #define TOKEN_PREFIX "token/"
 #define DATA_KEY_PREFIX "key/"
 #define DEAL_PART_PREFIX "dp/"
+#define CHUNK_PREFIX                                                                               \
+    "\xff"                                                                                         \
+    "a" /* no UTF-8 text begins so: never a document */
+#define CHUNK_PREFIX_BYTES 2
 
 struct bytes record_key_bytes(const struct record_key *key)
 {
@@ -54,6 +58,41 @@ struct record_key record_document(const uint8_t database[static DATABASE_ID_BYTE
     key_append(&key, database, DATABASE_ID_BYTES);
     key_append(&key, name.data, name.len);
     return key;
+}
+
+struct record_key record_attachment(const uint8_t database[static DATABASE_ID_BYTES],
+                                    const uint8_t id[static ATTACHMENT_ID_BYTES])
+{
+    struct record_key key = record_document(database, bytes_of(CHUNK_PREFIX, CHUNK_PREFIX_BYTES));
+
+    key_append(&key, id, ATTACHMENT_ID_BYTES);
+    return key;
+}
+
+struct record_key record_attachment_chunk(const uint8_t database[static DATABASE_ID_BYTES],
+                                          const uint8_t id[static ATTACHMENT_ID_BYTES],
+                                          uint32_t chunk)
+{
+    struct record_key key = record_attachment(database, id);
+    uint8_t raw[4];
+
+    put_u32(raw, chunk);
+    key_append(&key, raw, sizeof raw);
+    return key;
+}
+
+bool record_key_chunk(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTES],
+                      uint32_t *ret_chunk)
+{
+    struct bytes name = record_key_name(key);
+    struct bytes prefix = bytes_of(CHUNK_PREFIX, CHUNK_PREFIX_BYTES);
+
+    if (name.len != CHUNK_PREFIX_BYTES + ATTACHMENT_ID_BYTES + 4 ||
+        !bytes_starts_with(name, prefix))
+        return false;
+    memcpy(ret_id, name.data + CHUNK_PREFIX_BYTES, ATTACHMENT_ID_BYTES);
+    *ret_chunk = get_u32(name.data + CHUNK_PREFIX_BYTES + ATTACHMENT_ID_BYTES);
+    return true;
 }
 
 struct record_key record_system(enum record_space space, const char *name)

@@ -10,6 +10,7 @@
 #define CATALOG_NAME_BYTES 32
 #define TOKEN_ID_BYTES 16
 #define KEY_ID_BYTES 16
+#define ATTACHMENT_ID_BYTES 16
 
 enum record_space {
     RECORD_SYS = 1,     /* clear: deal, members, tokens */
@@ -50,6 +51,15 @@ struct bytes record_key_name(struct bytes key);
 /* Each makes one key; `name` at most RECORD_NAME_BYTES_MAX (asserted: callers check ids first). */
 struct record_key record_document(const uint8_t database[static DATABASE_ID_BYTES],
                                   struct bytes name);
+/* The chunks of one attachment (doc/attachment_chunk.h), and one of them: behind all documents. */
+struct record_key record_attachment(const uint8_t database[static DATABASE_ID_BYTES],
+                                    const uint8_t id[static ATTACHMENT_ID_BYTES]);
+struct record_key record_attachment_chunk(const uint8_t database[static DATABASE_ID_BYTES],
+                                          const uint8_t id[static ATTACHMENT_ID_BYTES],
+                                          uint32_t chunk);
+/* True, and whose, if `key` is that of a chunk. */
+bool record_key_chunk(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTES],
+                      uint32_t *ret_chunk);
 struct record_key record_system(enum record_space space, const char *name);
 struct record_key record_member(const uint8_t node[static NODE_ID_BYTES]);
 struct record_key record_token(const uint8_t token[static TOKEN_ID_BYTES]);

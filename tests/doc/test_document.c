@@ -33,7 +33,7 @@ static void refuses(const char *text, int status, const char *error, const char 
 Test(document, special_members_are_taken_and_the_rest_is_the_body)
 {
     struct document document;
-    struct bytes body;
+    struct document_parts parts;
 
     cr_assert_eq(parse("{\"b\":1,\"_id\":\"x\",\"_rev\":\"" REV "\",\"_deleted\":true,"
                        "\"_attachments\":{},\"_revisions\":{},\"a\":{\"_c\":2}}",
@@ -42,8 +42,8 @@ Test(document, special_members_are_taken_and_the_rest_is_the_body)
     cr_assert(bytes_equal(buf_bytes(&document.id), bytes_str("x")));
     cr_assert(document.has_revision && !document.revision_is_foreign && document.deleted);
     cr_assert_eq(document.revision.generation, 3);
-    cr_assert_eq(document_plain_body(buf_bytes(&document.plain), &body), QK_OK);
-    cr_assert(bytes_equal(body, bytes_str("{\"b\":1,\"a\":{\"_c\":2}}")));
+    cr_assert_eq(document_plain_open(buf_bytes(&document.plain), &parts), QK_OK);
+    cr_assert(bytes_equal(parts.body, bytes_str("{\"b\":1,\"a\":{\"_c\":2}}")));
     document_fini(&document);
 }
 
@@ -98,15 +98,17 @@ Test(document, reply_puts_special_members_in_front)
     struct doc_leaf leaf = {.revision = {2, {0x01}}, .path = bytes_of(path, sizeof(path))};
     struct document_options options = {.revs = true, .revs_info = true};
     struct document_options none = {0};
+    const struct document_parts x = {BYTES_NONE, bytes_str("{\"x\":1}")};
+    const struct document_parts empty = {BYTES_NONE, bytes_str("{}")};
     struct buf out = BUF_SECRET_INIT(4 * KIB);
 
-    document_write(bytes_str("a\"b"), &leaf, bytes_str("{\"x\":1}"), &none, &out);
+    document_write(bytes_str("a\"b"), &leaf, &x, &none, &out);
     buf_put_u8(&out, 0);
     cr_assert_str_eq((char *)out.data, "{\"_id\":\"a\\\"b\",\"_rev\":\"2-"
                                        "01000000000000000000000000000000\",\"x\":1}");
     buf_reset(&out);
     leaf.deleted = true;
-    document_write(bytes_str("a"), &leaf, bytes_str("{}"), &options, &out);
+    document_write(bytes_str("a"), &leaf, &empty, &options, &out);
     buf_put_u8(&out, 0);
     cr_assert_str_eq(
         (char *)out.data,
@@ -121,16 +123,17 @@ Test(document, reply_puts_special_members_in_front)
 Test(document, plaintext_cut_or_changed_is_corrupt_or_a_body)
 {
     struct document document;
-    struct bytes body, plain;
+    struct document_parts parts;
+    struct bytes plain;
     size_t at;
 
     cr_assert_eq(parse("{\"a\":1}", &document), QK_OK);
     plain = buf_bytes(&document.plain);
     for (at = 0; at < plain.len; at++)
-        cr_assert_eq(document_plain_body(bytes_of(plain.data, at), &body), QK_ERR_CORRUPT);
+        cr_assert_eq(document_plain_open(bytes_of(plain.data, at), &parts), QK_ERR_CORRUPT);
     for (at = 0; at < 5; at++) {
         document.plain.data[at] ^= 0x80;
-        cr_assert_eq(document_plain_body(plain, &body), QK_ERR_CORRUPT);
+        cr_assert_eq(document_plain_open(plain, &parts), QK_ERR_CORRUPT);
         document.plain.data[at] ^= 0x80;
     }
     document_fini(&document);

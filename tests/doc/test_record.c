@@ -36,6 +36,7 @@ static struct doc_leaf leaf_of(uint32_t generation, bool deleted, const char *en
                             .sealed_at = 3,
                             .body_bytes = 11,
                             .path = bytes_of(path, sizeof(path)),
+                            .attachments = bytes_of(path, 2 * ATTACHMENT_ID_BYTES),
                             .envelope = bytes_str(envelope)};
 
     memset(leaf.key_id, 8, sizeof(leaf.key_id));
@@ -68,6 +69,7 @@ Test(record, leaves_come_back_winner_first)
     cr_assert(bytes_equal(record.leaves[0].envelope, bytes_str("winner")));
     cr_assert(bytes_equal(record.leaves[2].envelope, bytes_str("tombstone")));
     cr_assert_eq(record.leaves[1].path.len, sizeof(path));
+    cr_assert_eq(record.leaves[1].attachments.len, 2 * ATTACHMENT_ID_BYTES);
     cr_assert_eq(record.leaves[1].key_version, 4);
     cr_assert_eq(record.leaves[1].body_bytes, 11);
     cr_assert_eq(record.leaves[1].sealed_at, 3);

@@ -37,14 +37,14 @@ static void fuzz_document(json_t *object)
     struct document document;
     struct doc_problem problem = {0};
     struct buf reply = BUF_SECRET_INIT(1 * MIB);
-    struct bytes body;
+    struct document_parts parts;
     json_t *back;
 
     memset(&leaf, 0, sizeof leaf);
     leaf.revision.generation = 1;
     if (document_from_json(object, &document, &problem) == QK_OK) {
-        fuzz_must(document_plain_body(buf_bytes(&document.plain), &body));
-        document_write(buf_bytes(&document.id), &leaf, body, &options, &reply);
+        fuzz_must(document_plain_open(buf_bytes(&document.plain), &parts));
+        document_write(buf_bytes(&document.id), &leaf, &parts, &options, &reply);
         fuzz_must(buf_error(&reply));
         back = oracle(buf_bytes(&reply));
         fuzz_require(json_is_object(back));

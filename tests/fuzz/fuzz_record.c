@@ -40,6 +40,23 @@ static void seed_record(struct buf *out, bool header_only)
     buf_fini(&value);
 }
 
+static void seed_plain(struct buf *out)
+{
+    struct buf section = BUF_SECRET_INIT(1 * KIB);
+    const struct attachment one = {bytes_str("a"),
+                                   bytes_str("text/plain"),
+                                   3,
+                                   zeros,
+                                   1,
+                                   zeros,
+                                   (const uint8_t *)"0123456789abcdef0123456789abcdef"};
+
+    attachments_put_head(1, &section);
+    attachment_put(&one, &section);
+    document_plain_put_with(buf_bytes(&section), bytes_str("{}"), out);
+    buf_fini(&section);
+}
+
 bool fuzz_seed(unsigned number, struct buf *out)
 {
     if (number >= MODES)
@@ -52,7 +69,7 @@ bool fuzz_seed(unsigned number, struct buf *out)
     else if (number == 3)
         buf_put_str(out, "a_name+with-all/of$it(9)");
     else
-        buf_put_str(out, "\x01{}");
+        seed_plain(out);
     return true;
 }
 
@@ -69,6 +86,7 @@ static void fuzz_record(struct bytes value)
     fuzz_require(revision_equal(&winner.revision, &record.leaves[0].revision));
     for (unsigned i = 0; i < record.leaves_n; i++) {
         fuzz_touch(record.leaves[i].path);
+        fuzz_touch(record.leaves[i].attachments);
         fuzz_touch(record.leaves[i].envelope);
         fuzz_require(doc_record_find(&record, &record.leaves[i].revision) != NULL);
     }
@@ -111,9 +129,26 @@ static void fuzz_revision(struct bytes in)
     fuzz_require(revision_equal(&revision, &again) && revision_compare(&revision, &again) == 0);
 }
 
+static void fuzz_parts(const struct document_parts *parts)
+{
+    struct attachments list;
+    struct attachment one;
+    unsigned n = 0;
+
+    fuzz_touch(parts->body);
+    fuzz_must(attachments_open(parts->attachments, &list));
+    for (; attachments_next(&list, &one); n++) {
+        fuzz_touch(one.name);
+        fuzz_touch(one.content_type);
+        fuzz_touch(bytes_of(one.key, ATTACHMENT_KEY_BYTES));
+    }
+    fuzz_require(n <= ATTACHMENTS_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    struct bytes in = len == 0 ? BYTES_NONE : bytes_of(data + 1, len - 1), body;
+    struct bytes in = len == 0 ? BYTES_NONE : bytes_of(data + 1, len - 1);
+    struct document_parts parts;
     struct doc_problem problem = {0};
 
     switch (len == 0 ? MODES : data[0] % MODES) {
@@ -131,8 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_require(database_name_check(in, &problem) != QK_OK || utf8_is_valid(in));
         break;
     case 4:
-        if (document_plain_body(in, &body) == QK_OK)
-            fuzz_touch(body);
+        if (document_plain_open(in, &parts) == QK_OK)
+            fuzz_parts(&parts);
         break;
     default:
         break;

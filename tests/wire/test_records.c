@@ -63,3 +63,22 @@ Test(records, the_longest_document_id_fits)
     key = record_document(ID, bytes_of(name, sizeof name));
     cr_assert_eq(key.len, RECORD_KEY_BYTES_MAX);
 }
+
+Test(records, chunks_lie_behind_all_documents_in_order)
+{
+    uint8_t id[ATTACHMENT_ID_BYTES], last[4] = {0xf4, 0x8f, 0xbf, 0xbf}; /* U+10FFFF */
+    struct record_key document = record_document(ID, bytes_of(last, sizeof last));
+    struct record_key prefix = record_attachment(ID, ID), first, second;
+    uint32_t chunk;
+
+    first = record_attachment_chunk(ID, ID, 255);
+    second = record_attachment_chunk(ID, ID, 256);
+    cr_assert_lt(bytes_compare(record_key_bytes(&document), record_key_bytes(&first)), 0);
+    cr_assert_lt(bytes_compare(record_key_bytes(&first), record_key_bytes(&second)), 0);
+    cr_assert(bytes_starts_with(record_key_bytes(&second), record_key_bytes(&prefix)));
+    cr_assert(record_key_chunk(record_key_bytes(&second), id, &chunk));
+    cr_assert_eq(chunk, 256);
+    cr_assert_arr_eq(id, ID, sizeof id);
+    cr_assert_not(record_key_chunk(record_key_bytes(&document), id, &chunk));
+    cr_assert_not(record_key_chunk(record_key_bytes(&prefix), id, &chunk));
+}
