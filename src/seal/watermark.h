@@ -81,7 +81,9 @@ bool watermark_refuse(struct watermark *mark, const struct watermark_claim *clai
  * must not help to elect anybody, so its peers close Raft to it; and since only some of them may
  * remember enough, it keeps back its votes itself once one of them has told it. The exception is a
  * pair: with two voters nothing was ever committed without the other one, so that one may lead it
- * (and take in its replacement), never the other way round. */
+ * (and take in its replacement), never the other way round. To elect it, whoever else is in the
+ * configuration must be there and hold no more: it may vote by an entry that the other one lacks.
+ */
 enum watermark_raft {
     WATERMARK_RAFT_REQUEST, /* of a candidate or leader */
     WATERMARK_RAFT_VOTE,    /* the answer to a candidate */

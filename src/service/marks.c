@@ -133,6 +133,31 @@ static bool is_pair(const struct cluster *cluster, const uint8_t *node_id)
            consensus_is_pair(cluster->service->consensus, other);
 }
 
+/* Whoever else is in the configuration is there and has no longer log than this node. A member that
+ * does not vote here may have been given its vote by an entry that this node does not hold: then
+ * the pair is no pair any more, and that member holds that entry. */
+static bool nobody_holds_more(const struct cluster *cluster, const uint8_t *node_id)
+{
+    const struct consensus *consensus = cluster->service->consensus;
+    struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
+    size_t raft_n = consensus_members(consensus, raft, CONSENSUS_MEMBERS_MAX);
+
+    for (size_t i = 0; i < raft_n; i++) {
+        const struct seal_peer *peer;
+        uint8_t id[NODE_ID_BYTES];
+
+        if (cluster_node_of_raft(cluster, raft[i].id, id) != QK_OK)
+            return false;
+        if (memcmp(id, node_id, NODE_ID_BYTES) == 0 || hub_is_self(cluster, id))
+            continue;
+        peer = seal_peer_find(&cluster->seal, id);
+        if (peer == NULL || !peer->connected || !peer->echoed || !peer->greeted ||
+            peer->hello.stored > consensus_stored(consensus))
+            return false;
+    }
+    return true;
+}
+
 static struct watermark_raft_facts raft_facts(const struct cluster *cluster, const uint8_t *node_id)
 {
     struct watermark_raft_facts facts = seal_raft_facts(&cluster->seal, node_id, false);
@@ -166,6 +191,9 @@ bool cluster_raft_may_receive(const struct cluster *cluster,
                               const uint8_t node_id[static NODE_ID_BYTES], struct bytes message)
 {
     struct watermark_raft_facts facts = raft_facts(cluster, node_id);
+    enum watermark_raft what = what_of(message);
 
-    return watermark_may_receive(&facts, what_of(message));
+    if (what == WATERMARK_RAFT_VOTE && facts.pair)
+        facts.pair = nobody_holds_more(cluster, node_id);
+    return watermark_may_receive(&facts, what);
 }

@@ -404,6 +404,9 @@ bool system_check_end(struct system *sys, bool final)
         return true;
     if (leader == NULL || !engine_has_own_commit(leader->engine))
         return wait(sys, final, "there is no leader", 0);
+    for (unsigned i = 0; i < sys->w->nodes_n; i++)
+        if (sys->w->nodes[i].alive && engine_commit(sys->w->nodes[i].engine) > commit)
+            return wait(sys, final, "leads no more and does not know it", i);
     if (sys->final_epoch > 0 && sys->of_raft[leader - sys->w->nodes] != NULL) {
         const struct machine *m = sys->of_raft[leader - sys->w->nodes];
         const char *text = removal_unfinished(m);
