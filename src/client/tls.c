@@ -1,18 +1,56 @@
 #include "client/tls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define SEND_BYTES_MAX ((size_t)64 * 1024)
 
 struct client_tls {
     SSL_CTX *ctx;
     SSL *ssl;
+    BIO_METHOD *method; /* OpenSSL's of a socket, but for what writes */
 };
+
+/* OpenSSL writes with write(2), which would end a program by SIGPIPE that the node is gone. */
+static int write_quietly(BIO *bio, const char *data, int len)
+{
+    ssize_t put;
+
+    errno = 0;
+    put = send((int)BIO_get_fd(bio, NULL), data, (size_t)len, MSG_NOSIGNAL);
+    BIO_clear_retry_flags(bio);
+    if (put < 0 && BIO_sock_should_retry(-1) != 0)
+        BIO_set_retry_write(bio);
+    return (int)put;
+}
+
+static bool set_socket(struct client_tls *tls, int fd)
+{
+    const BIO_METHOD *plain = BIO_s_socket();
+    BIO *bio;
+
+    tls->method = BIO_meth_new(BIO_TYPE_SOCKET, "socket without SIGPIPE");
+    if (tls->method == NULL)
+        return false;
+    (void)BIO_meth_set_write(tls->method, write_quietly);
+    (void)BIO_meth_set_read(tls->method, BIO_meth_get_read(plain));
+    (void)BIO_meth_set_ctrl(tls->method, BIO_meth_get_ctrl(plain));
+    (void)BIO_meth_set_create(tls->method, BIO_meth_get_create(plain));
+    (void)BIO_meth_set_destroy(tls->method, BIO_meth_get_destroy(plain));
+    bio = BIO_new(tls->method);
+    if (bio == NULL)
+        return false;
+    (void)BIO_set_fd(bio, fd, BIO_NOCLOSE);
+    SSL_set_bio(tls->ssl, bio, bio);
+    return true;
+}
 
 static const char *why(void)
 {
@@ -118,7 +156,7 @@ static enum qk_err prepare(struct client_tls *tls, const struct client_target *t
     if (err != QK_OK)
         return err;
     tls->ssl = SSL_new(tls->ctx);
-    if (tls->ssl == NULL || !set_host(tls->ssl, target->host) || SSL_set_fd(tls->ssl, fd) != 1)
+    if (tls->ssl == NULL || !set_host(tls->ssl, target->host) || !set_socket(tls, fd))
         return QK_ERR_NOMEM;
     return QK_OK;
 }
@@ -148,6 +186,7 @@ void client_tls_free(struct client_tls *tls)
         return;
     SSL_free(tls->ssl);
     SSL_CTX_free(tls->ctx);
+    BIO_meth_free(tls->method);
     free(tls);
 }
 
