@@ -107,6 +107,20 @@ MUST_USE enum qk_err noise_seal(const struct secret *key, uint64_t counter, stru
 MUST_USE enum qk_err noise_open(const struct secret *key, uint64_t counter, struct bytes aad,
                                 struct bytes sealed, struct buf *out);
 
+/* --- deterministic encryption --- */
+/* The same plaintext gives the same bytes under the same key and context, and tells nothing but its
+ * equality and its length: for names that must be found again. `out` grows by SIV_TAG_BYTES +
+ * plain.len; neither may lie in `out`.
+ *     mac key[32] ‖ stream key[32] = BLAKE2b-512(key, personal "qk.siv.v1", context)
+ *     tag = BLAKE2b-128(mac key, plain);  sealed = tag ‖ XChaCha20(stream key, tag ‖ 0^8) ^ plain
+ */
+#define SIV_TAG_BYTES 16
+MUST_USE enum qk_err siv_seal(const struct secret *key, struct bytes context, struct bytes plain,
+                              struct buf *out);
+/* `out` must be a secret buffer. QK_ERR_CORRUPT when it does not authenticate (`out` unchanged). */
+MUST_USE enum qk_err siv_open(const struct secret *key, struct bytes context, struct bytes sealed,
+                              struct buf *out);
+
 /* --- public-key --- */
 MUST_USE enum qk_err x25519_keypair(struct secret **ret_secret_key,
                                     uint8_t ret_public_key[static X25519_BYTES]);

@@ -1,6 +1,7 @@
 /* _all_docs: read point -> flush -> (count the rows before the first one, for "offset") -> rows
  * from a cursor, or one look-up a key with `keys`. Rows come from the clear, authenticated part of
- * each record; bodies are opened only for include_docs. */
+ * each record; bodies are opened only for include_docs.
+ * Where ids are hidden the rows come from sorted_rows.h instead of a cursor. */
 #include "service/all_docs.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 #include "service/params.h"
 #include "service/read.h"
 #include "service/seq.h"
+#include "service/sorted_rows.h"
 #include "service/stream.h"
 #include "service/submit.h"
 #include "service/visible.h"
@@ -23,7 +25,7 @@
  * database must not cost a walk over all that lies before it. */
 #define OFFSET_ROWS_MAX 100000
 
-enum phase { PHASE_COUNT, PHASE_HEAD, PHASE_ROWS, PHASE_KEYS, PHASE_TAIL };
+enum phase { PHASE_COUNT, PHASE_GATHER, PHASE_HEAD, PHASE_ROWS, PHASE_KEYS, PHASE_TAIL };
 
 struct all_docs {
     struct stream stream;
@@ -37,10 +39,11 @@ struct all_docs {
     uint64_t counted; /* rows before the start */
     uint64_t walked;  /* records looked at for that */
     bool offset_known;
-    uint64_t rows_n; /* written */
-    uint64_t skip;   /* still to be skipped */
-    size_t key_at;   /* next of wish.keys */
-    struct buf id;   /* secret: of the row, where ids are hidden */
+    uint64_t rows_n;           /* written */
+    uint64_t skip;             /* still to be skipped */
+    size_t key_at;             /* next of wish.keys */
+    struct buf id;             /* secret: of the row, where ids are hidden */
+    struct sorted_rows sorted; /* of a database whose ids are hidden */
 };
 
 static void all_docs_free(struct all_docs *all)
@@ -50,6 +53,7 @@ static void all_docs_free(struct all_docs *all)
     visible_fini(&all->visible);
     stream_fini(&all->stream);
     buf_fini(&all->id);
+    sorted_rows_fini(&all->sorted);
     free(all);
 }
 
@@ -119,20 +123,6 @@ static enum qk_err open_count(struct all_docs *all)
         to = start;
     return store_cursor_open(all->service->store, record_key_bytes(&from), record_key_bytes(&to),
                              wish->descending, &all->cursor);
-}
-
-/* <0: before the start, 0: in the range, >0: past the end. */
-static int range_compare(const struct all_docs_wish *wish, struct bytes id)
-{
-    int sign = wish->descending ? -1 : 1;
-    int order;
-
-    if (wish->has_start && sign * bytes_compare(id, buf_bytes(&wish->start)) < 0)
-        return -1;
-    if (!wish->has_end)
-        return 0;
-    order = sign * bytes_compare(id, buf_bytes(&wish->end));
-    return order > 0 || (order == 0 && !wish->inclusive_end) ? 1 : 0;
 }
 
 /* --- rows --- */
@@ -222,22 +212,6 @@ static enum qk_err row_put(struct all_docs *all, struct bytes name, struct bytes
     return err;
 }
 
-static enum qk_err row_leaf(struct all_docs *all, const struct store_row *row,
-                            struct doc_leaf *ret_leaf, bool *ret_shown)
-{
-    struct bytes name = record_key_name(row->key);
-    struct doc_place place = {all->service->origin_id, all->database, name, row->record.version};
-    unsigned leaves_n;
-    enum qk_err err;
-
-    err = doc_record_decode_winner(keyring_integrity_key(all->service->keyring), &place,
-                                   row->record.value, ret_leaf, &leaves_n);
-    if (err == QK_ERR_CORRUPT)
-        stored_damaged(all->service, all->database, name);
-    *ret_shown = all->visible.everything; /* of a damaged one nobody knows whose it is */
-    return err == QK_OK ? visible_key(&all->visible, ret_leaf->key_id, ret_shown) : err;
-}
-
 /* True if the row is not wanted because of `skip`. */
 static bool row_skip(struct all_docs *all)
 {
@@ -245,6 +219,18 @@ static bool row_skip(struct all_docs *all)
         return false;
     all->skip--;
     return true;
+}
+
+/* QK_ERR_NOT_FOUND: none now or, with *ret_last, no more. */
+static enum qk_err next_row(struct all_docs *all, struct store_row *ret_row, bool *ret_last)
+{
+    enum qk_err err;
+
+    if (all->visible.ids_hidden)
+        return sorted_rows_next(&all->sorted, ret_row, ret_last);
+    err = store_cursor_next(all->cursor, ret_row);
+    *ret_last = err == QK_ERR_NOT_FOUND;
+    return err;
 }
 
 static enum qk_err step_row(struct all_docs *all, bool *ret_last)
@@ -259,19 +245,18 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     *ret_last = all->rows_n >= all->wish.limit;
     if (*ret_last)
         return QK_OK;
-    err = store_cursor_next(all->cursor, &row);
-    *ret_last = err == QK_ERR_NOT_FOUND;
+    err = next_row(all, &row, ret_last);
     if (err != QK_OK)
-        return *ret_last ? QK_OK : err;
+        return err == QK_ERR_NOT_FOUND ? QK_OK : err;
     name = record_key_name(row.key);
     err = doc_name_to_id(all->service, all->database, all->visible.ids_hidden, name, &all->id, &id);
     if (err != QK_OK)
         return err;
-    place = range_compare(&all->wish, id);
+    place = all_docs_wish_place(&all->wish, id);
     *ret_last = place > 0;
     if (place != 0)
         return QK_OK;
-    err = row_leaf(all, &row, &leaf, &shown);
+    err = visible_row(&all->visible, &row, &leaf, &shown);
     if (err == QK_ERR_CORRUPT) {
         if (shown && !row_skip(all))
             row_damaged(all, id);
@@ -357,7 +342,7 @@ static enum qk_err step_count(struct all_docs *all, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    err = row_leaf(all, &row, &leaf, &shown);
+    err = visible_row(&all->visible, &row, &leaf, &shown);
     if (shown && (err == QK_ERR_CORRUPT || (err == QK_OK && !leaf.deleted)))
         all->counted++;
     return err == QK_ERR_CORRUPT ? QK_OK : err;
@@ -401,6 +386,13 @@ static enum qk_err all_docs_step(void *arg, bool *ret_end)
         all->cursor = NULL;
         all->phase = PHASE_HEAD;
         return open_rows(all);
+    case PHASE_GATHER:
+        err = sorted_rows_gather(&all->sorted, &last);
+        if (err != QK_OK || !last)
+            return err;
+        all->counted = all->sorted.before_n;
+        all->phase = PHASE_HEAD;
+        return QK_OK;
     case PHASE_HEAD:
         all->phase = all->wish.keys != NULL ? PHASE_KEYS : PHASE_ROWS;
         return put_head(all);
@@ -427,6 +419,10 @@ static enum qk_err all_docs_open(struct all_docs *all)
     all->offset_known = all->wish.keys == NULL;
     if (all->wish.keys != NULL)
         return QK_OK;
+    if (all->visible.ids_hidden) {
+        all->phase = PHASE_GATHER;
+        return QK_OK;
+    }
     if (!all->wish.has_start)
         return open_rows(all);
     all->phase = PHASE_COUNT;
@@ -448,6 +444,12 @@ static void all_docs_flushed(void *arg, enum qk_err err)
     }
     submit_reply_err(all->service, exchange, err);
     all_docs_free(all);
+}
+
+/* Saturating. */
+static size_t rows_wanted(const struct all_docs_wish *wish)
+{
+    return wish->limit > SIZE_MAX - wish->skip ? SIZE_MAX : (size_t)(wish->limit + wish->skip);
 }
 
 static void all_docs_ready(struct service *service, struct exchange *exchange)
@@ -477,6 +479,8 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
         all_docs_free(all);
         return;
     }
+    sorted_rows_init(&all->sorted, &all->visible, all->wish.descending, rows_wanted(&all->wish),
+                     all_docs_wish_place, &all->wish);
     visible_stats(&all->visible, &all->stats);
     store_flush_to_read(service->store, all_docs_flushed, all);
 }

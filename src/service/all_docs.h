@@ -20,5 +20,8 @@ MUST_USE enum qk_err all_docs_wish_parse(const struct request *request,
                                          struct all_docs_wish *ret_wish,
                                          struct doc_problem *ret_problem);
 void all_docs_wish_fini(struct all_docs_wish *wish);
+/* Of a wish, in its direction: <0: the id lies before the start, 0: in the range, >0: past the end.
+ */
+int all_docs_wish_place(const void *wish, struct bytes id);
 
 #endif

@@ -202,3 +202,17 @@ void all_docs_wish_fini(struct all_docs_wish *wish)
     json_decref(wish->keys);
     wish->keys = NULL;
 }
+
+int all_docs_wish_place(const void *arg, struct bytes id)
+{
+    const struct all_docs_wish *wish = arg;
+    int sign = wish->descending ? -1 : 1;
+    int order;
+
+    if (wish->has_start && sign * bytes_compare(id, buf_bytes(&wish->start)) < 0)
+        return -1;
+    if (!wish->has_end)
+        return 0;
+    order = sign * bytes_compare(id, buf_bytes(&wish->end));
+    return order > 0 || (order == 0 && !wish->inclusive_end) ? 1 : 0;
+}

@@ -95,7 +95,7 @@ enum qk_err catalog_database_seal(const struct service *service,
 
     if (err != QK_OK)
         return err;
-    pack_map(&plain, 8);
+    pack_map(&plain, 9);
     pack_text(&plain, "kind");
     pack_text(&plain, "db");
     pack_text(&plain, "id");
@@ -112,6 +112,8 @@ enum qk_err catalog_database_seal(const struct service *service,
     pack_bin(&plain, bytes_of(database->default_key, KEY_ID_BYTES));
     pack_text(&plain, "bodies");
     pack_u64(&plain, database->bodies);
+    pack_text(&plain, "ids_hidden");
+    pack_u64(&plain, database->ids_hidden ? 1 : 0);
     return catalog_seal(service, key, record_version, &plain, out);
 }
 
@@ -189,6 +191,10 @@ static unsigned database_decode_member(struct unpack *in, struct catalog_databas
     if (bytes_equal(name, bytes_str("bodies"))) {
         database->bodies = (enum catalog_bodies)unpack_u64_max(in, BODIES_WERE_CLEAR);
         return HAS_BODIES;
+    }
+    if (bytes_equal(name, bytes_str("ids_hidden"))) { /* absent in what older versions wrote */
+        database->ids_hidden = unpack_u64_max(in, 1) == 1;
+        return 0;
     }
     unpack_skip(in);
     return 0;

@@ -40,8 +40,9 @@ json_t *db_encryption_json(const struct service *service, const struct catalog_d
     struct bytes name = keyring_name(service->keyring, database->default_key);
     bool has_key = memcmp(database->default_key, no_key, KEY_ID_BYTES) != 0;
 
-    return json_pack("{s:s, s:o}", "bodies", bodies_text(database->bodies), "key_id",
-                     has_key ? json_stringn((const char *)name.data, name.len) : json_null());
+    return json_pack("{s:s, s:o, s:s}", "bodies", bodies_text(database->bodies), "key_id",
+                     has_key ? json_stringn((const char *)name.data, name.len) : json_null(), "ids",
+                     database->ids_hidden ? "hidden" : "clear");
 }
 
 static void encryption_ready(struct service *service, struct exchange *exchange)
@@ -108,6 +109,11 @@ enum qk_err db_encryption_params(const struct request *request, struct db_encryp
     *ret_wish = (struct db_encryption){.has_key = false};
     if (request_param(request, "key_id", &name) && (name.len == 0 || !take_key(ret_wish, name)))
         return doc_problem_set(ret_problem, 400, "bad_request", "key_id must be a key's name");
+    if (request_param(request, "ids", &name)) {
+        ret_wish->ids_hidden = bytes_equal(name, bytes_str("hidden"));
+        if (!ret_wish->ids_hidden && !bytes_equal(name, bytes_str("clear")))
+            return doc_problem_set(ret_problem, 400, "bad_request", "ids must be clear or hidden");
+    }
     ret_wish->has_clear = request_param(request, "clear", &name);
     return param_bool(request, "clear", &ret_wish->clear, ret_problem);
 }
@@ -128,6 +134,8 @@ enum qk_err db_encryption_apply(const struct service *service, const struct db_e
                            &version);
     if (err != QK_OK)
         return err;
+    if (is_new)
+        database->ids_hidden = wish->ids_hidden;
     if (is_new)
         database->bodies =
             (wish->has_clear && wish->clear) ||

@@ -5,13 +5,15 @@
 #include "service/catalog.h"
 #include "service/exchange.h"
 
-/* What of it a request says: ?key_id= and ?clear= of PUT /{db}, or a body's members. */
+/* What of it a request says: ?key_id=, ?clear= and ?ids= of PUT /{db}, or a body's members. */
 struct db_encryption {
     bool has_key, has_clear, clear;
+    bool ids_hidden;   /* of PUT /{db} alone: a database keeps what it was made with */
     char key_name[65]; /* empty: the cluster's default */
 };
 
-/* {"bodies": "encrypted" | "clear" | "being encrypted", "key_id": NAME or null}. */
+/* {"bodies": "encrypted" | "clear" | "being encrypted", "key_id": NAME or null,
+ * "ids": "clear" | "hidden"}. */
 json_t *db_encryption_json(const struct service *service, const struct catalog_database *database);
 
 /* Reads the parameters of PUT /{db}. QK_ERR_INVALID with the problem. */

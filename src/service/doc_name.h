@@ -11,7 +11,9 @@
 #include "wire/records.h"
 
 /* The key of the record of the document with that id in `database`, whose ids are hidden or not.
- * QK_ERR_TOO_BIG: no document of this database can have an id of this length. QK_ERR_SEALED. */
+ * QK_ERR_TOO_BIG: no document of this database can have an id of this length (hidden ones have at
+ * most DOC_NAME_HIDDEN_ID_BYTES_MAX). QK_ERR_SEALED, QK_ERR_NOMEM. */
+#define DOC_NAME_HIDDEN_ID_BYTES_MAX (RECORD_NAME_BYTES_MAX - 1 - 16 - 1)
 MUST_USE enum qk_err doc_name_of_id(const struct service *service,
                                     const uint8_t database[static DATABASE_ID_BYTES], bool hidden,
                                     struct bytes id, struct record_key *ret_key);
@@ -21,6 +23,14 @@ MUST_USE enum qk_err doc_name_of_id(const struct service *service,
 MUST_USE enum qk_err doc_name_to_id(const struct service *service,
                                     const uint8_t database[static DATABASE_ID_BYTES], bool hidden,
                                     struct bytes name, struct buf *scratch, struct bytes *ret_id);
+/* The same of a _local document, its id without the `_local/`. */
+MUST_USE enum qk_err doc_name_of_local(const struct service *service,
+                                       const uint8_t database[static DATABASE_ID_BYTES],
+                                       bool hidden, struct bytes id, struct record_key *ret_key);
+MUST_USE enum qk_err doc_name_to_local(const struct service *service,
+                                       const uint8_t database[static DATABASE_ID_BYTES],
+                                       bool hidden, struct bytes name, struct buf *scratch,
+                                       struct bytes *ret_id);
 /* False for the records beside documents (parts of attachments, _local documents): their names
  * begin with the byte 0xff, which no UTF-8 text does, and so lie behind all documents. */
 bool doc_name_is_document(struct bytes name);

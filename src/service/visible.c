@@ -6,6 +6,7 @@
 
 #include "keys/keyring.h"
 #include "service/authorize.h"
+#include "service/read.h"
 
 #define KEYS_FIRST 16
 
@@ -130,6 +131,22 @@ enum qk_err visible_key(struct visible *visible, const uint8_t key_id[static KEY
     }
     err = judge(visible, key_id, ret_shown);
     return err == QK_OK ? key_insert(visible, at, key_id, *ret_shown) : err;
+}
+
+enum qk_err visible_row(struct visible *visible, const struct store_row *row,
+                        struct doc_leaf *ret_leaf, bool *ret_shown)
+{
+    struct service *service = visible->service;
+    struct bytes name = record_key_name(row->key);
+    struct doc_place place = {service->origin_id, visible->database, name, row->record.version};
+    unsigned leaves_n;
+    enum qk_err err = doc_record_decode_winner(keyring_integrity_key(service->keyring), &place,
+                                               row->record.value, ret_leaf, &leaves_n);
+
+    if (err == QK_ERR_CORRUPT)
+        stored_damaged(service, visible->database, name);
+    *ret_shown = visible->everything;
+    return err == QK_OK ? visible_key(visible, ret_leaf->key_id, ret_shown) : err;
 }
 
 /* What the reader may decrypt among the keys that anybody has a grant on. */

@@ -8,6 +8,7 @@
 #ifndef SERVICE_VISIBLE_H
 #define SERVICE_VISIBLE_H
 
+#include "doc/record.h"
 #include "service/catalog.h"
 #include "service/exchange.h"
 #include "service/seq.h"
@@ -41,6 +42,11 @@ MUST_USE enum qk_err visible_turn(struct visible *visible);
 /* Whether rows under that key are shown. */
 MUST_USE enum qk_err visible_key(struct visible *visible, const uint8_t key_id[static KEY_ID_BYTES],
                                  bool *ret_shown);
+
+/* The winner of a document's record that a cursor brought, and whether it is shown. QK_ERR_CORRUPT,
+ * which is logged: `ret_shown` is set all the same (of a damaged one nobody knows whose it is). */
+MUST_USE enum qk_err visible_row(struct visible *visible, const struct store_row *row,
+                                 struct doc_leaf *ret_leaf, bool *ret_shown);
 
 /* The database's figures as this reader may know them: counts and bytes of what is shown. `seq` is
  * the true one, to be told by visible_seq_format alone. */
