@@ -13,11 +13,19 @@
 #include "http/connection_uv.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http/listener.h"
+
+/* A lost client is noticed within a minute, CouchDB's longest time between heartbeats. */
+#define LOSS_IDLE_S 30
+#define LOSS_PROBE_S 10
+#define LOSS_PROBES_N 3
+#define LOSS_UNACKED_MS 50000
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -169,7 +177,10 @@ static void on_end(struct connection *c)
     c->eof = true;
     c->reading = false;
     (void)uv_read_stop(&c->stream);
-    connection_pump(c);
+    if (c->state == HANDLING && c->exchange->hx.base.gone != NULL)
+        connection_abort(c);
+    else
+        connection_pump(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -214,6 +225,27 @@ void connection_update_reading(struct connection *c)
         connection_abort(c);
 }
 
+/* A client whose machine is gone says nothing: the kernel asks after a quiet while, and gives up
+ * what was sent and not acknowledged, so that a feed that only sends heartbeats ends too. */
+static void notice_loss(struct connection *c)
+{
+    static const struct {
+        int name, value;
+    } OPTIONS[] = {{TCP_KEEPIDLE, LOSS_IDLE_S},
+                   {TCP_KEEPINTVL, LOSS_PROBE_S},
+                   {TCP_KEEPCNT, LOSS_PROBES_N},
+                   {TCP_USER_TIMEOUT, LOSS_UNACKED_MS}};
+    const int on = 1;
+    uv_os_fd_t fd;
+
+    if (uv_fileno(&c->handle, &fd) != 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    for (size_t i = 0; i < sizeof OPTIONS / sizeof OPTIONS[0]; i++)
+        (void)setsockopt(fd, IPPROTO_TCP, OPTIONS[i].name, &OPTIONS[i].value,
+                         sizeof OPTIONS[i].value);
+}
+
 static void name_peer(struct connection *c)
 {
     struct sockaddr_storage address;
@@ -230,6 +262,7 @@ static void name_peer(struct connection *c)
     (void)uv_ip_name((const struct sockaddr *)&address, c->from, sizeof c->from);
     c->loopback = listener_is_loopback((const struct sockaddr *)&address);
     (void)uv_tcp_nodelay(&c->tcp, 1);
+    notice_loss(c);
 }
 
 /* Over the limit: said without waiting for the request. */

@@ -19,7 +19,9 @@ static void on_later(struct later *later)
 
     hx->drained = NULL;
     if (drained != NULL)
-        drained(hx->drained_arg);
+        drained(hx->drained_arg); /* and finds the client gone by itself */
+    else if (hx->base.closed && hx->base.gone != NULL)
+        hx->base.gone(hx->base.gone_arg);
 }
 
 void http_exchange_init(struct http_exchange *hx, struct http *http, const struct exchange_ops *ops)
@@ -82,6 +84,6 @@ void http_exchange_wait(struct http_exchange *hx, bool ready, void (*drained)(vo
 
 void http_exchange_wake(struct http_exchange *hx)
 {
-    if (hx->drained != NULL)
+    if (hx->drained != NULL || (hx->base.closed && hx->base.gone != NULL))
         http_later(hx->http, &hx->later);
 }

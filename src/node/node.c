@@ -9,6 +9,7 @@
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
 #include "secret/memory.h"
+#include "service/feeds.h"
 #include "service/integrity.h"
 #include "service/audit_use.h"
 #include "service/reencrypt.h"
@@ -73,6 +74,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         login_use_hasher(node->service.login, &(struct login_hasher){hasher_check, &node->hasher});
     if (err == QK_OK)
         err = submitter_new(&node->service, &node->service.submitter);
+    if (err == QK_OK)
+        err = feeds_new(&node->service, &node->service.feeds);
     if (err == QK_OK)
         err = reencrypt_new(&node->service, &node->service.reencrypt);
     if (err == QK_OK)
@@ -231,6 +234,8 @@ static void end_loop(void *arg)
     node->service.integrity = NULL;
     reencrypt_free(node->service.reencrypt);
     node->service.reencrypt = NULL;
+    feeds_free(node->service.feeds);
+    node->service.feeds = NULL;
     node->end = NODE_ENDED;
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
@@ -283,6 +288,7 @@ void node_stop(struct node *node)
         return;
     node->end = NODE_DRAINING;
     log_info("node", "stopping");
+    feeds_close(&node->service, QK_ERR_CLOSED);
     if (consensus != NULL && consensus_role(consensus) == CONSENSUS_LEADER &&
         consensus_transfer(consensus, 0, end_handed_on, node) != QK_OK)
         log_debug("node", "no one to hand leadership to");

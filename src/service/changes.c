@@ -1,47 +1,35 @@
-/* _changes, feed normal: read point -> flush -> rows from the cursor by sequence, each document
- * once at its newest. Revisions come from the authenticated clear part of the records. */
+/* _changes. All feeds: read point -> flush -> rows from the cursor by sequence, each document once
+ * at its newest. A normal one then ends. The others rest when all is told (service/feeds.h) and,
+ * when their database was written to, read on from where they stood:
+ *
+ *     HEAD -> ROWS -> REST -> news: ROWS; too long without: BEAT -> REST, or TAIL
+ *              +-> limit reached: PENDING -> TAIL
+ *
+ * They end by the limit, by their time, when the client has gone, and at once when the node seals,
+ * or login, right, a grant that rows were shown by, or the database is gone. What is told later is
+ * shown by the rights of the moment at which this node has applied it. */
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/doc_name.h"
+#include "service/changes_private.h"
 #include "service/handlers.h"
+#include "service/keys_current.h"
 #include "service/params.h"
 #include "service/read.h"
-#include "service/seq.h"
-#include "service/stream.h"
 #include "service/submit.h"
-#include "service/visible.h"
-#include "store/store.h"
 
 /* `pending` is counted up to here and estimated from the sequences beyond. */
 #define PENDING_ROWS_MAX 10000
-
-enum phase { PHASE_HEAD, PHASE_ROWS, PHASE_PENDING, PHASE_TAIL };
-
-struct changes {
-    struct stream stream;
-    struct service *service;
-    uint8_t database[DATABASE_ID_BYTES];
-    struct visible visible;
-    struct store_cursor *cursor;
-    struct store_stats stats; /* as of the read point */
-    uint64_t end;             /* the newest sequence when the rows began */
-    enum phase phase;
-    uint64_t since, limit;
-    bool since_now, descending, include_docs, all_leaves;
-    uint64_t rows_n;
-    uint64_t last_seq;
-    uint64_t pending;
-    uint64_t walked; /* rows looked at for that */
-    struct buf id;   /* secret: of the row, where ids are hidden */
-};
+/* The catalog is being read anew, so nobody's rights are known: asked again after this. */
+#define RIGHTS_RETRY_MS 100u
 
 static void changes_free(struct changes *changes)
 {
+    feed_leave(&changes->feed);
     store_cursor_close(changes->cursor);
     visible_fini(&changes->visible);
+    changes_filter_fini(&changes->filter);
     stream_fini(&changes->stream);
     buf_fini(&changes->id);
     free(changes);
@@ -57,100 +45,32 @@ static void changes_ended(void *arg)
     changes_free(arg);
 }
 
+static bool changes_waits(const struct changes *changes)
+{
+    return changes->wish.feed != CHANGES_NORMAL;
+}
+
 /* --- rows --- */
 
-static enum qk_err put_seq(struct changes *changes, uint64_t seq)
+/* The rows end where the newest is, taken in the turn of the loop whose view of the store the first
+ * of them are of: a document that was written again since the read point has moved behind it, and
+ * must not be missed for that. A list of one turn is therefore one moment. */
+static enum qk_err rows_begin(struct changes *changes)
 {
-    char text[SEQ_TEXT_BYTES_MAX + 1];
-    enum qk_err err = visible_seq_format(&changes->visible, seq, text);
+    struct store_stats now;
 
-    if (err == QK_OK)
-        buf_printf(&changes->stream.out, "\"%s\"", text);
-    return err;
+    store_database_stats(changes->service->store, changes->database, &now);
+    changes->end = now.seq;
+    return store_changes_open(changes->service->store, changes->database, changes->last_seq,
+                              changes->wish.descending, &changes->cursor);
 }
 
-static void put_revisions(struct changes *changes, const struct doc_record *record)
-{
-    unsigned n = changes->all_leaves ? record->leaves_n : 1;
-    char text[REVISION_TEXT_BYTES_MAX + 1];
-    unsigned i;
-
-    buf_put_str(&changes->stream.out, ",\"changes\":[");
-    for (i = 0; i < n; i++) {
-        revision_format(&record->leaves[i].revision, text);
-        buf_printf(&changes->stream.out, "%s{\"rev\":\"%s\"}", i == 0 ? "" : ",", text);
-    }
-    buf_put_u8(&changes->stream.out, ']');
-}
-
-static enum qk_err put_doc(struct changes *changes, struct bytes name, struct bytes id,
-                           const struct doc_leaf *leaf)
-{
-    static const struct document_options plain_options = {0};
-    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
-    struct document_parts parts;
-    enum qk_err err;
-
-    err = stored_open(changes->service, changes->database, name, leaf, &plain, &parts);
-    if (err == QK_OK) {
-        buf_put_str(&changes->stream.out, ",\"doc\":");
-        document_write(id, leaf, &parts, &plain_options, &changes->stream.out);
-    }
-    if (err == QK_ERR_DESTROYED) {
-        buf_put_str(&changes->stream.out, ",\"doc\":null");
-        err = QK_OK;
-    }
-    buf_fini(&plain);
-    return err;
-}
-
-static enum qk_err put_row(struct changes *changes, struct bytes name, uint64_t seq,
-                           const struct doc_record *record)
-{
-    struct buf *out = &changes->stream.out;
-    struct bytes id;
-    enum qk_err err = doc_name_to_id(changes->service, changes->database,
-                                     changes->visible.ids_hidden, name, &changes->id, &id);
-
-    if (err != QK_OK)
-        return err;
-    buf_put_str(out, changes->rows_n++ == 0 ? "\n{\"seq\":" : ",\n{\"seq\":");
-    err = put_seq(changes, seq);
-    buf_put_str(out, ",\"id\":");
-    json_write_string(id, out);
-    put_revisions(changes, record);
-    if (record->leaves[0].deleted)
-        buf_put_str(out, ",\"deleted\":true");
-    if (changes->include_docs && err == QK_OK)
-        err = put_doc(changes, name, id, &record->leaves[0]);
-    buf_put_u8(out, '}');
-    return err;
-}
-
-/* Every leaf has to be: the row names them all if it is asked to. */
-static enum qk_err record_shown(struct changes *changes, const struct doc_record *record,
-                                bool *ret_shown)
-{
-    enum qk_err err = QK_OK;
-    unsigned i;
-
-    *ret_shown = true;
-    for (i = 0; err == QK_OK && *ret_shown && i < record->leaves_n; i++)
-        err = visible_key(&changes->visible, record->leaves[i].key_id, ret_shown);
-    return err;
-}
-
-/* A feed that leaves a change out would make its reader miss it for ever: a damaged record ends the
- * reply with an error. */
 static enum qk_err step_row(struct changes *changes, bool *ret_last)
 {
-    struct doc_record record;
     struct store_row row;
-    struct bytes name;
     enum qk_err err;
-    bool shown;
 
-    *ret_last = changes->rows_n >= changes->limit;
+    *ret_last = changes->rows_n >= changes->wish.limit;
     if (*ret_last)
         return QK_OK;
     err = store_cursor_next(changes->cursor, &row);
@@ -159,19 +79,45 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
         return *ret_last ? QK_OK : err;
     /* Made since the rows began: the next request's, or a slow reader's feed would never end. */
     if (row.record.seq > changes->end) {
-        *ret_last = !changes->descending;
+        *ret_last = !changes->wish.descending;
         return QK_OK;
     }
-    name = record_key_name(row.key);
-    err = stored_decode(changes->service, changes->database, name, row.record.version,
-                        row.record.value, &record);
-    if (err != QK_OK)
-        return err;
-    changes->last_seq = row.record.seq;
-    err = record_shown(changes, &record, &shown);
-    if (err == QK_OK && shown)
-        err = put_row(changes, name, row.record.seq, &record);
-    doc_record_fini(&record);
+    err = changes_row_put(changes, &row);
+    if (err == QK_OK)
+        changes->last_seq = row.record.seq;
+    return err;
+}
+
+static enum changes_phase phase_after_rows(struct changes *changes)
+{
+    bool full = changes->rows_n >= changes->wish.limit;
+    bool told = changes->wish.feed == CHANGES_NORMAL ||
+                (changes->wish.feed == CHANGES_LONGPOLL && changes->rows_n > 0);
+
+    if (full)
+        return CHANGES_PENDING;
+    /* All was read: what was committed at the read point is covered, shown or superseded. */
+    if (changes->last_seq < changes->read_seq && !(changes->wish.descending && told))
+        changes->last_seq = changes->read_seq;
+    return told ? CHANGES_TAIL : CHANGES_REST;
+}
+
+static enum qk_err step_rows(struct changes *changes)
+{
+    bool last = false;
+    enum qk_err err = QK_OK;
+
+    if (changes_waits(changes) && feed_take_due(&changes->feed, changes->wish.wait_ms) &&
+        changes->wish.heartbeat) {
+        changes_beat_put(changes);
+        changes->stream.hand_on = true;
+    }
+    if (changes->cursor == NULL)
+        err = rows_begin(changes);
+    if (err == QK_OK)
+        err = step_row(changes, &last);
+    if (err == QK_OK && last)
+        changes->phase = phase_after_rows(changes);
     return err;
 }
 
@@ -190,7 +136,7 @@ static enum qk_err pending_row(struct changes *changes, const struct store_row *
         err = stored_decode(changes->service, changes->database, record_key_name(row->key),
                             row->record.version, row->record.value, &record);
         if (err == QK_OK)
-            err = record_shown(changes, &record, &shown);
+            err = changes_row_shown(changes, &record, &shown);
         doc_record_fini(&record);
         if (err != QK_OK)
             return err;
@@ -199,7 +145,7 @@ static enum qk_err pending_row(struct changes *changes, const struct store_row *
     return QK_OK;
 }
 
-static enum qk_err step_pending(struct changes *changes, bool *ret_last)
+static enum qk_err count_pending(struct changes *changes, bool *ret_last)
 {
     uint64_t left =
         changes->stats.seq > changes->last_seq ? changes->stats.seq - changes->last_seq : 0;
@@ -207,11 +153,11 @@ static enum qk_err step_pending(struct changes *changes, bool *ret_last)
     enum qk_err err;
 
     /* Documents behind the last row are at most as many as the sequences there. */
-    *ret_last = changes->descending || changes->walked >= PENDING_ROWS_MAX ||
+    *ret_last = changes->wish.descending || changes->walked >= PENDING_ROWS_MAX ||
                 (left > PENDING_ROWS_MAX && changes->visible.everything);
     if (*ret_last) {
         if (changes->visible.everything)
-            changes->pending = changes->descending ? 0 : left;
+            changes->pending = changes->wish.descending ? 0 : left;
         return QK_OK;
     }
     err = store_cursor_next(changes->cursor, &row);
@@ -221,64 +167,129 @@ static enum qk_err step_pending(struct changes *changes, bool *ret_last)
     return pending_row(changes, &row);
 }
 
-static enum qk_err put_tail(struct changes *changes)
+static enum qk_err step_pending(struct changes *changes)
 {
-    struct buf *out = &changes->stream.out;
-    enum qk_err err;
+    bool last = false;
+    enum qk_err err = count_pending(changes, &last);
 
-    buf_put_str(out, "\n],\n\"last_seq\":");
-    err = put_seq(changes, changes->last_seq);
-    buf_printf(out, ",\"pending\":%" PRIu64 "}\n", changes->pending);
+    if (err == QK_OK && last)
+        changes->phase = CHANGES_TAIL;
     return err;
 }
 
+/* --- rest --- */
+
+/* A client that waits gets the head of the reply at once, so something has to follow it. */
+static void step_rest(struct changes *changes)
+{
+    if (!changes->stream.started && changes->stream.out.len == 0)
+        buf_put_u8(&changes->stream.out, '\n');
+    if (!feed_rest(&changes->feed, changes->wish.wait_ms)) {
+        changes->phase = CHANGES_TAIL;
+        return;
+    }
+    store_cursor_close(changes->cursor);
+    changes->cursor = NULL;
+    changes->wish.descending = false; /* what comes later comes in its order */
+    buf_fini(&changes->id);
+    visible_rest(&changes->visible);
+    changes->stream.rest = true;
+}
+
+/* What the feed has to do now that it is awake; CHANGES_REST: nothing. */
+static enum changes_phase phase_awake(struct changes *changes, unsigned why)
+{
+    store_database_stats(changes->service->store, changes->database, &changes->stats);
+    if (!visible_database_is_there(&changes->visible))
+        return CHANGES_TAIL;
+    if ((why & FEED_NEWS) != 0 && changes->stats.seq > changes->last_seq)
+        return CHANGES_ROWS;
+    if ((why & FEED_DUE) != 0)
+        return changes->wish.heartbeat ? CHANGES_BEAT : CHANGES_TAIL;
+    return CHANGES_REST;
+}
+
+static void changes_go_on(struct changes *changes, unsigned why)
+{
+    enum changes_phase phase = phase_awake(changes, why);
+
+    if (phase == CHANGES_REST && feed_rest_on(&changes->feed)) {
+        visible_rest(&changes->visible);
+        return;
+    }
+    changes->phase = phase == CHANGES_REST ? CHANGES_TAIL : phase;
+    stream_wake(&changes->stream);
+}
+
+static void changes_wake(struct feed *feed, unsigned why)
+{
+    struct changes *changes =
+        (struct changes *)(void *)((char *)feed - offsetof(struct changes, feed));
+    enum qk_err err = QK_ERR_SEALED;
+
+    if (changes->retry != 0)
+        why = (why & ~FEED_DUE) | changes->retry;
+    changes->retry = 0;
+    if (service_is_open(changes->service))
+        err = visible_renew(&changes->visible);
+    if (err == QK_ERR_BUSY && feed_rest(feed, RIGHTS_RETRY_MS))
+        changes->retry = why;
+    else if (err != QK_OK)
+        stream_abandon(&changes->stream, err);
+    else
+        changes_go_on(changes, why);
+}
+
+/* A node that stops says goodbye, so that its clients ask another one for what follows. */
+static void changes_closed(struct feed *feed, enum qk_err err)
+{
+    struct changes *changes =
+        (struct changes *)(void *)((char *)feed - offsetof(struct changes, feed));
+
+    if (err == QK_ERR_CLOSED && service_is_open(changes->service) &&
+        keys_are_current(changes->service) && visible_renew(&changes->visible) == QK_OK) {
+        changes->phase = CHANGES_TAIL;
+        stream_wake(&changes->stream);
+    } else {
+        stream_abandon(&changes->stream, err);
+    }
+}
+
+static void changes_gone(void *arg)
+{
+    struct changes *changes = arg;
+
+    if (changes->stream.rest)
+        stream_abandon(&changes->stream, QK_ERR_CLOSED);
+}
+
 /* --- the phases --- */
-
-static enum phase phase_after_rows(struct changes *changes)
-{
-    if (changes->rows_n >= changes->limit)
-        return PHASE_PENDING;
-    /* All was read: what was committed at the read point is covered, shown or superseded. */
-    if (!changes->descending && changes->last_seq < changes->stats.seq)
-        changes->last_seq = changes->stats.seq;
-    return PHASE_TAIL;
-}
-
-/* Where the rows end, taken in the turn of the loop whose view of the store the first rows are of:
- * a document that was written again since the read point has moved behind it, and must not be
- * missed for that. A list of one turn is therefore one moment. */
-static uint64_t rows_end(const struct changes *changes)
-{
-    struct store_stats now;
-
-    store_database_stats(changes->service->store, changes->database, &now);
-    return now.seq;
-}
 
 static enum qk_err changes_step(void *arg, bool *ret_end)
 {
     struct changes *changes = arg;
     enum qk_err err = QK_OK;
-    bool last = false;
 
     switch (changes->phase) {
-    case PHASE_HEAD:
-        buf_put_str(&changes->stream.out, "{\"results\":[");
-        changes->end = rows_end(changes);
-        changes->phase = PHASE_ROWS;
+    case CHANGES_HEAD:
+        changes_head_put(changes);
+        changes->phase = CHANGES_ROWS;
         break;
-    case PHASE_ROWS:
-        err = step_row(changes, &last);
-        if (err == QK_OK && last)
-            changes->phase = phase_after_rows(changes);
+    case CHANGES_ROWS:
+        err = step_rows(changes);
         break;
-    case PHASE_PENDING:
-        err = step_pending(changes, &last);
-        if (err == QK_OK && last)
-            changes->phase = PHASE_TAIL;
+    case CHANGES_REST:
+        step_rest(changes);
         break;
-    case PHASE_TAIL:
-        err = put_tail(changes);
+    case CHANGES_BEAT:
+        changes_beat_put(changes);
+        changes->phase = CHANGES_REST;
+        break;
+    case CHANGES_PENDING:
+        err = step_pending(changes);
+        break;
+    case CHANGES_TAIL:
+        err = changes_tail_put(changes);
         *ret_end = true;
         break;
     }
@@ -291,9 +302,6 @@ static void changes_flushed(void *arg, enum qk_err err)
 
     if (err == QK_OK && !service_is_open(changes->service))
         err = QK_ERR_SEALED;
-    if (err == QK_OK)
-        err = store_changes_open(changes->service->store, changes->database, changes->since,
-                                 changes->descending, &changes->cursor);
     if (err == QK_OK) {
         stream_start(&changes->stream);
         return;
@@ -304,55 +312,39 @@ static void changes_flushed(void *arg, enum qk_err err)
 
 /* --- the request --- */
 
-static enum qk_err changes_since(const struct request *request, struct changes *changes,
+static enum qk_err changes_enter(struct changes *changes)
+{
+    struct exchange *exchange = changes->stream.exchange;
+
+    if (!changes_waits(changes))
+        return QK_OK;
+    memcpy(changes->feed.database, changes->database, DATABASE_ID_BYTES);
+    changes->feed.wake = changes_wake;
+    changes->feed.closed = changes_closed;
+    exchange_on_gone(exchange, changes_gone, changes);
+    if (changes->wish.feed == CHANGES_EVENTSOURCE) {
+        changes->stream.content_type = "text/event-stream";
+        exchange_field(exchange, "Cache-Control", "no-cache");
+    }
+    return feed_enter(changes->service, &changes->feed);
+}
+
+static enum qk_err changes_begin(struct changes *changes, const struct catalog_database *database,
                                  struct doc_problem *problem)
 {
-    struct bytes text;
+    struct exchange *exchange = changes->stream.exchange;
+    enum qk_err err = visible_init(&changes->visible, changes->service, exchange, database);
 
-    if (!request_param(request, "since", &text))
-        return QK_OK;
-    changes->since_now = bytes_equal(text, bytes_str("now"));
-    if (changes->since_now || visible_seq_parse(&changes->visible, text, &changes->since) == QK_OK)
-        return QK_OK;
-    return doc_problem_set(problem, 400, "bad_request",
-                           "Malformed sequence supplied in 'since' parameter.");
-}
-
-/* What this version does not do must not be ignored: a client would take the rows for filtered. */
-static enum qk_err changes_feed(const struct request *request, struct doc_problem *problem)
-{
-    struct bytes text;
-
-    if (request_param(request, "feed", &text) && !bytes_equal(text, bytes_str("normal")))
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has the normal feed only");
-    if (request_param(request, "filter", &text))
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has no filters of feeds");
+    if (err == QK_OK)
+        err = changes_wish_read(&exchange->request, changes, problem);
+    if (err == QK_OK)
+        err = changes_enter(changes);
+    if (err != QK_OK)
+        return err;
+    store_database_stats(changes->service->store, changes->database, &changes->stats);
+    changes->read_seq = changes->stats.seq;
+    changes->last_seq = changes->wish.since_now ? changes->read_seq : changes->wish.since;
     return QK_OK;
-}
-
-static enum qk_err changes_params(const struct request *request, struct changes *changes,
-                                  struct doc_problem *problem)
-{
-    struct bytes style;
-    enum qk_err err;
-
-    changes->limit = UINT64_MAX;
-    err = changes_feed(request, problem);
-    if (err == QK_OK)
-        err = changes_since(request, changes, problem);
-    if (err == QK_OK)
-        err = param_u64(request, "limit", &changes->limit, problem);
-    if (err == QK_OK)
-        err = param_bool(request, "descending", &changes->descending, problem);
-    if (err == QK_OK)
-        err = param_bool(request, "include_docs", &changes->include_docs, problem);
-    if (changes->limit == 0)
-        changes->limit = 1; /* as CouchDB has it */
-    changes->all_leaves =
-        request_param(request, "style", &style) && bytes_equal(style, bytes_str("all_docs"));
-    return err;
 }
 
 static void changes_ready(struct service *service, struct exchange *exchange)
@@ -374,18 +366,12 @@ static void changes_ready(struct service *service, struct exchange *exchange)
     memcpy(changes->database, database->id, DATABASE_ID_BYTES);
     stream_init(&changes->stream, service, exchange, changes_step, changes_ended, changes);
     changes->stream.turn = changes_turn;
-    err = visible_init(&changes->visible, service, exchange, database);
-    if (err == QK_OK)
-        err = changes_params(&exchange->request, changes, &problem);
+    err = changes_begin(changes, database, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         changes_free(changes);
         return;
     }
-    store_database_stats(service->store, changes->database, &changes->stats);
-    if (changes->since_now)
-        changes->since = changes->stats.seq;
-    changes->last_seq = changes->since;
     store_flush_to_read(service->store, changes_flushed, changes);
 }
 

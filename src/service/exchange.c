@@ -233,6 +233,14 @@ void exchange_on_drain(struct exchange *exchange, void (*drained)(void *arg), vo
     exchange->ops->on_drain(exchange, drained, arg);
 }
 
+void exchange_on_gone(struct exchange *exchange, void (*gone)(void *arg), void *arg)
+{
+    assert(gone != NULL);
+
+    exchange->gone = gone;
+    exchange->gone_arg = arg;
+}
+
 bool request_param(const struct request *request, const char *name, struct bytes *ret_value)
 {
     unsigned i;

@@ -3,8 +3,9 @@
  *
  * A handler may answer at once or later, and does so exactly once: either exchange_reply*, or
  * exchange_start, any number of exchange_write, then exchange_end. After the end the exchange is
- * gone. If the client went away first, exchange_closed() is true: a streaming handler stops
- * producing and still calls exchange_end. Nothing here blocks. */
+ * gone. If the client went away first, `closed` is true: a streaming handler stops producing and
+ * still calls exchange_end; one that waits for something else than the client asks to be told
+ * (exchange_on_gone). Nothing here blocks. */
 #ifndef SERVICE_EXCHANGE_H
 #define SERVICE_EXCHANGE_H
 
@@ -43,6 +44,7 @@ struct request {
     unsigned params_n;
     struct bytes if_match;      /* without quotes; empty if absent */
     struct bytes if_none_match; /* without quotes; empty if absent */
+    struct bytes last_event_id; /* of an EventSource that connects again; empty if absent */
     struct bytes content_type;
     struct bytes accept;
     struct bytes host;
@@ -82,6 +84,9 @@ struct exchange {
      * answered (service/authorize.h). */
     bool undecided;
     bool withheld; /* and it was answered all the same: 500, and what follows is dropped */
+    /* See exchange_on_gone; NULL: it is not asked for. */
+    void (*gone)(void *arg);
+    void *gone_arg;
     /* Names the client's address or "control socket", for audit and messages. */
     char from[64];
     /* http's: the instant the request was complete, for the latency metric. */
@@ -106,6 +111,11 @@ void exchange_write(struct exchange *exchange, struct bytes body);
 void exchange_end(struct exchange *exchange);
 size_t exchange_queued(const struct exchange *exchange);
 void exchange_on_drain(struct exchange *exchange, void (*drained)(void *arg), void *arg);
+
+/* Asks for `gone` to be called, once, from the loop, when the client has gone away and no callback
+ * of exchange_on_drain is there to find it out. A client that will send no more counts as gone from
+ * then on: who waits for an answer without end has nothing else by which it would be noticed. */
+void exchange_on_gone(struct exchange *exchange, void (*gone)(void *arg), void *arg);
 
 /* The first query parameter of that name. */
 bool request_param(const struct request *request, const char *name, struct bytes *ret_value);

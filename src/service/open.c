@@ -4,6 +4,7 @@
 #include "service/audit_mark.h"
 #include "service/backup.h"
 #include "service/catalog.h"
+#include "service/feeds.h"
 #include "service/hub.h"
 #include "service/integrity.h"
 #include "service/keys_current.h"
@@ -223,6 +224,10 @@ void hub_note_open(struct cluster *cluster)
     if (open == cluster->opened)
         return;
     cluster->opened = open;
+    if (open)
+        feeds_open(cluster->service);
+    else
+        feeds_close(cluster->service, QK_ERR_SEALED);
     if (open && cluster->ops.opened != NULL)
         cluster->ops.opened(cluster->ops.arg);
     if (!open && cluster->ops.closed != NULL)

@@ -21,6 +21,7 @@ struct login;     /* checks passwords: service/login.h */
 struct submitter; /* writes in progress: service/submit.h */
 struct reencrypt; /* service/reencrypt.h */
 struct backups;   /* service/backup.h */
+struct feeds;     /* service/feeds.h */
 struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
@@ -68,6 +69,7 @@ struct service {
     struct submitter *submitter;     /* from submitter_new, for the process's life */
     struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
     struct backups *backups;         /* from backups_new, for the process's life */
+    struct feeds *feeds;             /* from feeds_new, for the process's life */
     struct integrity *integrity;     /* from integrity_new, for the process's life */
     struct cluster *cluster;
     struct keys_gate keys;

@@ -15,6 +15,7 @@ void stream_init(struct stream *stream, struct service *service, struct exchange
     *stream = (struct stream){.service = service,
                               .exchange = exchange,
                               .out = BUF_SECRET_INIT(STREAM_OUT_BYTES_MAX),
+                              .content_type = "application/json",
                               .step = step,
                               .ended = ended,
                               .arg = arg};
@@ -28,7 +29,7 @@ void stream_fini(struct stream *stream)
 static void stream_begin(struct stream *stream)
 {
     if (!stream->started)
-        exchange_start(stream->exchange, 200, "application/json");
+        exchange_start(stream->exchange, 200, stream->content_type);
     stream->started = true;
 }
 
@@ -128,6 +129,22 @@ static bool stream_waits(struct stream *stream)
            keys_wait(stream->service, stream_keys, stream) == QK_OK;
 }
 
+/* Goes on when the client has taken what it got. */
+static void stream_pause(struct stream *stream)
+{
+    if (stream->hand_on && stream->out.len > 0)
+        stream_hand_on(stream);
+    stream->hand_on = false;
+    exchange_on_drain(stream->exchange, stream_run, stream);
+}
+
+/* At rest it holds no memory for rows. */
+static void stream_settle(struct stream *stream)
+{
+    stream->hand_on = false;
+    buf_fini(&stream->out);
+}
+
 static void stream_run(void *arg)
 {
     struct stream *stream = arg;
@@ -142,12 +159,16 @@ static void stream_run(void *arg)
         err = stream_turn(stream);
     while (!end && !stream->exchange->closed && err == QK_OK) {
         if (stream->turn_bytes >= STREAM_TURN_BYTES || stream->turn_steps >= STREAM_TURN_STEPS) {
-            exchange_on_drain(stream->exchange, stream_run, stream);
+            stream_pause(stream);
             return;
         }
         err = stream_step(stream, &end);
-        if (err == QK_OK && (end || stream->out.len >= STREAM_PIECE_BYTES))
+        if (err == QK_OK && (end || stream->rest || stream->out.len >= STREAM_PIECE_BYTES))
             stream_hand_on(stream);
+        if (err == QK_OK && stream->rest) {
+            stream_settle(stream);
+            return;
+        }
     }
     if (err != QK_OK && !stream->exchange->closed) {
         stream_fail(stream, err);
@@ -163,6 +184,26 @@ void stream_start(struct stream *stream)
 
     if (stream->exchange->request.method != METHOD_HEAD) {
         stream_run(stream);
+        return;
+    }
+    stream_begin(stream);
+    stream_finish(stream);
+}
+
+void stream_wake(struct stream *stream)
+{
+    assert(stream->rest);
+
+    stream->rest = false;
+    stream_run(stream);
+}
+
+void stream_abandon(struct stream *stream, enum qk_err err)
+{
+    assert(stream->rest && err != QK_OK);
+
+    if (!stream->exchange->closed) {
+        stream_fail(stream, err);
         return;
     }
     stream_begin(stream);

@@ -15,8 +15,12 @@
 struct stream {
     struct service *service;
     struct exchange *exchange;
-    struct buf out; /* secret: what is not yet handed on */
-    bool started;   /* the status is sent */
+    struct buf out;           /* secret: what is not yet handed on */
+    const char *content_type; /* application/json */
+    bool started;             /* the status is sent */
+    bool hand_on;             /* set by a step: what is there goes out with the end of the turn */
+    bool
+        rest; /* set by a step: nothing more for now, stream_wake goes on; what is there goes out */
     size_t turn_bytes;
     unsigned turn_steps;
     /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply: with its status
@@ -32,8 +36,13 @@ struct stream {
 void stream_init(struct stream *stream, struct service *service, struct exchange *exchange,
                  enum qk_err (*step)(void *arg, bool *ret_end), void (*ended)(void *arg),
                  void *arg);
-/* Replies (200, JSON) to the end. `ended` may fire inside. */
+/* Replies (200) to the end, or until it rests. `ended` may fire inside. */
 void stream_start(struct stream *stream);
+/* For one that rests: goes on, from the loop. `ended` may fire inside. */
+void stream_wake(struct stream *stream);
+/* For one that rests: ends it with the error, or without a word where the client is gone. `ended`
+ * fires inside. */
+void stream_abandon(struct stream *stream, enum qk_err err);
 void stream_fini(struct stream *stream);
 
 #endif

@@ -76,6 +76,46 @@ enum qk_err visible_turn(struct visible *visible)
     return err;
 }
 
+bool visible_database_is_there(const struct visible *visible)
+{
+    const struct service *service = visible->service;
+    const struct catalog_database *database;
+
+    database =
+        service->catalog == NULL
+            ? NULL
+            : catalog_database_find(service->catalog, visible->exchange->request.segments[0]);
+    return database != NULL && memcmp(database->id, visible->database, DATABASE_ID_BYTES) == 0;
+}
+
+/* Handles of secrets are few, and feeds may be thousands. */
+void visible_rest(struct visible *visible)
+{
+    secret_free(visible->seq_key);
+    visible->seq_key = NULL;
+}
+
+static void forget_hidden(struct visible *visible)
+{
+    size_t kept = 0, i;
+
+    for (i = 0; i < visible->keys_n; i++)
+        if (visible->keys[i].shown)
+            visible->keys[kept++] = visible->keys[i];
+    visible->keys_n = kept;
+}
+
+enum qk_err visible_renew(struct visible *visible)
+{
+    enum qk_err err = visible_turn(visible);
+
+    forget_hidden(visible);
+    if (err == QK_OK && !visible->everything && visible->seq_key == NULL)
+        err = seq_key_derive(keyring_index_key(visible->service->keyring), visible->database,
+                             &visible->seq_key);
+    return err;
+}
+
 static size_t key_place(const struct visible *visible, const uint8_t *key_id, bool *ret_found)
 {
     size_t low = 0, high = visible->keys_n;
@@ -187,7 +227,8 @@ void visible_stats(const struct visible *visible, struct store_stats *ret_stats)
 enum qk_err visible_seq_format(const struct visible *visible, uint64_t seq,
                                char ret_text[static SEQ_TEXT_BYTES_MAX + 1])
 {
-    if (visible->seq_key != NULL)
+    assert(visible->everything || visible->seq_key != NULL); /* it rests */
+    if (!visible->everything)
         return seq_format_sealed(visible->seq_key, visible->database, seq, ret_text);
     seq_format(visible->database, seq, ret_text);
     return QK_OK;
@@ -195,7 +236,7 @@ enum qk_err visible_seq_format(const struct visible *visible, uint64_t seq,
 
 enum qk_err visible_seq_parse(const struct visible *visible, struct bytes text, uint64_t *ret_seq)
 {
-    if (visible->seq_key != NULL)
+    if (!visible->everything)
         return seq_parse_sealed(visible->seq_key, visible->database, text, ret_seq);
     return seq_parse(visible->database, text, ret_seq);
 }

@@ -39,6 +39,12 @@ MUST_USE enum qk_err visible_init(struct visible *visible, struct service *servi
 void visible_fini(struct visible *visible);
 /* At the start of each later turn. QK_ERR_DENIED, QK_ERR_UNAUTHENTICATED: the reply must end. */
 MUST_USE enum qk_err visible_turn(struct visible *visible);
+/* For a feed that rests between the rows: it lets go of what it can make again, and begins another
+ * moment, at which what became visible meanwhile is shown. Errors as visible_turn. */
+void visible_rest(struct visible *visible);
+MUST_USE enum qk_err visible_renew(struct visible *visible);
+/* The database is still there, under the name that the request has. */
+bool visible_database_is_there(const struct visible *visible);
 /* Whether rows under that key are shown. */
 MUST_USE enum qk_err visible_key(struct visible *visible, const uint8_t key_id[static KEY_ID_BYTES],
                                  bool *ret_shown);

@@ -198,6 +198,27 @@ void call_run(struct call *call)
     documents_run_until(call->documents, &call->ended);
 }
 
+void call_run_until(struct call *call, const char *text)
+{
+    uint64_t began = uv_hrtime();
+
+    while (strstr(call_text(call), text) == NULL) {
+        cr_assert_not(call->ended, "ended without %s: %s", text, call_text(call));
+        cr_assert_lt((uv_hrtime() - began) / 1000000, 60000, "no %s: %s", text, call_text(call));
+        (void)uv_run(&call->documents->loop, UV_RUN_ONCE);
+    }
+}
+
+void call_leave(struct call *call)
+{
+    call->exchange.closed = true;
+    cr_assert_not_null(call->exchange.gone);
+    call->exchange.gone(call->exchange.gone_arg);
+    if (!call->ended)
+        call_run(call);
+    call_free(call);
+}
+
 struct call *call(struct documents *documents, enum method method, const char *target,
                   const char *body)
 {

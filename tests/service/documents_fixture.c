@@ -12,6 +12,7 @@
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
+#include "service/feeds.h"
 #include "service/login.h"
 #include "service/submit.h"
 
@@ -239,6 +240,7 @@ static void open_catalog(struct documents *documents)
     cr_assert_eq(catalog_open(&documents->service, on_catalog, &opened), QK_OK);
     documents_run_until(documents, &opened);
     documents->open = true;
+    feeds_open(&documents->service);
 }
 
 static void store_keyring(struct documents *documents)
@@ -304,6 +306,7 @@ void documents_init(struct documents *documents)
     cr_assert_eq(secret_new_random(KEY_BYTES, &documents->mk), QK_OK);
     cr_assert_eq(submitter_new(&documents->service, &documents->service.submitter), QK_OK);
     cr_assert_eq(login_new(&documents->service, &documents->service.login), QK_OK);
+    cr_assert_eq(feeds_new(&documents->service, &documents->service.feeds), QK_OK);
     open_store(documents);
     store_keyring(documents);
     store_admin(documents);
@@ -315,6 +318,7 @@ static void close_store(struct documents *documents)
     bool closed = false;
 
     documents->open = false;
+    feeds_close(&documents->service, QK_ERR_SEALED);
     catalog_close(&documents->service);
     store_close(documents->service.store, on_flag, &closed);
     documents_run_until(documents, &closed);
@@ -347,6 +351,7 @@ void documents_fini(struct documents *documents)
     keyring_close(documents->service.keyring);
     submitter_free(documents->service.submitter);
     login_free(documents->service.login);
+    feeds_free(documents->service.feeds);
     secret_free(documents->mk);
     uv_close((uv_handle_t *)&documents->idle, NULL);
     (void)uv_run(&documents->loop, UV_RUN_DEFAULT);

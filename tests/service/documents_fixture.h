@@ -83,6 +83,10 @@ struct call *call_begin(struct documents *documents, enum method method, const c
                         struct bytes body);
 void call_start(struct call *call);
 void call_run(struct call *call);
+/* Runs until the body has `text` in it: of a reply that does not end. */
+void call_run_until(struct call *call, const char *text);
+/* The client goes away; frees. For replies that asked to be told (exchange_on_gone). */
+void call_leave(struct call *call);
 void call_free(struct call *call);
 const char *call_field(const struct call *call, const char *name); /* NULL if absent */
 const char *call_text(struct call *call);                          /* the body, terminated */

@@ -272,6 +272,64 @@ Test(doc_access, a_feed_that_is_open_ends_when_a_grant_it_used_is_revoked)
     end();
 }
 
+static struct call *follow_as(const char *name)
+{
+    struct call *made = start_as(principal_of(name), METHOD_GET,
+                                 "/db/_changes?feed=continuous&heartbeat=60000&since=now", NULL);
+
+    while (made->body.len == 0)
+        uv_run(&documents.loop, UV_RUN_ONCE);
+    return made;
+}
+
+static void end_follow(struct call *made, const char *with)
+{
+    call_run(made);
+    cr_assert_not_null(strstr(call_text(made), with), "%s", call_text(made));
+    cr_assert_null(strstr(call_text(made), "last_seq"));
+    call_free(made);
+}
+
+Test(doc_access, a_feed_that_waits_tells_nothing_of_hidden_writes)
+{
+    size_t secrets_n;
+    struct call *made;
+    char rev[64];
+
+    start();
+    made = follow_as("anna");
+    secrets_n = secret_stats().secrets_n;
+    put_doc(&documents, "/db/dark9", "{\"_key_id\":\"dark\"}", rev);
+    put_doc(&documents, "/db/open9", "{}", rev);
+    call_run_until(made, "\"id\":\"open9\"");
+    cr_assert_null(strstr(call_text(made), "dark9"));
+    /* Sealed after the rest as before it. */
+    cr_assert_not_null(strstr(call_text(made), "{\"seq\":\"0-"));
+    cr_assert_eq(secret_stats().secrets_n, secrets_n, "a feed at rest holds no secret");
+    grant("dark", "anna", "\"add\":[\"decrypt\"]");
+    put_doc(&documents, "/db/dark8", "{\"_key_id\":\"dark\"}", rev);
+    call_run_until(made, "\"id\":\"dark8\"");
+    cr_assert_null(strstr(call_text(made), "dark9"));
+    grant("dark", "anna", "\"remove\":[\"decrypt\"]");
+    end_follow(made, "{\"error\":\"forbidden\"");
+    end();
+}
+
+Test(doc_access, a_feed_that_waits_ends_at_once_with_the_right_or_the_login)
+{
+    struct call *made;
+
+    start();
+    made = follow_as("anna");
+    db_right("anna", "\"remove\":[\"read\"]");
+    end_follow(made, "{\"error\":\"forbidden\"");
+    db_right("anna", "\"add\":[\"read\"]");
+    made = follow_as("anna");
+    expect(&documents, METHOD_DELETE, "/_quorumkeep/users/anna", NULL, 200, NULL);
+    end_follow(made, "\"error\":\"unauthorized\"");
+    end();
+}
+
 /* --- writing --- */
 
 Test(doc_access, writes_need_the_right_and_a_grant_on_the_new_key_and_on_the_present_one)
