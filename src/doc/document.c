@@ -41,6 +41,55 @@ static enum qk_err take_revision(struct document *document, const json_t *value,
     return QK_OK;
 }
 
+/* CouchDB's: the path of the revision, itself first; what `_rev` says beside it does not count. */
+static enum qk_err take_revisions(struct document *document, const json_t *value,
+                                  struct doc_problem *problem)
+{
+    const json_t *start = json_object_get(value, "start"), *ids = json_object_get(value, "ids");
+    size_t n = json_array_size(ids), i;
+    uint8_t hash[REVISION_HASH_BYTES];
+
+    if (!json_is_integer(start))
+        return doc_problem_set(problem, 400, "doc_validation",
+                               "_revisions.start isn't an integer.");
+    if (!json_is_array(ids))
+        return doc_problem_set(problem, 400, "doc_validation", "_revisions.ids isn't a array.");
+    if (n == 0 || json_integer_value(start) < (json_int_t)n ||
+        json_integer_value(start) > UINT32_MAX)
+        return doc_problem_set(problem, 400, "doc_validation",
+                               "_revisions.start is less than the revisions named.");
+    document->has_revision = true;
+    document->revision_is_foreign = false;
+    document->revision.generation = (uint32_t)json_integer_value(start);
+    for (i = 0; i < n; i++) {
+        const json_t *id = json_array_get(ids, i);
+
+        if (!json_is_string(id))
+            return doc_problem_set(problem, 400, "doc_validation", "RevId isn't a string");
+        if (hex_decode(json_bytes(id), hash, sizeof(hash)) != QK_OK)
+            document->revision_is_foreign = true;
+        else if (i == 0)
+            memcpy(document->revision.hash, hash, sizeof(hash));
+        else if (i <= DOC_RECORD_PATH_MAX) /* no database keeps more */
+            buf_put(&document->revisions, hash, sizeof(hash));
+    }
+    return buf_error(&document->revisions);
+}
+
+enum qk_err document_check_replicated(const struct document *document,
+                                      struct doc_problem *ret_problem)
+{
+    if (!document->has_revision)
+        return doc_problem_set(ret_problem, 400, "bad_request",
+                               "When `new_edits: false`, the document needs `_rev` or `_revisions` "
+                               "specified");
+    if (document->revision_is_foreign)
+        return doc_problem_set(ret_problem, 400, "bad_request",
+                               "Invalid rev format: the hash of a revision must be 32 hexadecimal "
+                               "digits");
+    return QK_OK;
+}
+
 static enum qk_err take_deleted(struct document *document, const json_t *value,
                                 struct doc_problem *problem)
 {
@@ -90,10 +139,10 @@ static const struct {
 } specials[] = {
     {"_id", take_id},
     {"_rev", take_revision},
+    {"_revisions", take_revisions},
     {"_deleted", take_deleted},
     {"_attachments", take_attachments},
     {"_key_id", take_key},
-    {"_revisions", take_nothing},
     {"_revs_info", take_nothing},
     {"_conflicts", take_nothing},
     {"_deleted_conflicts", take_nothing},
@@ -137,6 +186,7 @@ static void document_init(struct document *document)
 {
     *document = (struct document){
         .id = BUF_INIT(DOC_ID_BYTES_MAX),
+        .revisions = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES),
         .key_name = BUF_INIT(KEY_NAME_TEXT_BYTES_MAX),
         .plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX),
     };
@@ -197,6 +247,7 @@ enum qk_err document_tombstone(struct document *ret_document)
 void document_fini(struct document *document)
 {
     buf_fini(&document->id);
+    buf_fini(&document->revisions);
     buf_fini(&document->key_name);
     buf_fini(&document->plain);
     attachment_wishes_fini(&document->attachments);
@@ -265,15 +316,16 @@ static void put_revs_info(const struct doc_leaf *leaf, struct buf *out)
     buf_put_str(out, "]");
 }
 
-static void put_conflicts(const struct doc_record *record, bool deleted, const char *member,
-                          struct buf *out)
+/* The leaves beside the one that is shown. */
+static void put_conflicts(const struct doc_record *record, const struct doc_leaf *shown,
+                          bool deleted, const char *member, struct buf *out)
 {
     unsigned i, n = 0;
 
-    for (i = 1; i < record->leaves_n; i++) {
+    for (i = 0; i < record->leaves_n; i++) {
         const struct doc_leaf *leaf = &record->leaves[i];
 
-        if (leaf->deleted != deleted)
+        if (leaf->deleted != deleted || leaf == shown)
             continue;
         if (n++ == 0)
             buf_printf(out, ",\"%s\":[", member);
@@ -316,7 +368,7 @@ static void put_stubs(struct bytes section, struct buf *out)
 void document_write_head(struct bytes id, const struct doc_leaf *leaf,
                          const struct document_options *options, struct buf *out)
 {
-    assert(!options->conflicts || options->record != NULL);
+    assert(!(options->conflicts || options->deleted_conflicts) || options->record != NULL);
 
     buf_put_str(out, "{\"_id\":");
     json_write_string(id, out);
@@ -328,10 +380,12 @@ void document_write_head(struct bytes id, const struct doc_leaf *leaf,
         put_revisions(leaf, out);
     if (options->revs_info)
         put_revs_info(leaf, out);
-    if (options->conflicts) {
-        put_conflicts(options->record, false, "_conflicts", out);
-        put_conflicts(options->record, true, "_deleted_conflicts", out);
-    }
+    if (options->conflicts)
+        put_conflicts(options->record, leaf, false, "_conflicts", out);
+    if (options->deleted_conflicts)
+        put_conflicts(options->record, leaf, true, "_deleted_conflicts", out);
+    if (options->local_seq != NULL)
+        buf_printf(out, ",\"_local_seq\":\"%s\"", options->local_seq);
 }
 
 void document_write_body(const struct document_parts *parts, struct buf *out)

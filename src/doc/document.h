@@ -20,6 +20,7 @@ struct document {
     bool has_revision;        /* a `_rev` was given */
     bool revision_is_foreign; /* well-formed, but never made here: matches nothing */
     struct revision revision;
+    struct buf revisions; /* of `_revisions`: the hashes of its ancestors, the parent's first */
     bool deleted;
     struct buf key_name; /* of `_key_id`: the data key wanted; empty: the default */
     struct buf plain;    /* secret: the sealed plaintext, without attachments */
@@ -31,6 +32,10 @@ struct document {
  * document, not the request), QK_ERR_NOMEM. */
 MUST_USE enum qk_err document_from_json(json_t *object, struct document *ret_document,
                                         struct doc_problem *ret_problem);
+/* What new_edits=false needs: a revision, of hashes that can be kept. QK_ERR_INVALID with the
+ * problem. */
+MUST_USE enum qk_err document_check_replicated(const struct document *document,
+                                               struct doc_problem *ret_problem);
 /* A tombstone without members. The caller ends with document_fini. */
 MUST_USE enum qk_err document_tombstone(struct document *ret_document);
 void document_fini(struct document *document);
@@ -52,8 +57,10 @@ MUST_USE enum qk_err document_plain_open(struct bytes plain, struct document_par
 struct document_options {
     bool revs;                       /* _revisions */
     bool revs_info;                  /* _revs_info */
-    bool conflicts;                  /* _conflicts and _deleted_conflicts, if there are any */
-    const struct doc_record *record; /* for `conflicts`; may be NULL without it */
+    bool conflicts;                  /* _conflicts, if there are any */
+    bool deleted_conflicts;          /* _deleted_conflicts, the same */
+    const char *local_seq;           /* _local_seq; NULL: without */
+    const struct doc_record *record; /* for both kinds of conflicts; may be NULL without */
 };
 /* Appends {"_id":...,"_rev":...,...} to `out`, attachments as stubs. */
 void document_write(struct bytes id, const struct doc_leaf *leaf,

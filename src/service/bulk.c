@@ -21,6 +21,7 @@
 struct bulk_item {
     struct document document; /* owned */
     struct write write;
+    const struct bulk_item *earlier; /* new_edits=false: writes the same document, goes first */
 };
 
 struct bulk {
@@ -28,6 +29,7 @@ struct bulk {
     struct exchange *exchange;
     struct bulk_item *items;
     size_t items_n;
+    bool replicated;  /* new_edits=false */
     size_t *proposed; /* batch -> item, of the command under way */
     size_t proposed_n;
     bool applied;       /* at least one document was written */
@@ -50,18 +52,23 @@ static void bulk_free(struct bulk *bulk)
 
 /* --- parsing --- */
 
-static enum qk_err item_parse(struct bulk_item *item, json_t *json, struct doc_problem *problem)
+static enum qk_err item_parse(struct bulk_item *item, bool replicated, json_t *json,
+                              struct doc_problem *problem)
 {
     enum qk_err err;
 
+    item->write.replicated = replicated;
     err = document_from_json(json, &item->document, problem);
+    if (err == QK_OK && replicated)
+        err = document_check_replicated(&item->document, problem);
     if (err == QK_ERR_TOO_BIG)
         return doc_problem_set(problem, 413, "document_too_large", "%.*s",
                                (int)item->document.id.len, (const char *)item->document.id.data);
     return err;
 }
 
-static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, struct doc_problem *problem)
+static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, bool *ret_replicated,
+                              struct doc_problem *problem)
 {
     const json_t *new_edits = json_object_get(body, "new_edits");
 
@@ -73,9 +80,10 @@ static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, struct doc_
                                "POST body must include `docs` parameter.");
     if (!json_is_array(*ret_docs))
         return doc_problem_set(problem, 400, "bad_request", "`docs` parameter must be an array.");
-    if (new_edits != NULL && !json_is_true(new_edits))
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has no new_edits=false");
+    if (new_edits != NULL && !json_is_boolean(new_edits))
+        return doc_problem_set(problem, 400, "bad_request",
+                               "`new_edits` parameter must be a boolean.");
+    *ret_replicated = json_is_false(new_edits);
     if (json_array_size(*ret_docs) > BULK_DOCS_MAX)
         return doc_problem_set(problem, 413, "too_large",
                                "at most %d documents fit one _bulk_docs request", BULK_DOCS_MAX);
@@ -94,7 +102,7 @@ static void bulk_parse(void *arg)
     /* An array in an object around each document: two levels more. */
     err = json_parse(request->body, JSON_DEPTH_MAX + 2, &bulk->problem, &body);
     if (err == QK_OK)
-        err = bulk_check(body, &docs, &bulk->problem);
+        err = bulk_check(body, &docs, &bulk->replicated, &bulk->problem);
     if (err != QK_OK)
         goto out;
     n = json_array_size(docs);
@@ -104,7 +112,8 @@ static void bulk_parse(void *arg)
     while (err == QK_OK && bulk->items_n < n) {
         struct bulk_item *item = &bulk->items[bulk->items_n];
 
-        err = item_parse(item, json_array_get(docs, bulk->items_n++), &bulk->problem);
+        err = item_parse(item, bulk->replicated, json_array_get(docs, bulk->items_n++),
+                         &bulk->problem);
     }
 
 out:
@@ -141,7 +150,8 @@ static int item_order(const void *a, const void *b)
     return order != 0 ? order : x < y ? -1 : 1;
 }
 
-/* The first of several with one id is written, the others conflict with it. */
+/* The first of several with one id is written, the others conflict with it; several revisions that
+ * replication brings are written one after the other. */
 static enum qk_err bulk_mark_doubles(struct bulk *bulk)
 {
     struct bulk_item **order = calloc(bulk->items_n + 1, sizeof(struct bulk_item *));
@@ -152,13 +162,24 @@ static enum qk_err bulk_mark_doubles(struct bulk *bulk)
     for (i = 0; i < bulk->items_n; i++)
         order[i] = &bulk->items[i];
     qsort(order, bulk->items_n, sizeof(struct bulk_item *), item_order);
-    for (i = 1; i < bulk->items_n; i++)
-        order[i]->write.same_id_earlier = bytes_equal(order[i - 1]->write.id, order[i]->write.id);
+    for (i = 1; i < bulk->items_n; i++) {
+        if (!bytes_equal(order[i - 1]->write.id, order[i]->write.id))
+            continue;
+        order[i]->write.same_id_earlier = !bulk->replicated;
+        order[i]->earlier = bulk->replicated ? order[i - 1] : NULL;
+    }
     free(order);
     return QK_OK;
 }
 
 /* --- writing --- */
+
+/* A batch is judged by what was there before its command, so it waits for the one before. */
+static bool item_is_due(const struct bulk_item *item)
+{
+    return item->write.state == WRITE_OPEN &&
+           (item->earlier == NULL || item->earlier->write.state != WRITE_OPEN);
+}
 
 /* Evaluated on every round, so that a request without documents gets its 404 or 403 too. */
 static void bulk_look(struct bulk *bulk)
@@ -179,7 +200,7 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
     bulk->proposed_n = 0;
     bulk_look(bulk);
     for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
-        if (bulk->items[i].write.state != WRITE_OPEN)
+        if (!item_is_due(&bulk->items[i]))
             continue;
         if (wire_command_size(command) >= SUBMIT_COMMAND_BYTES)
             break;
@@ -203,8 +224,14 @@ static void bulk_result(void *arg, size_t at, const struct wire_result *result)
 
 static json_t *item_error(const struct write *write, const char *error, const char *reason)
 {
-    return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len, "error",
-                     error, "reason", reason);
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    if (!write->replicated)
+        return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
+                         "error", error, "reason", reason);
+    revision_format(&write->document->revision, revision);
+    return json_pack("{s:s%, s:s, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
+                     "rev", revision, "error", error, "reason", reason);
 }
 
 static json_t *item_json(const struct write *write)
@@ -237,6 +264,8 @@ static void bulk_reply(struct bulk *bulk)
     size_t i;
 
     for (i = 0; i < bulk->items_n; i++) {
+        if (bulk->replicated && bulk->items[i].write.state == WRITE_DONE)
+            continue; /* CouchDB's: only what went wrong */
         if (results == NULL || json_array_append_new(results, item_json(&bulk->items[i].write))) {
             json_decref(results);
             exchange_reply_err(bulk->exchange, QK_ERR_UNKNOWN_OUTCOME); /* written, not told */

@@ -10,6 +10,7 @@ void handle_doc_delete(struct service *service, struct exchange *exchange)
 {
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
     struct doc_problem problem = {0};
+    static const struct write_how how = {.status_ok = 200, .must_exist = true};
     struct document document;
     enum qk_err err;
 
@@ -23,7 +24,7 @@ void handle_doc_delete(struct service *service, struct exchange *exchange)
         document_fini(&document);
         exchange_reply_problem_or(exchange, &problem, err);
     } else {
-        write_one(service, exchange, buf_bytes(&id), &document, 200, true);
+        write_one(service, exchange, buf_bytes(&id), &document, &how);
     }
     buf_fini(&id);
 }

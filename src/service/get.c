@@ -50,6 +50,9 @@ static enum qk_err get_wishes(const struct request *request, struct get_wish *re
         err = param_bool(request, "revs_info", &ret_wish->options.revs_info, problem);
     if (err == QK_OK)
         err = param_bool(request, "conflicts", &ret_wish->options.conflicts, problem);
+    if (err == QK_OK)
+        err =
+            param_bool(request, "deleted_conflicts", &ret_wish->options.deleted_conflicts, problem);
     return err;
 }
 

@@ -56,6 +56,17 @@ enum qk_err request_revision(const struct request *request, struct document *doc
     return err;
 }
 
+enum qk_err request_how(const struct request *request, const struct document *document,
+                        struct write_how *how, struct doc_problem *ret_problem)
+{
+    struct bytes value;
+
+    how->replicated =
+        request_param(request, "new_edits", &value) && bytes_equal(value, bytes_str("false"));
+    how->batch = request_param(request, "batch", &value) && bytes_equal(value, bytes_str("ok"));
+    return how->replicated ? document_check_replicated(document, ret_problem) : QK_OK;
+}
+
 enum qk_err request_key(const struct request *request, struct document *document,
                         struct doc_problem *ret_problem)
 {
@@ -159,7 +170,7 @@ static void put_parsed(void *arg, enum qk_err err)
     struct put *put = arg;
     const struct request *request = &put->exchange->request;
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
-    int status = put->document.deleted && !put->post ? 200 : 201;
+    struct write_how how = {.status_ok = put->document.deleted && !put->post ? 200 : 201};
 
     if (err == QK_OK)
         err = put->err;
@@ -167,6 +178,8 @@ static void put_parsed(void *arg, enum qk_err err)
         err = request_revision(request, &put->document, &put->problem);
     if (err == QK_OK)
         err = request_key(request, &put->document, &put->problem);
+    if (err == QK_OK)
+        err = request_how(request, &put->document, &how, &put->problem);
     if (err == QK_OK || err == QK_ERR_TOO_BIG) {
         enum qk_err named = put_id(put, &id);
 
@@ -175,7 +188,7 @@ static void put_parsed(void *arg, enum qk_err err)
     if (err == QK_OK)
         err = doc_id_check(buf_bytes(&id), &put->problem);
     if (err == QK_OK) {
-        write_one(put->service, put->exchange, buf_bytes(&id), &put->document, status, false);
+        write_one(put->service, put->exchange, buf_bytes(&id), &put->document, &how);
     } else {
         document_fini(&put->document);
         reply_unparsed(put->exchange, buf_bytes(&id), &put->problem, err);

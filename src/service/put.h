@@ -4,6 +4,7 @@
 
 #include "doc/document.h"
 #include "service/exchange.h"
+#include "service/write.h"
 
 /* The document id of the path, appended to `out`: segments[1], or both segments of _design/name. */
 void request_doc_id(const struct request *request, struct buf *out);
@@ -11,6 +12,10 @@ void request_doc_id(const struct request *request, struct buf *out);
  * document's own. QK_ERR_INVALID with the problem. */
 MUST_USE enum qk_err request_revision(const struct request *request, struct document *document,
                                       struct doc_problem *ret_problem);
+/* ?new_edits=false, ?batch=ok: how a PUT or POST is meant, and whether `document` can be written
+ * so. QK_ERR_INVALID with the problem. */
+MUST_USE enum qk_err request_how(const struct request *request, const struct document *document,
+                                 struct write_how *how, struct doc_problem *ret_problem);
 /* ?key_id= , which must agree with the document's own. */
 MUST_USE enum qk_err request_key(const struct request *request, struct document *document,
                                  struct doc_problem *ret_problem);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doc/tree.h"
 #include "keys/envelope.h"
 #include "keys/keyring.h"
 #include "service/bodies.h"
@@ -41,6 +42,8 @@ static bool write_parent(const struct write *write, const struct doc_record *rec
 static enum write_state write_decide(const struct write *write, const struct doc_record *record,
                                      struct doc_leaf **ret_parent)
 {
+    if (write->replicated)
+        return WRITE_OPEN; /* the tree tells */
     if (write->must_exist && record->leaves_n == 0)
         return WRITE_MISSING;
     if (write->must_exist && record->leaves[0].deleted)
@@ -87,9 +90,10 @@ static enum qk_err write_seal(struct service *service, const struct catalog_data
     return err;
 }
 
+/* The revision that is written, and its path: that of an edit of `parent`, or the one that came. */
 static enum qk_err write_revision(struct service *service, const struct catalog_database *database,
                                   const struct write *write, const struct doc_leaf *parent,
-                                  struct doc_leaf *leaf)
+                                  struct doc_leaf *leaf, struct buf *path)
 {
     struct revision_input input = {.database = database->id,
                                    .document_id = write->id,
@@ -97,68 +101,84 @@ static enum qk_err write_revision(struct service *service, const struct catalog_
                                    .deleted = write->document->deleted,
                                    .content = buf_bytes(&write->document->plain)};
 
+    if (write->replicated) {
+        leaf->revision = write->document->revision;
+        leaf->path = buf_bytes(&write->document->revisions);
+        return QK_OK;
+    }
+    if (parent != NULL)
+        doc_record_child_path(parent, database->revs_limit, path);
+    leaf->path = buf_bytes(path);
+    if (buf_error(path) != QK_OK)
+        return buf_error(path);
     return revision_compute(keyring_revision_key(service->keyring), &input, &leaf->revision);
 }
 
-/* The record with `leaf` in its parent's place, or added. */
-static enum qk_err write_encode(struct service *service, const struct catalog_database *database,
-                                struct bytes name, struct stored *stored, struct doc_leaf *parent,
-                                const struct doc_leaf *leaf, struct buf *out)
+/* Seals the body into the new leaf of the tree. */
+static enum qk_err write_leaf(struct service *service, const struct catalog_database *database,
+                              struct write *write, struct bytes name, const struct doc_leaf *parent,
+                              struct doc_leaf *leaf, struct buf *envelope)
 {
-    struct doc_place place = {service->origin_id, database->id, name, stored->version + 1};
-    struct doc_record first = {NULL, 1};
-    struct doc_leaf only = *leaf;
+    enum qk_err err = write_key(service, database, write, parent, leaf);
 
-    if (parent != NULL) {
-        *parent = *leaf;
-        return doc_record_encode(keyring_integrity_key(service->keyring), &place, &stored->record,
-                                 out);
-    }
-    assert(stored->record.leaves_n == 0);
-    first.leaves = &only;
-    return doc_record_encode(keyring_integrity_key(service->keyring), &place, &first, out);
-}
-
-static bool write_is_deleted(const struct stored *stored, const struct doc_leaf *leaf)
-{
-    return stored->record.leaves_n > 0 ? stored->record.leaves[0].deleted : leaf->deleted;
+    if (err == QK_OK)
+        err = period_take(service, leaf->key_id, leaf->key_version, write->document->plain.len);
+    return err == QK_OK ? write_seal(service, database, write, name, leaf, envelope) : err;
 }
 
 /* The value of the record `made->key`, and what it depends on. */
-static enum qk_err write_make(struct service *service, const struct catalog_database *database,
-                              struct write *write, struct stored *stored, struct doc_leaf *parent,
+static enum qk_err write_tree(struct service *service, const struct catalog_database *database,
+                              struct write *write, const struct stored *stored,
+                              const struct doc_leaf *parent, struct doc_tree *tree,
                               struct write_made *made)
 {
     struct bytes name = record_key_name(record_key_bytes(&made->key));
+    struct doc_place place = {service->origin_id, database->id, name, stored->version + 1};
     struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    enum qk_err err = QK_OK;
+
+    made->sealed = tree->added != NULL;
+    if (made->sealed)
+        err = write_leaf(service, database, write, name, parent, tree->added, &envelope);
+    memcpy(made->key_id, made->sealed ? tree->added->key_id : tree->record.leaves[0].key_id,
+           KEY_ID_BYTES);
+    if (err == QK_OK)
+        err = doc_record_encode(keyring_integrity_key(service->keyring), &place, &tree->record,
+                                &made->value);
+    made->version = stored->version + 1;
+    made->flags = WIRE_DOC | WIRE_KEYED | (tree->record.leaves[0].deleted ? WIRE_DELETED : 0);
+    buf_fini(&envelope);
+    return err;
+}
+
+/* What is to become of the record. Of a revision that the tree knows already nothing is made:
+ * WRITE_DONE. */
+static enum qk_err write_make(struct service *service, const struct catalog_database *database,
+                              struct write *write, const struct stored *stored,
+                              const struct doc_leaf *parent, struct write_made *made)
+{
     struct buf path = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES);
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
-    enum qk_err err;
+    struct doc_tree tree;
+    enum qk_err err = write_revision(service, database, write, parent, &leaf, &path);
 
-    err = write_key(service, database, write, parent, &leaf);
     if (err == QK_OK)
-        err = period_take(service, leaf.key_id, leaf.key_version, write->document->plain.len);
-    if (err == QK_OK)
-        err = write_revision(service, database, write, parent, &leaf);
-    if (err == QK_OK)
-        err = write_seal(service, database, write, name, &leaf, &envelope);
+        err = doc_tree_merge(&stored->record, &leaf, database->revs_limit, &tree);
     if (err != QK_OK)
         goto out;
-    if (parent != NULL)
-        doc_record_child_path(parent, database->revs_limit, &path);
-    leaf.path = buf_bytes(&path);
-    err = buf_error(&path);
-    if (err == QK_OK)
-        err = write_encode(service, database, name, stored, parent, &leaf, &made->value);
-    if (err != QK_OK)
-        goto out;
+    if (write->replicated)
+        parent = doc_tree_parent(&stored->record, &leaf);
+    /* A branch from elsewhere is a conflict with what is there: under its key. */
+    if (write->replicated && parent == NULL && stored->record.leaves_n > 0)
+        parent = &stored->record.leaves[0];
     write->revision = leaf.revision;
-    made->version = stored->version + 1;
-    made->flags = WIRE_DOC | WIRE_KEYED | (write_is_deleted(stored, &leaf) ? WIRE_DELETED : 0);
-    memcpy(made->key_id, leaf.key_id, KEY_ID_BYTES);
+    if (tree.changed)
+        err = write_tree(service, database, write, stored, parent, &tree, made);
+    else
+        write->state = WRITE_DONE;
+    doc_tree_fini(&tree);
 
 out:
-    buf_fini(&envelope);
     buf_fini(&path);
     return err;
 }
@@ -182,7 +202,8 @@ void write_made_conds(struct service *service, const struct catalog_database *da
 {
     wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
                       database->record_version);
-    keys_cond(service, command, made->key_id);
+    if (made->sealed)
+        keys_cond(service, command, made->key_id);
 }
 
 void write_made_put(const struct write_made *made, struct wire_command *command)
@@ -211,9 +232,9 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
     err = write_make(service, database, write, stored, parent, &made);
     if (err == QK_OK)
         err = buf_error(&replaced);
-    if (err == QK_OK)
+    if (err == QK_OK && write->state == WRITE_OPEN)
         err = write_authorize_key(service, write, made.key_id);
-    if (err == QK_OK) {
+    if (err == QK_OK && write->state == WRITE_OPEN) {
         wire_command_batch(command);
         write_made_conds(service, database, &made, command);
         write_right_conds(service, write, made.key_id, buf_bytes(&replaced), command);
@@ -272,114 +293,6 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
     return QK_OK;
 }
 
-/* --- the reply --- */
-
-json_t *write_result_json(const struct write *write)
-{
-    char revision[REVISION_TEXT_BYTES_MAX + 1];
-
-    assert(write->state == WRITE_DONE);
-
-    revision_format(&write->revision, revision);
-    return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
-                     "rev", revision);
-}
-
-static bool is_url_safe(uint8_t byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL);
-}
-
-static void put_percent(struct bytes text, struct buf *out)
-{
-    size_t i;
-
-    for (i = 0; i < text.len; i++) {
-        if (is_url_safe(text.data[i]))
-            buf_put_u8(out, text.data[i]);
-        else
-            buf_printf(out, "%%%02X", text.data[i]);
-    }
-}
-
-static void reply_location(struct exchange *exchange, const struct write *write)
-{
-    struct buf path = BUF_INIT(sizeof(exchange->fields[0].value));
-    struct bytes host = exchange->request.host;
-
-    if (host.len == 0)
-        return;
-    put_percent(write->database_name, &path);
-    buf_put_u8(&path, '/');
-    put_percent(write->id, &path);
-    if (buf_error(&path) == QK_OK)
-        exchange_field(exchange, "Location", "%s://%.*s/%.*s",
-                       exchange->request.tls ? "https" : "http", (int)host.len,
-                       (const char *)host.data, (int)path.len, (const char *)path.data);
-    buf_fini(&path);
-}
-
-static void reply_done(struct exchange *exchange, const struct write *write, int status)
-{
-    char revision[REVISION_TEXT_BYTES_MAX + 1];
-
-    revision_format(&write->revision, revision);
-    exchange_field(exchange, "ETag", "\"%s\"", revision);
-    exchange_field(exchange, "X-Quorumkeep-Key", "%s/%u", write->key_name, write->key_version);
-    if (write->clear)
-        exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
-    if (!write->must_exist)
-        reply_location(exchange, write);
-    exchange_reply_json(exchange, status, write_result_json(write));
-}
-
-void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
-                 int status_ok, enum qk_err err)
-{
-    if (err == QK_OK && write->state == WRITE_FAILED)
-        err = write->err;
-    if (err == QK_ERR_TOO_BIG) {
-        exchange_reply_error(exchange, 413, "document_too_large", "%.*s", (int)write->id.len,
-                             (const char *)write->id.data);
-        return;
-    }
-    if (err != QK_OK) {
-        submit_reply_err(service, exchange, err);
-        return;
-    }
-    switch (write->state) {
-    case WRITE_DONE:
-        reply_done(exchange, write, status_ok);
-        break;
-    case WRITE_CONFLICT:
-        exchange_reply_err(exchange, QK_ERR_CONFLICT);
-        break;
-    case WRITE_MISSING:
-        exchange_reply_error(exchange, 404, "not_found", "missing");
-        break;
-    case WRITE_DELETED:
-        exchange_reply_error(exchange, 404, "not_found", "deleted");
-        break;
-    case WRITE_NO_DATABASE:
-        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
-        break;
-    case WRITE_NO_KEY:
-        exchange_reply_error(exchange, 400, "bad_request", "there is no data key of that name");
-        break;
-    case WRITE_DENIED:
-        exchange_reply_err(exchange, write->err);
-        break;
-    case WRITE_NO_GRANT:
-        exchange_reply_error(exchange, 403, "forbidden", WRITE_NO_GRANT_REASON);
-        break;
-    case WRITE_OPEN:
-    case WRITE_FAILED:
-        exchange_reply_error(exchange, 500, "internal_error", "the write ended undecided");
-        break;
-    }
-}
-
 /* --- one write of a request --- */
 
 struct one_write {
@@ -388,7 +301,7 @@ struct one_write {
     struct document document; /* owned */
     struct buf id;
     struct write write;
-    int status_ok;
+    struct write_how how;
 };
 
 static enum qk_err one_evaluate(void *arg, struct wire_command *command)
@@ -415,7 +328,12 @@ static void one_done(void *arg, enum qk_err err)
     /* Sealed or no longer leading right after it was applied: it is written all the same. */
     if (one->write.state == WRITE_DONE)
         err = QK_OK;
-    write_reply(one->service, one->exchange, &one->write, one->status_ok, err);
+    if (err == QK_OK && one->write.state == WRITE_DONE && one->how.batch)
+        exchange_reply_json(one->exchange, 202,
+                            json_pack("{s:b, s:s%}", "ok", 1, "id",
+                                      (const char *)one->write.id.data, one->write.id.len));
+    else
+        write_reply(one->service, one->exchange, &one->write, one->how.status_ok, err);
     document_fini(&one->document);
     buf_fini(&one->id);
     free(one);
@@ -455,7 +373,7 @@ static enum qk_err one_start(struct one_write *one)
 }
 
 void write_one(struct service *service, struct exchange *exchange, struct bytes id,
-               struct document *document, int status_ok, bool must_exist)
+               struct document *document, const struct write_how *how)
 {
     struct one_write *one = calloc(1, sizeof(*one));
     enum qk_err err;
@@ -471,13 +389,14 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
                               .exchange = exchange,
                               .document = *document,
                               .id = BUF_INIT(DOC_ID_BYTES_MAX),
-                              .status_ok = status_ok};
+                              .how = *how};
     buf_put_bytes(&one->id, id);
     one->write.exchange = exchange;
     one->write.database_name = exchange->request.segments[0];
     one->write.id = buf_bytes(&one->id);
     one->write.document = &one->document;
-    one->write.must_exist = must_exist;
+    one->write.must_exist = how->must_exist;
+    one->write.replicated = how->replicated;
     err = buf_error(&one->id);
     if (err == QK_OK)
         err = one_start(one);

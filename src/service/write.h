@@ -11,7 +11,7 @@
 
 enum write_state {
     WRITE_OPEN,     /* to be decided, or proposed and not yet known */
-    WRITE_DONE,     /* applied: `revision` is the new one */
+    WRITE_DONE,     /* applied: `revision` is the new one; replicated: or it was known */
     WRITE_CONFLICT, /* the given revision is not a leaf, or one was needed */
     WRITE_MISSING,  /* DELETE: there is no such document */
     WRITE_DELETED,  /* DELETE: it is deleted already */
@@ -38,6 +38,7 @@ struct write {
     bool clear;           /* the database is declared clear: the body is not encrypted */
     bool key_anew;        /* under the key of the database, whatever key it was under */
     bool must_exist;      /* DELETE: CouchDB says 404 before it looks at revisions */
+    bool replicated;      /* new_edits=false: its revision and path are the document's own */
     bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
 };
 
@@ -54,6 +55,7 @@ struct write_made {
     uint64_t version;
     uint8_t flags;
     uint8_t key_id[KEY_ID_BYTES]; /* of the data key it is sealed under */
+    bool sealed;                  /* a body is; else only the tree of revisions has changed */
     struct buf value;
 };
 #define WRITE_MADE_INIT ((struct write_made){.value = BUF_INIT(RECORD_VALUE_BYTES_MAX)})
@@ -78,8 +80,16 @@ json_t *write_result_json(const struct write *write);
 void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
                  int status_ok, enum qk_err err);
 
-/* PUT, POST and DELETE: one write from `exchange`, which is answered. Takes over `document`. */
+/* How the one write of a request is meant. */
+struct write_how {
+    int status_ok;
+    bool must_exist; /* DELETE */
+    bool replicated; /* new_edits=false */
+    bool batch;      /* batch=ok: 202 without a revision, as CouchDB; it is written all the same */
+};
+/* PUT, POST, DELETE and COPY: one write from `exchange`, which is answered. Takes over `document`.
+ */
 void write_one(struct service *service, struct exchange *exchange, struct bytes id,
-               struct document *document, int status_ok, bool must_exist);
+               struct document *document, const struct write_how *how);
 
 #endif

@@ -36,7 +36,7 @@ Test(document, special_members_are_taken_and_the_rest_is_the_body)
     struct document_parts parts;
 
     cr_assert_eq(parse("{\"b\":1,\"_id\":\"x\",\"_rev\":\"" REV "\",\"_deleted\":true,"
-                       "\"_attachments\":{},\"_revisions\":{},\"a\":{\"_c\":2}}",
+                       "\"_attachments\":{},\"_local_seq\":7,\"a\":{\"_c\":2}}",
                        &document),
                  QK_OK);
     cr_assert(bytes_equal(buf_bytes(&document.id), bytes_str("x")));
@@ -45,6 +45,42 @@ Test(document, special_members_are_taken_and_the_rest_is_the_body)
     cr_assert_eq(document_plain_open(buf_bytes(&document.plain), &parts), QK_OK);
     cr_assert(bytes_equal(parts.body, bytes_str("{\"b\":1,\"a\":{\"_c\":2}}")));
     document_fini(&document);
+}
+
+Test(document, revisions_are_the_path)
+{
+    struct document document;
+
+    cr_assert_eq(parse("{\"_rev\":\"1-x\",\"_revisions\":{\"start\":3,\"ids\":["
+                       "\"00112233445566778899aabbccddeeff\",\"01000000000000000000000000000000\","
+                       "\"02000000000000000000000000000000\"]}}",
+                       &document),
+                 QK_OK);
+    cr_assert(document.has_revision && !document.revision_is_foreign);
+    cr_assert_eq(document.revision.generation, 3);
+    cr_assert_eq(document.revision.hash[15], 0xff);
+    cr_assert_eq(document.revisions.len, 32);
+    cr_assert_eq(document.revisions.data[0], 1);
+    cr_assert_eq(document.revisions.data[16], 2);
+    cr_assert_eq(document_check_replicated(&document, &problem), QK_OK);
+    document_fini(&document);
+    cr_assert_eq(parse("{\"_revisions\":{\"start\":1,\"ids\":[\"abc\"]}}", &document), QK_OK);
+    cr_assert(document.has_revision && document.revision_is_foreign);
+    cr_assert_eq(document_check_replicated(&document, &problem), QK_ERR_INVALID);
+    document_fini(&document);
+    cr_assert_eq(parse("{}", &document), QK_OK);
+    cr_assert_eq(document_check_replicated(&document, &problem), QK_ERR_INVALID);
+    cr_assert_str_eq(problem.reason, "When `new_edits: false`, the document needs `_rev` or "
+                                     "`_revisions` specified");
+    document_fini(&document);
+    refuses("{\"_revisions\":{\"ids\":[]}}", 400, "doc_validation",
+            "_revisions.start isn't an integer.");
+    refuses("{\"_revisions\":{\"start\":1}}", 400, "doc_validation",
+            "_revisions.ids isn't a array.");
+    refuses("{\"_revisions\":{\"start\":1,\"ids\":[1]}}", 400, "doc_validation",
+            "RevId isn't a string");
+    refuses("{\"_revisions\":{\"start\":1,\"ids\":[\"a\",\"b\"]}}", 400, "doc_validation",
+            "_revisions.start is less than the revisions named.");
 }
 
 Test(document, wrong_documents_get_couchdbs_words)

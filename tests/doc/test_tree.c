@@ -33,7 +33,7 @@ static void chain_parse(const char *text, struct chain *ret_chain)
         ret_chain->leaf.deleted = true;
         word++;
     }
-    ret_chain->leaf.revision.generation = (uint32_t)atoi(word);
+    ret_chain->leaf.revision.generation = (uint32_t)strtoul(word, NULL, 10);
     hash_of(strsep(&rest, " "), ret_chain->leaf.revision.hash);
     while (rest != NULL)
         hash_of(strsep(&rest, " "), ret_chain->path + n++ * REVISION_HASH_BYTES);

@@ -78,8 +78,8 @@ Test(bulk, wrong_requests_are_refused_whole)
                  "Document must be a JSON object");
     expect_error(&documents, METHOD_POST, "/db/_bulk_docs", "{\"docs\":[{\"_id\":\"_x\"}]}", 400,
                  "illegal_docid", "Only reserved document ids may start with underscore.");
-    expect(&documents, METHOD_POST, "/db/_bulk_docs", "{\"docs\":[],\"new_edits\":false}", 501,
-           NULL);
+    expect_error(&documents, METHOD_POST, "/db/_bulk_docs", "{\"docs\":[],\"new_edits\":1}", 400,
+                 "bad_request", "`new_edits` parameter must be a boolean.");
     expect_error(&documents, METHOD_POST, "/no/_bulk_docs", "{\"docs\":[]}", 404, "not_found",
                  "Database does not exist.");
     expect(&documents, METHOD_POST, "/db/_ensure_full_commit", NULL, 201,

@@ -1,0 +1,114 @@
+/* What became of a write, told to the client. */
+#include <assert.h>
+#include <string.h>
+
+#include "service/bodies.h"
+#include "service/submit.h"
+#include "service/write.h"
+
+json_t *write_result_json(const struct write *write)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    assert(write->state == WRITE_DONE);
+
+    revision_format(&write->revision, revision);
+    return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
+                     "rev", revision);
+}
+
+static bool is_url_safe(uint8_t byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL);
+}
+
+static void put_percent(struct bytes text, struct buf *out)
+{
+    size_t i;
+
+    for (i = 0; i < text.len; i++) {
+        if (is_url_safe(text.data[i]))
+            buf_put_u8(out, text.data[i]);
+        else
+            buf_printf(out, "%%%02X", text.data[i]);
+    }
+}
+
+static void reply_location(struct exchange *exchange, const struct write *write)
+{
+    struct buf path = BUF_INIT(sizeof(exchange->fields[0].value));
+    struct bytes host = exchange->request.host;
+
+    if (host.len == 0)
+        return;
+    put_percent(write->database_name, &path);
+    buf_put_u8(&path, '/');
+    put_percent(write->id, &path);
+    if (buf_error(&path) == QK_OK)
+        exchange_field(exchange, "Location", "%s://%.*s/%.*s",
+                       exchange->request.tls ? "https" : "http", (int)host.len,
+                       (const char *)host.data, (int)path.len, (const char *)path.data);
+    buf_fini(&path);
+}
+
+static void reply_done(struct exchange *exchange, const struct write *write, int status)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    revision_format(&write->revision, revision);
+    exchange_field(exchange, "ETag", "\"%s\"", revision);
+    if (write->key_name[0] != '\0') /* else it was known, and nothing was sealed */
+        exchange_field(exchange, "X-Quorumkeep-Key", "%s/%u", write->key_name, write->key_version);
+    if (write->clear)
+        exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
+    if (!write->must_exist)
+        reply_location(exchange, write);
+    exchange_reply_json(exchange, status, write_result_json(write));
+}
+
+void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
+                 int status_ok, enum qk_err err)
+{
+    if (err == QK_OK && write->state == WRITE_FAILED)
+        err = write->err;
+    if (err == QK_ERR_TOO_BIG) {
+        exchange_reply_error(exchange, 413, "document_too_large", "%.*s", (int)write->id.len,
+                             (const char *)write->id.data);
+        return;
+    }
+    if (err != QK_OK) {
+        submit_reply_err(service, exchange, err);
+        return;
+    }
+    switch (write->state) {
+    case WRITE_DONE:
+        reply_done(exchange, write, status_ok);
+        break;
+    case WRITE_CONFLICT:
+        exchange_reply_err(exchange, QK_ERR_CONFLICT);
+        break;
+    case WRITE_MISSING:
+        exchange_reply_error(exchange, 404, "not_found", "missing");
+        break;
+    case WRITE_DELETED:
+        exchange_reply_error(exchange, 404, "not_found", "deleted");
+        break;
+    case WRITE_NO_DATABASE:
+        exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
+        break;
+    case WRITE_NO_KEY:
+        exchange_reply_error(exchange, 400, "bad_request", "there is no data key of that name");
+        break;
+    case WRITE_DENIED:
+        exchange_reply_err(exchange, write->err);
+        break;
+    case WRITE_NO_GRANT:
+        exchange_reply_error(exchange, 403, "forbidden", WRITE_NO_GRANT_REASON);
+        break;
+    case WRITE_OPEN:
+    case WRITE_FAILED:
+        exchange_reply_error(exchange, 500, "internal_error", "the write ended undecided");
+        break;
+    }
+}
