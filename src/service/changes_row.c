@@ -1,10 +1,24 @@
 /* What a feed of changes writes. Revisions come from the authenticated clear part of the records;
  * a body is opened only where it is asked for. */
+#include <assert.h>
 #include <inttypes.h>
 
 #include "service/changes_private.h"
 #include "service/doc_name.h"
 #include "service/read.h"
+
+/* A turn of the loop ends after STREAM_TURN_STEPS rows: what costs as much as one of them. */
+#define PARSED_BYTES_STEP (1 * KIB)
+#define JUDGED_STEPS_STEP 5000u
+
+/* One document that changed. */
+struct changes_place {
+    struct bytes name, id;
+    uint64_t seq;
+    const struct doc_record *record;
+};
+
+/* --- a row --- */
 
 static enum qk_err put_seq(struct changes *changes, uint64_t seq)
 {
@@ -28,41 +42,85 @@ static enum qk_err put_row_seq(struct changes *changes, uint64_t seq)
     return QK_OK;
 }
 
-static void put_revisions(struct changes *changes, const struct doc_record *record)
+/* `passes`: for each leaf, whether the filter lets it through. */
+static void put_revisions(struct changes *changes, const struct doc_record *record,
+                          const bool *passes)
 {
-    unsigned n = changes->wish.all_leaves ? record->leaves_n : 1;
     char text[REVISION_TEXT_BYTES_MAX + 1];
+    const char *before = "";
     unsigned i;
 
     buf_put_str(&changes->stream.out, ",\"changes\":[");
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < record->leaves_n; i++) {
+        if (!passes[i])
+            continue;
         revision_format(&record->leaves[i].revision, text);
-        buf_printf(&changes->stream.out, "%s{\"rev\":\"%s\"}", i == 0 ? "" : ",", text);
+        buf_printf(&changes->stream.out, "%s{\"rev\":\"%s\"}", before, text);
+        before = ",";
     }
     buf_put_u8(&changes->stream.out, ']');
 }
 
-static enum qk_err put_doc(struct changes *changes, struct bytes name, struct bytes id,
-                           const struct doc_record *record)
+/* Appends a leaf as the document it is. QK_ERR_DESTROYED: its key is gone, nothing is appended. */
+static enum qk_err leaf_write(struct changes *changes, const struct changes_place *place,
+                              const struct doc_leaf *leaf, bool conflicts, struct buf *out)
 {
-    const struct document_options options = {.conflicts = changes->wish.conflicts,
-                                             .record = record};
+    const struct document_options options = {.conflicts = conflicts, .record = place->record};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct document_parts parts;
     enum qk_err err;
 
-    err =
-        stored_open(changes->service, changes->database, name, &record->leaves[0], &plain, &parts);
-    if (err == QK_OK) {
-        buf_put_str(&changes->stream.out, ",\"doc\":");
-        document_write(id, &record->leaves[0], &parts, &options, &changes->stream.out);
-    }
-    if (err == QK_ERR_DESTROYED) {
-        buf_put_str(&changes->stream.out, ",\"doc\":null");
-        err = QK_OK;
-    }
+    err = stored_open(changes->service, changes->database, place->name, leaf, &plain, &parts);
+    if (err == QK_OK)
+        document_write(place->id, leaf, &parts, &options, out);
     buf_fini(&plain);
+    return err == QK_OK ? buf_error(out) : err;
+}
+
+/* The same as a value, for who looks into it. */
+static enum qk_err leaf_json(struct changes *changes, const struct changes_place *place,
+                             const struct doc_leaf *leaf, bool conflicts, json_t **ret_doc)
+{
+    struct buf text = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 1 * MIB);
+    struct doc_problem problem = {0};
+    enum qk_err err = leaf_write(changes, place, leaf, conflicts, &text);
+
+    if (err == QK_OK)
+        err = json_parse(buf_bytes(&text), JSON_WRITE_DEPTH_MAX, &problem, ret_doc);
+    stream_spend(&changes->stream, text.len / PARSED_BYTES_STEP);
+    buf_fini(&text);
     return err;
+}
+
+static enum qk_err put_fields(struct changes *changes, const struct changes_place *place)
+{
+    json_t *doc = NULL, *shown = NULL;
+    enum qk_err err =
+        leaf_json(changes, place, &place->record->leaves[0], changes->wish.conflicts, &doc);
+
+    if (err == QK_OK)
+        err = changes_filter_project(&changes->filter, doc, &shown);
+    if (err == QK_OK)
+        err = json_write(shown, &changes->stream.out);
+    json_decref(shown);
+    json_decref(doc);
+    return err;
+}
+
+static enum qk_err put_doc(struct changes *changes, const struct changes_place *place)
+{
+    struct buf *out = &changes->stream.out;
+    enum qk_err err;
+
+    buf_put_str(out, ",\"doc\":");
+    if (changes->filter.fields_n > 0)
+        err = put_fields(changes, place);
+    else
+        err = leaf_write(changes, place, &place->record->leaves[0], changes->wish.conflicts, out);
+    if (err != QK_ERR_DESTROYED)
+        return err;
+    buf_put_str(out, "null");
+    return QK_OK;
 }
 
 static void put_row_head(struct changes *changes)
@@ -90,26 +148,60 @@ static enum qk_err put_row_tail(struct changes *changes, uint64_t seq)
     return err;
 }
 
-static enum qk_err put_row(struct changes *changes, struct bytes name, struct bytes id,
-                           uint64_t seq, const struct doc_record *record)
+static enum qk_err put_row(struct changes *changes, const struct changes_place *place,
+                           const bool *passes)
 {
     struct buf *out = &changes->stream.out;
     enum qk_err err;
 
     put_row_head(changes);
     buf_put_str(out, "{\"seq\":");
-    err = put_row_seq(changes, seq);
+    err = put_row_seq(changes, place->seq);
     buf_put_str(out, ",\"id\":");
-    json_write_string(id, out);
-    put_revisions(changes, record);
-    if (record->leaves[0].deleted)
+    json_write_string(place->id, out);
+    put_revisions(changes, place->record, passes);
+    if (place->record->leaves[0].deleted)
         buf_put_str(out, ",\"deleted\":true");
     if (changes->wish.include_docs && err == QK_OK)
-        err = put_doc(changes, name, id, record);
+        err = put_doc(changes, place);
     buf_put_u8(out, '}');
     if (err == QK_OK)
-        err = put_row_tail(changes, seq);
+        err = put_row_tail(changes, place->seq);
     changes->rows_n++;
+    return err;
+}
+
+/* --- which rows --- */
+
+/* A body that nobody can open any more matches nothing. */
+static enum qk_err leaf_passes(struct changes *changes, const struct changes_place *place,
+                               const struct doc_leaf *leaf, bool *ret_passes)
+{
+    json_t *doc = NULL;
+    enum qk_err err = leaf_json(changes, place, leaf, true, &doc);
+
+    if (err == QK_OK)
+        err = changes_filter_takes_doc(&changes->filter, doc, ret_passes);
+    stream_spend(&changes->stream, changes_filter_cost(&changes->filter) / JUDGED_STEPS_STEP);
+    json_decref(doc);
+    return err == QK_ERR_DESTROYED ? QK_OK : err;
+}
+
+/* The leaves that the row is to name: none, and there is no row. */
+static enum qk_err record_passes(struct changes *changes, const struct changes_place *place,
+                                 bool passes[static DOC_RECORD_LEAVES_MAX], bool *ret_any)
+{
+    unsigned n = changes->wish.all_leaves ? place->record->leaves_n : 1, i;
+    bool takes = changes_filter_takes_id(&changes->filter, place->id);
+    enum qk_err err = QK_OK;
+
+    *ret_any = false;
+    for (i = 0; err == QK_OK && i < place->record->leaves_n; i++) {
+        passes[i] = takes && i < n && !changes_filter_asks_doc(&changes->filter);
+        if (takes && i < n && changes_filter_asks_doc(&changes->filter))
+            err = leaf_passes(changes, place, &place->record->leaves[i], &passes[i]);
+        *ret_any = *ret_any || passes[i];
+    }
     return err;
 }
 
@@ -125,25 +217,36 @@ enum qk_err changes_row_shown(struct changes *changes, const struct doc_record *
     return err;
 }
 
+static enum qk_err record_put(struct changes *changes, struct changes_place *place)
+{
+    bool passes[DOC_RECORD_LEAVES_MAX], any = false;
+    enum qk_err err =
+        doc_name_to_id(changes->service, changes->database, changes->visible.ids_hidden,
+                       place->name, &changes->id, &place->id);
+
+    if (err == QK_OK)
+        err = record_passes(changes, place, passes, &any);
+    return err == QK_OK && any ? put_row(changes, place, passes) : err;
+}
+
 /* A feed that leaves a change out would make its reader miss it for ever: a damaged record ends the
  * reply with an error. */
 enum qk_err changes_row_put(struct changes *changes, const struct store_row *row)
 {
-    struct bytes name = record_key_name(row->key), id;
     struct doc_record record;
+    struct changes_place place = {
+        .name = record_key_name(row->key), .seq = row->record.seq, .record = &record};
     enum qk_err err;
     bool shown;
 
-    err = stored_decode(changes->service, changes->database, name, row->record.version,
+    err = stored_decode(changes->service, changes->database, place.name, row->record.version,
                         row->record.value, &record);
     if (err != QK_OK)
         return err;
+    assert(record.leaves_n >= 1 && record.leaves_n <= DOC_RECORD_LEAVES_MAX);
     err = changes_row_shown(changes, &record, &shown);
     if (err == QK_OK && shown)
-        err = doc_name_to_id(changes->service, changes->database, changes->visible.ids_hidden, name,
-                             &changes->id, &id);
-    if (err == QK_OK && shown && changes_filter_takes_id(&changes->filter, id))
-        err = put_row(changes, name, id, row->record.seq, &record);
+        err = record_put(changes, &place);
     doc_record_fini(&record);
     return err;
 }

@@ -190,6 +190,11 @@ void stream_start(struct stream *stream)
     stream_finish(stream);
 }
 
+void stream_spend(struct stream *stream, size_t steps)
+{
+    stream->turn_steps += steps < STREAM_TURN_STEPS ? (unsigned)steps : STREAM_TURN_STEPS;
+}
+
 void stream_wake(struct stream *stream)
 {
     assert(stream->rest);

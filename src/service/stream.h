@@ -38,6 +38,8 @@ void stream_init(struct stream *stream, struct service *service, struct exchange
                  void *arg);
 /* Replies (200) to the end, or until it rests. `ended` may fire inside. */
 void stream_start(struct stream *stream);
+/* For a step that was as much work as so many others: the turn of the loop ends the sooner. */
+void stream_spend(struct stream *stream, size_t steps);
 /* For one that rests: goes on, from the loop. `ended` may fire inside. */
 void stream_wake(struct stream *stream);
 /* For one that rests: ends it with the error, or without a word where the client is gone. `ended`

@@ -95,3 +95,114 @@ Test(feed_filters, wrong_filters_are_refused_in_couchdbs_words)
     expect_error(&documents, METHOD_GET, "/db/_changes?filter=_nothing", NULL, 400, "bad_request",
                  "unknown builtin filter name");
 }
+
+static void put_bop(const char *id, const char *bop)
+{
+    char target[128], rev[64], body[128];
+
+    snprintf(target, sizeof(target), "/db/%s", id);
+    snprintf(body, sizeof(body), "{\"bop\":%s,\"deep\":{\"a\":1,\"b\":2}}", bop);
+    put_doc(&documents, target, body, rev);
+}
+
+Test(feed_filters, a_selector_decides_by_the_document)
+{
+    struct call *made;
+    json_t *json, *doc;
+
+    put_bop("one", "\"foom\"");
+    put_bop("two", "false");
+    put_bop("bingo", "\"bingo\"");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector",
+             "{\"selector\":{\"bop\":{\"$type\":\"string\"}}}", "one bingo");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector", "{\"selector\":{\"_id\":\"two\"}}",
+             "two");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector", "{\"selector\":{}}", "one two bingo");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector&style=all_docs&limit=1",
+             "{\"selector\":{\"bop\":\"bingo\"}}", "bingo");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector",
+             "{\"selector\":{\"_rev\":{\"$beginsWith\":\"2-\"}}}", "");
+
+    made = call(&documents, METHOD_POST, "/db/_changes?filter=_selector&include_docs=true",
+                "{\"selector\":{\"bop\":\"bingo\"},\"fields\":[\"_id\",\"deep.b\",\"none\"]}");
+    json = call_json(made);
+    doc = json_object_get(json_array_get(json_object_get(json, "results"), 0), "doc");
+    cr_assert_eq(json_object_size(doc), 2);
+    cr_assert_str_eq(json_string_value(json_object_get(doc, "_id")), "bingo");
+    cr_assert_eq(json_object_size(json_object_get(doc, "deep")), 1);
+    json_decref(json);
+    call_free(made);
+}
+
+Test(feed_filters, documents_that_are_dear_to_judge_share_the_loop)
+{
+    struct buf body = BUF_INIT(4 * MIB);
+    char target[64], rev[64];
+    struct call *made;
+    unsigned i;
+
+    buf_put_str(&body, "{\"a\":[");
+    for (i = 0; i < 20000; i++)
+        buf_printf(&body, "%s%u", i == 0 ? "" : ",", i);
+    buf_put_str(&body, "]}");
+    buf_put_u8(&body, 0);
+    for (i = 0; i < 30; i++) {
+        snprintf(target, sizeof(target), "/db/d%u", i);
+        put_doc(&documents, target, (const char *)body.data, rev);
+    }
+    made = call(&documents, METHOD_POST, "/db/_changes?filter=_selector",
+                "{\"selector\":{\"a\":{\"$elemMatch\":{\"$gt\":30000}}}}");
+    cr_assert_eq(made->status, 200);
+    cr_assert_geq(made->drains_n, 5, "%zu turns", made->drains_n);
+    call_free(made);
+    buf_fini(&body);
+}
+
+Test(feed_filters, a_longpoll_waits_for_a_document_that_matches)
+{
+    struct call *made = call_begin(&documents, METHOD_POST,
+                                   "/db/_changes?filter=_selector&feed=longpoll&timeout=60000",
+                                   bytes_str("{\"selector\":{\"bop\":\"bingo\"}}"));
+
+    call_start(made);
+    call_run_until(made, "results");
+    put_bop("falsy", "\"\"");
+    put_bop("other", "7");
+    cr_assert_not(made->ended);
+    put_bop("bingo", "\"bingo\"");
+    call_run(made);
+    cr_assert_not_null(strstr(call_text(made), "\"id\":\"bingo\""));
+    cr_assert_null(strstr(call_text(made), "falsy"));
+    cr_assert_not_null(strstr(call_text(made), "\"last_seq\":\"3-"));
+    call_free(made);
+}
+
+Test(feed_filters, a_deleted_document_is_judged_by_what_its_tombstone_says)
+{
+    char target[128], rev[64];
+
+    put_doc(&documents, "/db/a", "{\"bop\":1}", rev);
+    snprintf(target, sizeof(target), "/db/a?rev=%s", rev);
+    expect(&documents, METHOD_DELETE, target, NULL, 200, NULL);
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector", "{\"selector\":{\"bop\":1}}", "");
+    rows_are(METHOD_POST, "/db/_changes?filter=_selector", "{\"selector\":{\"_deleted\":true}}",
+             "a");
+}
+
+Test(feed_filters, wrong_selectors_are_refused_in_couchdbs_words)
+{
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_selector", NULL, 400, "bad_request",
+                 "Selector must be specified in POST payload");
+    expect_error(&documents, METHOD_POST, "/db/_changes?filter=_selector", "{\"selector\":7}", 400,
+                 "bad_request", "Selector error: expected a JSON object");
+    expect_error(&documents, METHOD_POST, "/db/_changes?filter=_selector", "{}", 400, "bad_request",
+                 "Selector error: expected a JSON object");
+    expect_error(&documents, METHOD_POST, "/db/_changes?filter=_selector",
+                 "{\"selector\":{\"a\":{\"$nope\":1}}}", 400, "bad_request",
+                 "Invalid operator: $nope");
+    expect_error(&documents, METHOD_POST, "/db/_changes?filter=_selector",
+                 "{\"selector\":{},\"fields\":\"a\"}", 400, "bad_request",
+                 "Selector error: fields must be JSON array");
+    expect(&documents, METHOD_POST, "/db/_changes?filter=_selector",
+           "{\"selector\":{},\"fields\":[7]}", 400, NULL);
+}
