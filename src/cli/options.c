@@ -78,6 +78,7 @@ const struct option_spec option_specs[] = {
      "new versions delete themselves after 90m, 12h, 30d (0: never)"},
     {"--cas-required", "yes|no", AT(cas_required), false, "no write without --cas"},
     {"--include-docs", NULL, AT(include_docs), false, "with the documents"},
+    {"--keep-revs", NULL, AT(keep_revs), false, "documents keep their revisions, as replicated"},
     {"--suite", "SUITE", AT(suite), false, "xchacha20-poly1305 or, where allowed, aes-256-gcm"},
     {"--reencrypt", NULL, AT(reencrypt), false, "and seal older documents again under it"},
     {"--shred", NULL, AT(shred), false,

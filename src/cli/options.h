@@ -22,7 +22,7 @@ struct options {
     const char *until, *event, *node, *match; /* audit show */
     bool follow;
     bool wipe;
-    bool yes, include_docs, new_keys, recovery, live;
+    bool yes, keep_revs, include_docs, new_keys, recovery, live;
     const char *suite, *key_id;
     bool reencrypt, shred, clear, encrypted;
     const char *field, *cas, *version, *versions, *max_versions, *delete_after, *cas_required;
@@ -40,7 +40,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 64
+#define OPTION_SPECS_N 65
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -122,6 +122,22 @@ const struct verb cli_verbs[] = {
     {"doc", "list", "DB", 1, 1, "limit start end include-docs", false,
      "Ids and revisions in the order of ids.", "quorumkeep doc list people --start a --limit 20",
      cli_doc_list},
+    {"doc", "find", "DB [SELECTOR] [NAME=VALUE...]", 1, OPTIONS_ARGS_MAX, "file", false,
+     "The documents that a selector matches, given here, in a file or on standard input. NAMEs: "
+     "fields=a,b sort=a,-b limit=25 skip=0 bookmark= use_index=. A table on a terminal, else a "
+     "document a line.",
+     "quorumkeep doc find people '{\"age\":{\"$gt\":18}}' fields=name,age sort=age", cli_doc_find},
+    {"doc", "import", "DB", 1, 1, "file keep-revs wait", false,
+     "Store the documents of a JSON array or of JSON lines, from a file or standard input. What is "
+     "there already stays as it is. Stopped, the same command goes on where it was.",
+     "quorumkeep doc import people --file people.jsonl", cli_doc_import},
+    {"doc", "export", "DB", 1, 1, "file", false,
+     "Write all documents with their attachments, a line each, to a file or standard output.",
+     "quorumkeep doc export people --file people.jsonl", cli_doc_export},
+    {"view", "query", "DB DESIGN/VIEW [NAME=VALUE...]", 2, OPTIONS_ARGS_MAX, "include-docs", false,
+     "The rows of a view. NAMEs are those of the HTTP interface: key, startkey, endkey, limit, "
+     "group, descending, ... A table on a terminal, else a row a line.",
+     "quorumkeep view query people staff/by_age startkey=18 limit=20", cli_view_query},
     {"db", "rights", "DB", 1, 1, "", false,
      "Who may read, write and administer a database. Nobody named: administrators alone.",
      "quorumkeep db rights people", cli_db_rights},

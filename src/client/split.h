@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 
-#define SPLIT_ELEMENT_BYTES_MAX (64 * MIB)
+#define SPLIT_ELEMENT_BYTES_MAX (192 * MIB) /* a document with its attachments in base64 */
 #define SPLIT_REST_BYTES_MAX (1 * MIB)
 #define SPLIT_DEPTH_MAX 256
 #define SPLIT_NAME_BYTES_MAX 64
