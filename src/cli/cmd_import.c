@@ -20,7 +20,7 @@
 #include "cli/progress.h"
 #include "client/split.h"
 
-#define BATCH_DOCS_MAX 500
+#define BATCH_DOCS_MAX 500 /* of which one may be at fault: some 20 requests find it */
 #define BATCH_BYTES_MAX (4 * MIB)
 #define READ_BYTES (256 * KIB)
 #define WAIT_DEFAULT_S 60
@@ -64,11 +64,12 @@ static void count_one(struct import *import, const json_t *one)
 }
 
 /* With their revisions given, only those that failed are in the reply. */
-static enum cli_exit count_reply(struct import *import, const struct client_reply *reply)
+static enum cli_exit count_reply(struct import *import, const struct client_reply *reply,
+                                 const json_t *batch)
 {
     json_t *json =
         json_loadb((const char *)reply->body.data, reply->body.len, JSON_ALLOW_NUL, NULL);
-    size_t sent = json_array_size(import->batch), told = json_array_size(json), i;
+    size_t sent = json_array_size(batch), told = json_array_size(json), i;
     json_t *one;
 
     if (!json_is_array(json) || (told != sent && !import->cli->options.keep_revs) || told > sent) {
@@ -85,43 +86,65 @@ static enum cli_exit count_reply(struct import *import, const struct client_repl
     return CLI_OK;
 }
 
+/* A batch is refused as a whole for one document that is malformed or too large. */
+static bool is_refused(const struct client_reply *reply)
+{
+    return reply->status == 400 || reply->status == 413;
+}
+
 static bool passes(const struct client_reply *reply)
 {
     return reply->status == 503 || reply->status == 429;
 }
 
-/* Until the node takes it or the wait is over. */
-static enum cli_exit post(struct import *import, const struct client_request *request)
+static bool may_pass(enum qk_err err, const struct client_reply *reply)
+{
+    return err == QK_OK ? passes(reply) : err != QK_ERR_INVALID && err != QK_ERR_DENIED;
+}
+
+static enum cli_exit judge(struct import *import, enum qk_err err, const struct client_reply *reply,
+                           const struct buf *message, const json_t *batch)
+{
+    if (err != QK_OK)
+        return cli_fail(CLI_ERROR, "%.*s", (int)message->len, (const char *)message->data);
+    if (reply->status / 100 == 2)
+        return count_reply(import, reply, batch);
+    return cli_judge(import->cli, reply);
+}
+
+/* Until the node takes it or the wait is over. `ret_refused`: one of several documents is at fault,
+ * and nothing was said. */
+static enum cli_exit post(struct import *import, const struct client_request *request,
+                          const json_t *batch, bool *ret_refused)
 {
     time_t end = time(NULL) + (time_t)import->wait_s;
+    enum cli_exit code;
+    bool again;
 
-    for (;;) {
+    do {
         struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
         struct client_reply reply;
         enum qk_err err = client_call(&import->cli->target, request, &reply, &message);
-        bool again = err == QK_OK ? passes(&reply) : err != QK_ERR_INVALID && err != QK_ERR_DENIED;
-        enum cli_exit code = CLI_OK;
 
-        again = again && time(NULL) < end;
-        if (err != QK_OK)
-            code = cli_fail(CLI_ERROR, "%.*s", (int)message.len, (const char *)message.data);
-        else if (reply.status / 100 == 2)
-            code = count_reply(import, &reply);
-        else
-            code = cli_judge(import->cli, &reply);
+        code = CLI_OK;
+        *ret_refused = err == QK_OK && is_refused(&reply);
+        again = may_pass(err, &reply) && time(NULL) < end;
+        if (!*ret_refused || json_array_size(batch) == 1)
+            code = judge(import, err, &reply, &message, batch);
         client_reply_fini(&reply);
         buf_fini(&message);
-        if (code == CLI_OK || !again)
-            return code;
-        import->doubtful = true;
-        (void)sleep(1);
-    }
+        if (again) {
+            import->doubtful = true;
+            (void)sleep(1);
+        }
+    } while (again);
+    return code;
 }
 
-static enum cli_exit send_batch(struct import *import)
+static enum cli_exit send_docs(struct import *import, json_t *batch, bool *ret_refused)
 {
     struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
-    json_t *body = json_pack("{s:O}", "docs", import->batch);
+    json_t *body = json_pack("{s:O}", "docs", batch);
     struct client_request request = {.method = "POST",
                                      .authorization = buf_bytes(&import->cli->authorization)};
     enum cli_exit code;
@@ -135,12 +158,58 @@ static enum cli_exit send_batch(struct import *import)
     request.target = buf_bytes(&path);
     request.body = text == NULL ? BYTES_NONE : bytes_str(text);
     code = text == NULL || buf_error(&path) != QK_OK ? cli_fail(CLI_ERROR, "out of memory")
-                                                     : post(import, &request);
+                                                     : post(import, &request, batch, ret_refused);
     if (text != NULL)
         explicit_bzero(text, strlen(text));
     print_free(text);
     json_decref(body);
     buf_fini(&path);
+    return code;
+}
+
+static json_t *piece_of(const json_t *batch, size_t at, size_t len)
+{
+    json_t *piece = json_array();
+
+    for (size_t i = at; i < at + len && i < json_array_size(batch); i++)
+        (void)json_array_append(piece, json_array_get(batch, i));
+    return piece;
+}
+
+/* Why was said by the node. */
+static void refuse(struct import *import, const json_t *doc)
+{
+    const char *id = json_string_value(json_object_get(doc, "_id"));
+
+    import->state.refused++;
+    if (import->complaints++ < COMPLAINTS_MAX)
+        (void)cli_fail(CLI_ERROR, "%s: refused", id);
+}
+
+/* A batch that is refused is sent anew in pieces half as long, down to the document at fault, and
+ * in pieces twice as long behind it. */
+static enum cli_exit send_batch(struct import *import)
+{
+    size_t n = json_array_size(import->batch), at = 0, len = n;
+    enum cli_exit code = CLI_OK;
+
+    while (at < n && code == CLI_OK) {
+        json_t *piece = piece_of(import->batch, at, len);
+        size_t sent = json_array_size(piece);
+        bool refused = false;
+
+        code = send_docs(import, piece, &refused);
+        if (refused && sent > 1) {
+            len = (sent + 1) / 2;
+        } else {
+            if (refused)
+                refuse(import, json_array_get(piece, 0));
+            code = refused ? CLI_OK : code;
+            at += sent;
+            len *= 2;
+        }
+        json_decref(piece);
+    }
     return code;
 }
 
