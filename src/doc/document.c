@@ -103,12 +103,7 @@ static enum qk_err take_deleted(struct document *document, const json_t *value,
 static enum qk_err take_attachments(struct document *document, const json_t *value,
                                     struct doc_problem *problem)
 {
-    enum qk_err err = attachment_wishes_from_json(value, &document->attachments, problem);
-
-    if (err == QK_OK && document->attachments.n > 0)
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep keeps no attachments");
-    return err;
+    return attachment_wishes_from_json(value, &document->attachments, problem);
 }
 
 static enum qk_err take_key(struct document *document, const json_t *value,

@@ -12,6 +12,7 @@
 #include "service/offload_uv.h"
 #include "service/params.h"
 #include "service/put.h"
+#include "service/put_parts.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write.h"
@@ -58,7 +59,7 @@ static enum qk_err item_parse(struct bulk_item *item, bool replicated, json_t *j
     enum qk_err err;
 
     item->write.replicated = replicated;
-    err = document_from_json(json, &item->document, problem);
+    err = put_document_from_json(json, &item->document, problem);
     if (err == QK_OK && replicated)
         err = document_check_replicated(&item->document, problem);
     if (err == QK_ERR_TOO_BIG)
@@ -234,6 +235,14 @@ static json_t *item_error(const struct write *write, const char *error, const ch
                      "rev", revision, "error", error, "reason", reason);
 }
 
+static json_t *item_no_stub(const struct write *write)
+{
+    char reason[DOC_REASON_BYTES_MAX];
+
+    write_no_stub_reason(write, reason);
+    return item_error(write, "missing_stub", reason);
+}
+
 static json_t *item_json(const struct write *write)
 {
     switch (write->state) {
@@ -249,6 +258,9 @@ static json_t *item_json(const struct write *write)
         return item_error(write, "forbidden", "You are not allowed to write this document.");
     case WRITE_NO_GRANT:
         return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
+    case WRITE_NO_STUB:
+        return item_no_stub(write);
+    case WRITE_NO_ATTACHMENT:
     case WRITE_MISSING: /* of DELETE alone */
     case WRITE_DELETED:
     case WRITE_OPEN:

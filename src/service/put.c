@@ -9,6 +9,7 @@
 #include "service/handlers.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
+#include "service/put_parts.h"
 #include "service/write.h"
 
 void request_doc_id(const struct request *request, struct buf *out)
@@ -123,13 +124,8 @@ struct put {
 static void put_parse(void *arg)
 {
     struct put *put = arg;
-    struct bytes body = put->exchange->request.body;
-    json_t *json = NULL;
 
-    put->err = json_parse(body, JSON_DEPTH_MAX, &put->problem, &json);
-    if (put->err == QK_OK)
-        put->err = document_from_json(json, &put->document, &put->problem);
-    json_decref(json);
+    put->err = put_document_parse(&put->exchange->request, &put->document, &put->problem);
 }
 
 static void reply_unparsed(struct exchange *exchange, struct bytes id,

@@ -76,30 +76,30 @@ static enum qk_err write_key(struct service *service, const struct catalog_datab
 }
 
 static enum qk_err write_seal(struct service *service, const struct catalog_database *database,
-                              const struct write *write, struct bytes name, struct doc_leaf *leaf,
-                              struct buf *envelope)
+                              const struct write *write, struct bytes name, struct bytes plain,
+                              struct doc_leaf *leaf, struct buf *envelope)
 {
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad = stored_aad(service, database->id, name, leaf, revision);
-    enum qk_err err =
-        keyring_seal_envelope(service->keyring, leaf->key_id, leaf->key_version, write->clear, &aad,
-                              buf_bytes(&write->document->plain), envelope);
+    enum qk_err err = keyring_seal_envelope(service->keyring, leaf->key_id, leaf->key_version,
+                                            write->clear, &aad, plain, envelope);
 
     leaf->envelope = buf_bytes(envelope);
-    leaf->body_bytes = (uint32_t)write->document->plain.len;
+    leaf->body_bytes = (uint32_t)plain.len;
     return err;
 }
 
 /* The revision that is written, and its path: that of an edit of `parent`, or the one that came. */
 static enum qk_err write_revision(struct service *service, const struct catalog_database *database,
-                                  const struct write *write, const struct doc_leaf *parent,
-                                  struct doc_leaf *leaf, struct buf *path)
+                                  const struct write *write, struct bytes content,
+                                  const struct doc_leaf *parent, struct doc_leaf *leaf,
+                                  struct buf *path)
 {
     struct revision_input input = {.database = database->id,
                                    .document_id = write->id,
                                    .parent = parent == NULL ? REVISION_NONE : parent->revision,
                                    .deleted = write->document->deleted,
-                                   .content = buf_bytes(&write->document->plain)};
+                                   .content = content};
 
     if (write->replicated) {
         leaf->revision = write->document->revision;
@@ -116,14 +116,15 @@ static enum qk_err write_revision(struct service *service, const struct catalog_
 
 /* Seals the body into the new leaf of the tree. */
 static enum qk_err write_leaf(struct service *service, const struct catalog_database *database,
-                              struct write *write, struct bytes name, const struct doc_leaf *parent,
-                              struct doc_leaf *leaf, struct buf *envelope)
+                              struct write *write, struct bytes name, struct bytes plain,
+                              const struct doc_leaf *parent, struct doc_leaf *leaf,
+                              struct buf *envelope)
 {
     enum qk_err err = write_key(service, database, write, parent, leaf);
 
     if (err == QK_OK)
-        err = period_take(service, leaf->key_id, leaf->key_version, write->document->plain.len);
-    return err == QK_OK ? write_seal(service, database, write, name, leaf, envelope) : err;
+        err = period_take(service, leaf->key_id, leaf->key_version, plain.len);
+    return err == QK_OK ? write_seal(service, database, write, name, plain, leaf, envelope) : err;
 }
 
 /* The value of the record `made->key`, and what it depends on. */
@@ -139,16 +140,40 @@ static enum qk_err write_tree(struct service *service, const struct catalog_data
 
     made->sealed = tree->added != NULL;
     if (made->sealed)
-        err = write_leaf(service, database, write, name, parent, tree->added, &envelope);
+        err = write_leaf(service, database, write, name, write_atts_plain(&made->atts, write),
+                         parent, tree->added, &envelope);
     memcpy(made->key_id, made->sealed ? tree->added->key_id : tree->record.leaves[0].key_id,
            KEY_ID_BYTES);
     if (err == QK_OK)
         err = doc_record_encode(keyring_integrity_key(service->keyring), &place, &tree->record,
                                 &made->value);
+    attachment_ids_put(&tree->record, &made->atts.after);
+    if (err == QK_OK)
+        err = buf_error(&made->atts.after);
     made->version = stored->version + 1;
     made->flags = WIRE_DOC | WIRE_KEYED | (tree->record.leaves[0].deleted ? WIRE_DELETED : 0);
     buf_fini(&envelope);
     return err;
+}
+
+/* The attachments, before anything depends on what the revision holds. One that replication brings
+ * has its revision already: of what is known nothing is to be found out, and nothing is drawn. */
+static enum qk_err write_attach(struct service *service, const struct catalog_database *database,
+                                struct write *write, const struct stored *stored,
+                                const struct doc_leaf *parent, struct write_made *made)
+{
+    struct bytes name = record_key_name(record_key_bytes(&made->key));
+    struct doc_leaf leaf = {.revision = write->document->revision,
+                            .path = buf_bytes(&write->document->revisions)};
+
+    attachment_ids_put(&stored->record, &made->atts.before);
+    if (buf_error(&made->atts.before) != QK_OK)
+        return buf_error(&made->atts.before);
+    if (write->replicated && doc_tree_knows(&stored->record, &leaf.revision))
+        return QK_OK;
+    if (write->replicated)
+        parent = doc_tree_parent(&stored->record, &leaf);
+    return write_atts_make(service, database, write, name, stored, parent, &made->atts);
 }
 
 /* What is to become of the record. Of a revision that the tree knows already nothing is made:
@@ -160,8 +185,12 @@ static enum qk_err write_make(struct service *service, const struct catalog_data
     struct buf path = BUF_INIT((size_t)DOC_RECORD_PATH_MAX * REVISION_HASH_BYTES);
     struct doc_leaf leaf = {.deleted = write->document->deleted, .sealed_at = stored->version + 1};
     struct doc_tree tree;
-    enum qk_err err = write_revision(service, database, write, parent, &leaf, &path);
+    enum qk_err err = write_attach(service, database, write, stored, parent, made);
 
+    if (err == QK_OK)
+        err = write_revision(service, database, write, write_atts_content(&made->atts, write),
+                             parent, &leaf, &path);
+    leaf.attachments = buf_bytes(&made->atts.ids);
     if (err == QK_OK)
         err = doc_tree_merge(&stored->record, &leaf, database->revs_limit, &tree);
     if (err != QK_OK)
@@ -210,11 +239,13 @@ void write_made_put(const struct write_made *made, struct wire_command *command)
 {
     wire_command_put(command, record_key_bytes(&made->key), made->version, made->flags,
                      buf_bytes(&made->value));
+    write_atts_put(&made->atts, made->key.data, command);
 }
 
 void write_made_fini(struct write_made *made)
 {
     buf_fini(&made->value);
+    write_atts_fini(&made->atts);
 }
 
 /* Makes the new record and appends its batch. */
@@ -280,7 +311,8 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
     if (err == QK_OK)
         err = write_judge(service, write, database, &key, &stored, command);
     stored_fini(&stored);
-    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT)
+    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT ||
+        write->state == WRITE_NO_STUB || write->state == WRITE_NO_ATTACHMENT)
         return QK_OK;
     if (err == QK_ERR_NOT_FOUND) {
         write->state = write_state_no_key(service, write);
@@ -299,7 +331,7 @@ struct one_write {
     struct service *service;
     struct exchange *exchange;
     struct document document; /* owned */
-    struct buf id;
+    struct buf id, attachment;
     struct write write;
     struct write_how how;
 };
@@ -336,6 +368,7 @@ static void one_done(void *arg, enum qk_err err)
         write_reply(one->service, one->exchange, &one->write, one->how.status_ok, err);
     document_fini(&one->document);
     buf_fini(&one->id);
+    buf_fini(&one->attachment);
     free(one);
 }
 
@@ -389,15 +422,20 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
                               .exchange = exchange,
                               .document = *document,
                               .id = BUF_INIT(DOC_ID_BYTES_MAX),
+                              .attachment = BUF_INIT(ATTACHMENT_NAME_BYTES_MAX),
                               .how = *how};
     buf_put_bytes(&one->id, id);
+    buf_put_bytes(&one->attachment, how->attachment);
     one->write.exchange = exchange;
     one->write.database_name = exchange->request.segments[0];
     one->write.id = buf_bytes(&one->id);
+    one->write.attachment = buf_bytes(&one->attachment);
     one->write.document = &one->document;
     one->write.must_exist = how->must_exist;
     one->write.replicated = how->replicated;
     err = buf_error(&one->id);
+    if (err == QK_OK)
+        err = buf_error(&one->attachment);
     if (err == QK_OK)
         err = one_start(one);
     if (err != QK_OK)

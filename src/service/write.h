@@ -6,6 +6,7 @@
 #include "service/catalog.h"
 #include "service/exchange.h"
 #include "service/read.h"
+#include "service/write_atts.h"
 #include "wire/command.h"
 #include "wire/records.h"
 
@@ -16,10 +17,12 @@ enum write_state {
     WRITE_MISSING,  /* DELETE: there is no such document */
     WRITE_DELETED,  /* DELETE: it is deleted already */
     WRITE_NO_DATABASE,
-    WRITE_NO_KEY,   /* `_key_id` names no data key */
-    WRITE_DENIED,   /* no right to write here: `err`, denied or not logged in any more */
-    WRITE_NO_GRANT, /* no grant to encrypt under the new key, or the document's present one */
-    WRITE_FAILED,   /* `err` */
+    WRITE_NO_KEY,        /* `_key_id` names no data key */
+    WRITE_DENIED,        /* no right to write here: `err`, denied or not logged in any more */
+    WRITE_NO_GRANT,      /* no grant to encrypt under the new key, or the document's present one */
+    WRITE_NO_STUB,       /* a stub, `missing`, of an attachment that the document has not */
+    WRITE_NO_ATTACHMENT, /* DELETE of an attachment that is not there */
+    WRITE_FAILED,        /* `err` */
 };
 
 #define WRITE_NO_GRANT_REASON                                                                      \
@@ -30,6 +33,8 @@ struct write {
     struct bytes database_name; /* borrowed */
     struct bytes id;            /* borrowed */
     const struct document *document;
+    struct bytes attachment; /* edits this one alone, the rest is as it was. Empty: all is new */
+    struct bytes missing;    /* of WRITE_NO_STUB; borrowed from the document */
     enum write_state state;
     enum qk_err err;
     struct revision revision;
@@ -57,8 +62,10 @@ struct write_made {
     uint8_t key_id[KEY_ID_BYTES]; /* of the data key it is sealed under */
     bool sealed;                  /* a body is; else only the tree of revisions has changed */
     struct buf value;
+    struct write_atts atts;
 };
-#define WRITE_MADE_INIT ((struct write_made){.value = BUF_INIT(RECORD_VALUE_BYTES_MAX)})
+#define WRITE_MADE_INIT                                                                            \
+    ((struct write_made){.value = BUF_INIT(RECORD_VALUE_BYTES_MAX), .atts = WRITE_ATTS_INIT})
 
 /* Seals `document` over what is `stored` under `id` (its winner is the parent), without CouchDB's
  * rule for revisions and under the key of the database. Changes `stored`. */
@@ -74,6 +81,8 @@ void write_made_fini(struct write_made *made);
  * that the answer is found in turn as well. */
 MUST_USE enum qk_err write_latch(struct service *service, struct bytes database_name,
                                  struct bytes id, struct record_key *ret_key);
+/* The words of WRITE_NO_STUB: CouchDB's. */
+void write_no_stub_reason(const struct write *write, char ret_reason[static DOC_REASON_BYTES_MAX]);
 /* {"ok":true,"id":...,"rev":...} of a write that is done; NULL without memory. */
 json_t *write_result_json(const struct write *write);
 /* The reply to the one write of a request, whatever became of it. */
@@ -86,6 +95,7 @@ struct write_how {
     bool must_exist; /* DELETE */
     bool replicated; /* new_edits=false */
     bool batch;      /* batch=ok: 202 without a revision, as CouchDB; it is written all the same */
+    struct bytes attachment; /* edits this one alone: the document has it, or none (DELETE) */
 };
 /* PUT, POST, DELETE and COPY: one write from `exchange`, which is answered. Takes over `document`.
  */

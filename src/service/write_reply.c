@@ -45,6 +45,10 @@ static void reply_location(struct exchange *exchange, const struct write *write)
     put_percent(write->database_name, &path);
     buf_put_u8(&path, '/');
     put_percent(write->id, &path);
+    if (write->attachment.len > 0) {
+        buf_put_u8(&path, '/');
+        put_percent(write->attachment, &path);
+    }
     if (buf_error(&path) == QK_OK)
         exchange_field(exchange, "Location", "%s://%.*s/%.*s",
                        exchange->request.tls ? "https" : "http", (int)host.len,
@@ -67,6 +71,24 @@ static void reply_done(struct exchange *exchange, const struct write *write, int
     exchange_reply_json(exchange, status, write_result_json(write));
 }
 
+void write_no_stub_reason(const struct write *write, char ret_reason[static DOC_REASON_BYTES_MAX])
+{
+    struct doc_problem problem;
+
+    (void)doc_problem_set(&problem, 412, "missing_stub", "Invalid attachment stub in %.*s for %.*s",
+                          (int)write->id.len, (const char *)write->id.data, (int)write->missing.len,
+                          (const char *)write->missing.data);
+    memcpy(ret_reason, problem.reason, DOC_REASON_BYTES_MAX);
+}
+
+static void reply_no_stub(struct exchange *exchange, const struct write *write)
+{
+    char reason[DOC_REASON_BYTES_MAX];
+
+    write_no_stub_reason(write, reason);
+    exchange_reply_error(exchange, 412, "missing_stub", "%s", reason);
+}
+
 void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
                  int status_ok, enum qk_err err)
 {
@@ -86,13 +108,22 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
         reply_done(exchange, write, status_ok);
         break;
     case WRITE_CONFLICT:
-        exchange_reply_err(exchange, QK_ERR_CONFLICT);
+        if (write->attachment.len > 0 && write->document->revision_is_foreign)
+            exchange_reply_error(exchange, 409, "not_found", "missing_rev"); /* as CouchDB */
+        else
+            exchange_reply_err(exchange, QK_ERR_CONFLICT);
         break;
     case WRITE_MISSING:
         exchange_reply_error(exchange, 404, "not_found", "missing");
         break;
     case WRITE_DELETED:
         exchange_reply_error(exchange, 404, "not_found", "deleted");
+        break;
+    case WRITE_NO_STUB:
+        reply_no_stub(exchange, write);
+        break;
+    case WRITE_NO_ATTACHMENT:
+        exchange_reply_error(exchange, 404, "not_found", "Document is missing attachment");
         break;
     case WRITE_NO_DATABASE:
         exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
