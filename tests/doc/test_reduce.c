@@ -1,0 +1,115 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doc/reduce.h"
+
+/* Values are JSON texts, apart by ';'. */
+static void reduce_is(const char *name, const char *values, const char *expected)
+{
+    struct buf out = BUF_SECRET_INIT(4096);
+    struct reducer *reducer;
+    enum reduce_kind kind;
+    char copy[1024], *at = copy, *word;
+
+    cr_assert_eq(reduce_kind_of(bytes_str(name), &kind), QK_OK);
+    cr_assert_eq(reducer_new(kind, &reducer), QK_OK);
+    snprintf(copy, sizeof(copy), "%s", values);
+    while ((word = strsep(&at, ";")) != NULL && *word != '\0')
+        cr_assert_eq(reducer_add(reducer, bytes_str(word), bytes_str(word)), QK_OK);
+    cr_assert_eq(reducer_write(reducer, &out), QK_OK);
+    buf_put_u8(&out, 0);
+    if (strchr(expected, '*') != NULL)
+        cr_expect_eq(strncmp((char *)out.data, expected, strlen(expected) - 1), 0, "%s: %s", values,
+                     (char *)out.data);
+    else
+        cr_expect_str_eq((char *)out.data, expected, "%s", values);
+    buf_fini(&out);
+    reducer_free(reducer);
+}
+
+Test(reduce, count_counts_rows)
+{
+    reduce_is("_count", "", "0");
+    reduce_is("_count", "1;\"a\";null", "3");
+}
+
+Test(reduce, sums_are_of_numbers_arrays_and_objects)
+{
+    reduce_is("_sum", "", "0");
+    reduce_is("_sum", "1;2;39", "42");
+    reduce_is("_sum", "1;0.5", "1.5");
+    reduce_is("_sum", "[1,2];[10];[100,200,300]", "[111,202,300]");
+    reduce_is("_sum", "1;[10,2]", "[11,2]");
+    reduce_is("_sum", "[10,2];1", "[11,2]");
+    reduce_is("_sum", "{\"a\":1};{\"a\":2,\"b\":{\"c\":[1]}};{\"b\":{\"c\":[1,5]}}",
+              "{\"a\":3,\"b\":{\"c\":[2,5]}}");
+    reduce_is("_sum", "[];[]", "[]");
+    reduce_is("_sum", "1.7e308;1.7e308", "1.797693134862315*");
+}
+
+Test(reduce, integer_sums_are_exact_and_leave_64_bits_as_floats)
+{
+    reduce_is("_sum", "9007199254740992;1", "9007199254740993");
+    reduce_is("_sum", "9223372036854775806;1", "9223372036854775807");
+    reduce_is("_sum", "9223372036854775807;1", "9.2233720368547*");
+}
+
+Test(reduce, what_cannot_be_summed_is_an_error_of_the_row)
+{
+    reduce_is("_sum", "1;\"a\"", "{\"error\":\"builtin_reduce_error\",\"reason\":\"The _sum *");
+    reduce_is("_sum", "1;{\"a\":1}", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "{\"a\":\"x\"}", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "null", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_stats", "1;\"a\"", "{\"error\":\"builtin_reduce_error\",\"reason\":\"The _stats *");
+}
+
+Test(reduce, stats_are_of_numbers_and_of_the_places_of_arrays)
+{
+    reduce_is("_stats", "2;3;-1", "{\"sum\":4,\"count\":3,\"min\":-1,\"max\":3,\"sumsqr\":14}");
+    reduce_is("_stats", "[1,10];[2,20]",
+              "[{\"sum\":3,\"count\":2,\"min\":1,\"max\":2,\"sumsqr\":5},"
+              "{\"sum\":30,\"count\":2,\"min\":10,\"max\":20,\"sumsqr\":500}]");
+    reduce_is("_stats", "2;{\"sum\":10,\"count\":4,\"min\":1,\"max\":5,\"sumsqr\":30}",
+              "{\"sum\":12,\"count\":5,\"min\":1,\"max\":5,\"sumsqr\":34}");
+    reduce_is("_stats", "[1,2];[1]", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_stats", "1;[1]", "{\"error\":\"builtin_reduce_error\"*");
+}
+
+static uint64_t distinct_of(unsigned n, unsigned times)
+{
+    struct buf out = BUF_SECRET_INIT(64);
+    struct reducer *reducer;
+    uint64_t found;
+    char text[32];
+    unsigned i;
+
+    cr_assert_eq(reducer_new(REDUCE_DISTINCT, &reducer), QK_OK);
+    for (i = 0; i < n * times; i++) {
+        snprintf(text, sizeof(text), "\"%u\"", i % n);
+        cr_assert_eq(reducer_add(reducer, bytes_str(text), bytes_str("null")), QK_OK);
+    }
+    cr_assert_eq(reducer_write(reducer, &out), QK_OK);
+    buf_put_u8(&out, 0);
+    found = strtoull((char *)out.data, NULL, 10);
+    buf_fini(&out);
+    reducer_free(reducer);
+    return found;
+}
+
+Test(reduce, distinct_keys_are_counted_about)
+{
+    cr_expect_eq(distinct_of(1, 5), 1);
+    cr_expect_eq(distinct_of(10, 3), 10);
+    cr_expect_leq(llabs((long long)distinct_of(1000, 2) - 1000), 30);
+    cr_expect_leq(llabs((long long)distinct_of(100000, 1) - 100000), 6000);
+}
+
+Test(reduce, other_names_are_none)
+{
+    enum reduce_kind kind;
+
+    cr_expect_eq(reduce_kind_of(bytes_str("_sum "), &kind), QK_ERR_NOT_FOUND);
+    cr_expect_eq(reduce_kind_of(bytes_str("function(){}"), &kind), QK_ERR_NOT_FOUND);
+}
