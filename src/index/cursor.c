@@ -58,6 +58,7 @@ enum qk_err index_cursor_open(struct index_cursor *cursor, const struct index *i
                                     .has_to = to != NULL,
                                     .to = BUF_SECRET_INIT(2 * INDEX_ROW_BYTES_MAX),
                                     .at = BUF_SECRET_INIT(2 * INDEX_ROW_BYTES_MAX),
+                                    .mark = BUF_SECRET_INIT(2 * INDEX_ROW_BYTES_MAX),
                                     .changes = index->changes};
     if (to != NULL)
         err = bound_copy(to, &cursor->to, &cursor->to_bound);
@@ -113,17 +114,42 @@ static enum qk_err cursor_step(struct index_cursor *cursor, const struct index_n
     return err;
 }
 
-enum qk_err index_cursor_next(struct index_cursor *cursor, struct index_row *ret_row)
+enum qk_err index_cursor_peek(struct index_cursor *cursor, struct index_row *ret_row)
 {
-    const struct index_node *node;
-
     if (cursor->changes != cursor->index->changes)
         cursor_find(cursor);
-    node = cursor->node;
-    if (is_past_end(cursor, node))
+    if (is_past_end(cursor, cursor->node))
         return QK_ERR_NOT_FOUND;
-    *ret_row = rows_node_row(cursor->index, node);
-    return cursor_step(cursor, node);
+    *ret_row = rows_node_row(cursor->index, cursor->node);
+    return QK_OK;
+}
+
+enum qk_err index_cursor_next(struct index_cursor *cursor, struct index_row *ret_row)
+{
+    enum qk_err err = index_cursor_peek(cursor, ret_row);
+
+    return err == QK_OK ? cursor_step(cursor, cursor->node) : err;
+}
+
+enum qk_err index_cursor_mark(struct index_cursor *cursor)
+{
+    cursor->mark_begun = cursor->begun;
+    cursor->mark_nth = cursor->at_nth;
+    return cursor->begun ? bound_copy(&cursor->at_bound, &cursor->mark, &cursor->mark_bound)
+                         : QK_OK;
+}
+
+enum qk_err index_cursor_rewind(struct index_cursor *cursor)
+{
+    enum qk_err err = QK_OK;
+
+    cursor->begun = cursor->mark_begun;
+    cursor->at_nth = cursor->mark_nth;
+    if (cursor->begun)
+        err = bound_copy(&cursor->mark_bound, &cursor->at, &cursor->at_bound);
+    if (err == QK_OK)
+        cursor_find(cursor);
+    return err;
 }
 
 /* How many rows stand before the one that comes next, in the index's own order. */
@@ -166,5 +192,6 @@ void index_cursor_fini(struct index_cursor *cursor)
 {
     buf_fini(&cursor->to);
     buf_fini(&cursor->at);
+    buf_fini(&cursor->mark);
     *cursor = (struct index_cursor){.index = NULL};
 }

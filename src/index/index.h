@@ -78,11 +78,13 @@ struct index_cursor {
     const struct index *index;
     bool descending;
     bool has_to;
-    struct buf to; /* copies, secret */
-    struct buf at; /* the last row's sort key and id, or the start */
-    struct index_bound to_bound, at_bound;
+    struct buf to;   /* copies, secret */
+    struct buf at;   /* the last row's sort key and id, or the start */
+    struct buf mark; /* index_cursor_mark */
+    struct index_bound to_bound, at_bound, mark_bound;
     uint32_t at_nth; /* and which of that document's rows */
-    bool begun;
+    uint32_t mark_nth;
+    bool begun, mark_begun;
     const void *node; /* the next row, while `changes` is the index's */
     uint64_t changes;
 };
@@ -95,6 +97,11 @@ MUST_USE enum qk_err index_cursor_open(struct index_cursor *cursor, const struct
                                        bool descending);
 /* QK_ERR_NOT_FOUND at the end; QK_ERR_NOMEM. */
 MUST_USE enum qk_err index_cursor_next(struct index_cursor *cursor, struct index_row *ret_row);
+/* The same without going on. */
+MUST_USE enum qk_err index_cursor_peek(struct index_cursor *cursor, struct index_row *ret_row);
+/* Remembers the place before the next row, and goes back to it. */
+MUST_USE enum qk_err index_cursor_mark(struct index_cursor *cursor);
+MUST_USE enum qk_err index_cursor_rewind(struct index_cursor *cursor);
 /* Passes over up to `n` rows at once; `ret_passed` are fewer at the end. Costs no walk. */
 MUST_USE enum qk_err index_cursor_skip(struct index_cursor *cursor, uint64_t n,
                                        uint64_t *ret_passed);

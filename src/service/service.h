@@ -26,8 +26,9 @@ struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
 struct rotation;
-struct task;    /* service/tasks.h */
-struct cluster; /* seal machine, dealing, members: service/cluster.h */
+struct task;       /* service/tasks.h */
+struct view_group; /* service/views.h */
+struct cluster;    /* seal machine, dealing, members: service/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
 struct keys_gate {
@@ -86,6 +87,8 @@ struct service {
     char client_address[ADDRESS_BYTES_MAX + 1]; /* advertised to clients */
     uint64_t now_ms;                            /* loop time, monotonic */
     struct task *tasks;                         /* running; the newest first */
+    struct view_group *view_groups;             /* the one used last first */
+    size_t view_groups_n, view_bytes_max;       /* the latter a setting; 0: its default */
     uint64_t tasks_began_n;                     /* since the start */
 };
 

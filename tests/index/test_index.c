@@ -152,6 +152,29 @@ Test(index, a_cursor_goes_on_behind_its_last_row_when_the_index_changes)
     index_free(index);
 }
 
+Test(index, a_cursor_goes_back_to_its_mark)
+{
+    struct index *index = make();
+    struct index_cursor cursor;
+    struct index_row row;
+
+    put(index, "x", 1, "a b c d");
+    cr_assert_eq(index_cursor_open(&cursor, index, NULL, NULL, false), QK_OK);
+    cr_assert_eq(index_cursor_mark(&cursor), QK_OK);
+    cr_assert_eq(index_cursor_next(&cursor, &row), QK_OK);
+    cr_assert_eq(index_cursor_rewind(&cursor), QK_OK);
+    cr_assert_eq(index_cursor_next(&cursor, &row), QK_OK);
+    cr_expect(bytes_equal(row.sort, bytes_str("a")));
+    cr_assert_eq(index_cursor_mark(&cursor), QK_OK);
+    cr_assert_eq(index_cursor_next(&cursor, &row), QK_OK);
+    put(index, "w", 1, "aa");
+    cr_assert_eq(index_cursor_rewind(&cursor), QK_OK);
+    cr_assert_eq(index_cursor_peek(&cursor, &row), QK_OK);
+    cr_expect(bytes_equal(row.sort, bytes_str("aa")));
+    index_cursor_fini(&cursor);
+    index_free(index);
+}
+
 /* --- against an array that is sorted anew --- */
 
 struct model_row {
