@@ -16,6 +16,7 @@
 #include "service/tokens.h"
 #include "service/verify.h"
 #include "service/users.h"
+#include "service/view_handlers.h"
 
 #define BODY_SMALL (64 * KIB) /* what some clients send with a GET or DELETE, and small orders */
 #define METRICS_BYTES_MAX (1 * MIB)
@@ -198,6 +199,13 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
     {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
     {METHOD_POST, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_changes},
+
+    {METHOD_GET, "/{db}/_design/{*name}/_view/{*view}", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_view},
+    {METHOD_POST, "/{db}/_design/{*name}/_view/{*view}", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_view},
+    {METHOD_POST, "/{db}/_design/{*name}/_view/{*view}/queries", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_view_queries},
+    {METHOD_GET, "/{db}/_design/{*name}/_info", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_design_info},
+    {METHOD_POST, "/{db}/_view_cleanup", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_view_cleanup},
+    {METHOD_POST, "/{db}/_compact/{*name}", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_view_compact},
 
     /* Last, with underscores too: an id that may not begin so is refused by name, as in CouchDB. */
     {METHOD_GET, "/{db}/{*doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},

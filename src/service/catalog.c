@@ -12,6 +12,7 @@
 #include "service/catalog_record.h"
 #include "service/catalog_table.h"
 #include "service/keys_current.h"
+#include "service/views.h"
 #include "store/store.h"
 
 #define CHANGED_BYTES_MAX (8 * MIB)
@@ -253,6 +254,7 @@ void catalog_close(struct service *service)
 
     if (catalog == NULL)
         return;
+    views_close(service); /* who reads them asks the catalog for rights */
     service->catalog = NULL;
     service->catalog_opening = NULL;
     if (catalog->load != NULL)

@@ -8,6 +8,7 @@
 #include "service/hub.h"
 #include "service/integrity.h"
 #include "service/keys_current.h"
+#include "service/views.h"
 #include "store/store.h"
 
 /* --- keyring and catalog --------------------------------------------------------------------- */
@@ -113,6 +114,7 @@ static void opened_again(struct cluster *cluster)
              keyring_mk_version(cluster->service->keyring),
              (double)cluster->counters.unsealed_us / 1000.0);
     opened(cluster);
+    views_key_changed(cluster->service, BYTES_NONE);
     catalog_keys_changed(cluster->service);
     hub_refresh_soon(
         cluster); /* the dealing machine waits for this, and nothing else would tell it */
@@ -190,6 +192,8 @@ void hub_keyring_changed(struct cluster *cluster, struct bytes key)
         cluster->service->keys.behind = true;
     else if (err != QK_OK)
         log_error("seal", "a keyring record is damaged: %s", qk_err_text(err));
+    else
+        views_key_changed(cluster->service, record_key_name(key));
 }
 
 /* --- closing --------------------------------------------------------------------------------- */

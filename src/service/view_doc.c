@@ -66,11 +66,11 @@ static enum qk_err write_leaf(struct view_read *read, struct bytes name, struct 
     struct document_options options = {.conflicts = read->wishes[read->wish_at].conflicts,
                                        .record = record};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 64 * MIB);
-    struct bytes body;
-    enum qk_err err = stored_open(read->service, read->database, name, leaf, &plain, &body);
+    struct document_parts parts;
+    enum qk_err err = stored_open(read->service, read->database, name, leaf, &plain, &parts);
 
     if (err == QK_OK)
-        document_write(id, leaf, body, &options, &read->stream.out);
+        document_write(id, leaf, &parts, &options, &read->stream.out);
     buf_fini(&plain);
     return err;
 }

@@ -31,11 +31,11 @@ static enum qk_err parse_leaf(struct service *service, const struct catalog_data
 {
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 64 * MIB);
     json_t *json = NULL;
-    struct bytes body;
-    enum qk_err err = stored_open(service, database->id, name, leaf, &plain, &body);
+    struct document_parts parts;
+    enum qk_err err = stored_open(service, database->id, name, leaf, &plain, &parts);
 
     if (err == QK_OK)
-        err = json_parse(body, JSON_DEPTH_MAX, problem, &json);
+        err = json_parse(parts.body, JSON_DEPTH_MAX, problem, &json);
     if (err == QK_OK)
         err = view_design_parse(json, problem, ret_design);
     json_decref(json);

@@ -379,18 +379,6 @@ void views_each(const struct service *service, const uint8_t database[static DAT
 
 /* --- keys --- */
 
-static bool group_has_key(const struct view_group *group, const uint8_t *key_id)
-{
-    size_t i;
-    uint32_t slot;
-
-    for (i = 0; i < group->design->views_n; i++)
-        for (slot = 0; slot < index_slots_n(group->indexes[i]); slot++)
-            if (memcmp(index_slot_key(group->indexes[i], slot), key_id, KEY_ID_BYTES) == 0)
-                return true;
-    return false;
-}
-
 static bool key_has_destroyed(const struct keyring *keyring, const uint8_t *key_id)
 {
     struct keyring_info info;
@@ -404,6 +392,26 @@ static bool key_has_destroyed(const struct keyring *keyring, const uint8_t *key_
     return false;
 }
 
+/* Rows of the key, or of any key with `key_id` NULL, that may be of a destroyed version. */
+static bool group_has_destroyed(const struct view_group *group, const uint8_t *key_id)
+{
+    const struct keyring *keyring = group->service->keyring;
+    uint32_t slot;
+    size_t i;
+
+    for (i = 0; i < group->design->views_n; i++) {
+        for (slot = 0; slot < index_slots_n(group->indexes[i]); slot++) {
+            const uint8_t *known = index_slot_key(group->indexes[i], slot);
+
+            if (key_id != NULL && memcmp(known, key_id, KEY_ID_BYTES) != 0)
+                continue;
+            if (key_has_destroyed(keyring, known))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* What a destroyed version has sealed must not be found in memory either. That a key with an older
  * version destroyed costs its groups at each change of its record, too, is rare and does no harm:
  * they are built again. */
@@ -411,15 +419,14 @@ void views_key_changed(struct service *service, struct bytes name)
 {
     size_t prefix = strlen(KEY_RECORD_PREFIX);
     struct view_group *group = service->view_groups, *next;
-    const uint8_t *key_id = name.data + prefix;
+    const uint8_t *key_id = name.len == 0 ? NULL : name.data + prefix;
 
-    if (group == NULL || name.len != prefix + KEY_ID_BYTES ||
-        !bytes_starts_with(name, bytes_str(KEY_RECORD_PREFIX)) ||
-        !key_has_destroyed(service->keyring, key_id))
+    if (name.len != 0 && (name.len != prefix + KEY_ID_BYTES ||
+                          !bytes_starts_with(name, bytes_str(KEY_RECORD_PREFIX))))
         return;
     for (; group != NULL; group = next) {
         next = group->next;
-        if (group_has_key(group, key_id))
+        if (group_has_destroyed(group, key_id))
             views_kill(group, QK_ERR_BUSY);
     }
 }

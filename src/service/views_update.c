@@ -74,12 +74,12 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct 
                             const struct doc_leaf *leaf)
 {
     static const struct document_options options = {0};
-    struct bytes body;
+    struct document_parts parts;
     enum qk_err err;
 
-    err = stored_open(group->service, group->database, name, leaf, &group->plain, &body);
+    err = stored_open(group->service, group->database, name, leaf, &group->plain, &parts);
     if (err == QK_OK) {
-        document_write(id, leaf, body, &options, &group->text);
+        document_write(id, leaf, &parts, &options, &group->text);
         err = buf_error(&group->text);
     }
     if (err == QK_OK)

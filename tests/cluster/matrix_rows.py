@@ -29,6 +29,8 @@ SOCKET = "403 403 403 403 403 403 403 403 403"  # the control socket alone
 
 # What reads documents: m holds two under k and one under a key that nobody has a grant on.
 READ = "401 403 403 403 200 200 403 200 403"
+# v is as m is, and its design document stands under k.
+VIEW = "401 403 403 403 200:2 200:2 403 200:3 403"
 COUNT = "401 403 200:0 200:0 200:2 200:2 200:0 200:3 403"
 # What writes under k: needs the right to write and the grant to encrypt.
 WRITE = "401 403 403 {0} 403 {0} 403 {0} 403"
@@ -60,6 +62,12 @@ DOCUMENTS = [
     ("POST", "/{db}/_all_docs", "/m/_all_docs", {"keys": ["seen1", "seen2", "dark"]}, COUNT),
     ("GET", "/{db}/_changes", "/m/_changes?include_docs=true", NONE, COUNT),
     ("POST", "/{db}/_changes", "/m/_changes", {}, COUNT),
+    ("GET", "/{db}/_design/{*name}/_view/{*view}", "/v/_design/d/_view/n", NONE, VIEW),
+    ("POST", "/{db}/_design/{*name}/_view/{*view}", "/v/_design/d/_view/n", {"descending": True}, VIEW),
+    ("POST", "/{db}/_design/{*name}/_view/{*view}/queries", "/v/_design/d/_view/n/queries", {"queries": []}, READ),
+    ("GET", "/{db}/_design/{*name}/_info", "/v/_design/d/_info", NONE, READ),
+    ("POST", "/{db}/_view_cleanup", "/v/_view_cleanup", {}, admin(202)),
+    ("POST", "/{db}/_compact/{*name}", "/v/_compact/d", {}, admin(202)),
     ("GET", "/{db}/{*doc}", "/m/seen1", NONE, READ),
     ("GET", "/{db}/{*doc}", "/m/dark", NONE, admin(200)),
     ("HEAD", "/{db}/{*doc}", "/m/seen1", NONE, READ),

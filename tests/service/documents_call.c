@@ -3,6 +3,7 @@
 #include "service/db_encryption.h"
 #include "service/reencrypt.h"
 #include "service/users.h"
+#include "service/view_handlers.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -141,6 +142,19 @@ static service_handler user_handler_of(const struct request *request, bool read)
                                            : handle_user_delete;
 }
 
+static service_handler view_handler_of(const struct request *request)
+{
+    struct bytes last = request->segments[request->segments_n - 1];
+
+    if (request->segments_n > 4 && bytes_equal(request->segments[3], bytes_str("_view")))
+        return request->segments_n == 5 ? handle_view : handle_view_queries;
+    if (request->segments_n == 4 && bytes_equal(last, bytes_str("_info")))
+        return handle_design_info;
+    if (request->segments_n == 3 && bytes_equal(request->segments[1], bytes_str("_compact")))
+        return handle_view_compact;
+    return bytes_equal(last, bytes_str("_view_cleanup")) ? handle_view_cleanup : NULL;
+}
+
 static service_handler handler_of(const struct request *request)
 {
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
@@ -175,6 +189,8 @@ static service_handler handler_of(const struct request *request)
                : request->method == METHOD_PUT  ? handle_db_put
                : request->method == METHOD_POST ? handle_doc_post
                                                 : handle_db_delete;
+    if (view_handler_of(request) != NULL)
+        return view_handler_of(request);
     if (bytes_equal(name, bytes_str("_all_docs")))
         return handle_all_docs;
     if (bytes_equal(name, bytes_str("_changes")))

@@ -18,6 +18,7 @@
 #include "service/audit.h"
 #include "service/audit_mark.h"
 #include "service/catalog.h"
+#include "service/views.h"
 #include "service/members_file.h"
 #include "service/timer_uv.h"
 
@@ -286,6 +287,12 @@ enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg)
     service->catalog_opening = (struct catalog *)(void *)m;
     system_later(m, 1 + sim_below(m->sys->w, 10), catalog_opened, (void *)m->openings);
     return QK_OK;
+}
+
+void views_key_changed(struct service *service, struct bytes name)
+{
+    (void)service;
+    (void)name;
 }
 
 void catalog_close(struct service *service)
