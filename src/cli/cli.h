@@ -112,6 +112,7 @@ enum cli_exit cli_doc_find(struct cli *cli);
 enum cli_exit cli_doc_import(struct cli *cli);
 enum cli_exit cli_doc_export(struct cli *cli);
 enum cli_exit cli_view_query(struct cli *cli);
+enum cli_exit cli_doc_watch(struct cli *cli);
 enum cli_exit cli_user_add(struct cli *cli);
 enum cli_exit cli_user_list(struct cli *cli);
 enum cli_exit cli_user_show(struct cli *cli);

@@ -138,6 +138,10 @@ const struct verb cli_verbs[] = {
      "The rows of a view. NAMEs are those of the HTTP interface: key, startkey, endkey, limit, "
      "group, descending, ... A table on a terminal, else a row a line.",
      "quorumkeep view query people staff/by_age startkey=18 limit=20", cli_view_query},
+    {"doc", "watch", "DB [ID...]", 1, OPTIONS_ARGS_MAX, "since limit include-docs", false,
+     "Show changes as they come, of all documents or of some: from now on, or with --since from a "
+     "sequence on (0: all there is first). Goes on where it was when the node was away.",
+     "quorumkeep doc watch people --since 0 --include-docs", cli_doc_watch},
     {"db", "rights", "DB", 1, 1, "", false,
      "Who may read, write and administer a database. Nobody named: administrators alone.",
      "quorumkeep db rights people", cli_db_rights},
