@@ -53,7 +53,7 @@ void json_write_string(struct bytes text, struct buf *out)
     buf_put_u8(out, '"');
 }
 
-static void write_real(double value, struct buf *out)
+void json_write_real(double value, struct buf *out)
 {
     char text[40];
     int digits;
@@ -90,7 +90,7 @@ static void write_scalar(const json_t *value, struct buf *out)
         write_integer(json_integer_value(value), out);
         break;
     case JSON_REAL:
-        write_real(json_real_value(value), out);
+        json_write_real(json_real_value(value), out);
         break;
     case JSON_TRUE:
         buf_put_str(out, "true");

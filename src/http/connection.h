@@ -37,6 +37,9 @@ struct socket_exchange {
     size_t length, written; /* of the reply */
     bool waiting_login;     /* on_login will come, even when the connection is gone */
     bool running;           /* the handler has it, or had it */
+    bool wants_packed;      /* replies in MessagePack */
+    bool shuns_json;        /* its Accept has no room for JSON: CouchDB calls it plain text then */
+    struct packed_reply *packed; /* NULL: the reply goes out as it is */
 };
 
 struct parse;

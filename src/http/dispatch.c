@@ -1,6 +1,7 @@
 #include "http/server.h"
 
 #include "http/forward.h"
+#include "http/packed.h"
 
 static void reply_no_leader(struct exchange *exchange)
 {
@@ -25,14 +26,22 @@ static void tell_alarms(struct http_exchange *hx)
     buf_fini(&text);
 }
 
-void http_dispatch(struct http_exchange *hx)
+static void dispatch_json(struct http_exchange *hx)
 {
     hx->base.request.body = buf_bytes(&hx->body);
-    tell_alarms(hx);
     if ((hx->route->flags & ROUTE_LOGIN) != 0 && !hx->base.request.forwarded)
         http_login(hx);
     else
         http_run(hx);
+}
+
+void http_dispatch(struct http_exchange *hx)
+{
+    tell_alarms(hx);
+    if (hx->packed)
+        packed_take_body(hx, dispatch_json);
+    else
+        dispatch_json(hx);
 }
 
 static bool record(struct http_exchange *hx)

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/packed.h"
 #include "http/parse.h"
 #include "http/reply.h"
 #include "secret/secret.h"
+#include "service/vault.h"
 
 static struct socket_exchange *sx_of(struct exchange *exchange)
 {
@@ -16,13 +18,14 @@ static struct socket_exchange *sx_of(struct exchange *exchange)
 
 static void sx_free(struct socket_exchange *sx)
 {
+    packed_reply_free(sx->packed);
     http_exchange_fini(&sx->hx);
     secret_wipe(sx, sizeof *sx); /* a cookie among the fields of the reply */
     free(sx);
 }
 
-static void sx_start(struct exchange *exchange, int status, const char *content_type,
-                     const struct reply_field *fields, unsigned fields_n, size_t length)
+static void socket_start(struct exchange *exchange, int status, const char *content_type,
+                         const struct reply_field *fields, unsigned fields_n, size_t length)
 {
     struct socket_exchange *sx = sx_of(exchange);
     struct reply_head head = {.status = status,
@@ -33,7 +36,6 @@ static void sx_start(struct exchange *exchange, int status, const char *content_
                               .now = time(NULL)};
 
     sx->hx.status = status;
-    sx->hx.base.started = true; /* also when no one called exchange_start, see forward_out.c */
     if (sx->connection == NULL)
         return;
     sx->bodyless = exchange->request.method == METHOD_HEAD || reply_is_bodyless(status);
@@ -46,7 +48,7 @@ static void sx_start(struct exchange *exchange, int status, const char *content_
     reply_write_head(&head, connection_out(sx->connection));
 }
 
-static void sx_write(struct exchange *exchange, struct bytes body)
+static void socket_write(struct exchange *exchange, struct bytes body)
 {
     struct socket_exchange *sx = sx_of(exchange);
 
@@ -60,13 +62,46 @@ static void sx_write(struct exchange *exchange, struct bytes body)
     connection_flush(sx->connection);
 }
 
+static const struct exchange_ops SOCKET_WAY = {.start = socket_start, .write = socket_write};
+
+/* Without memory for the encoder the client gets JSON, which says so. */
+static void sx_start(struct exchange *exchange, int status, const char *content_type,
+                     const struct reply_field *fields, unsigned fields_n, size_t length)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+    bool json = content_type != NULL && strcmp(content_type, "application/json") == 0;
+
+    sx->hx.base.started = true; /* also when no one called exchange_start, see forward_out.c */
+    if (sx->wants_packed && sx->connection != NULL)
+        sx->packed = packed_reply_new(sx->hx.http, &SOCKET_WAY);
+    if (sx->packed != NULL)
+        packed_reply_start(sx->packed, exchange, status, content_type, fields, fields_n, length);
+    else
+        socket_start(exchange, status,
+                     json && sx->shuns_json ? "text/plain; charset=utf-8" : content_type, fields,
+                     fields_n, length);
+}
+
+static void sx_write(struct exchange *exchange, struct bytes body)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+
+    if (sx->packed != NULL)
+        packed_reply_write(sx->packed, exchange, body);
+    else
+        socket_write(exchange, body);
+}
+
 static void sx_end(struct exchange *exchange)
 {
     struct socket_exchange *sx = sx_of(exchange);
     struct connection *connection = sx->connection;
-    bool reusable = sx->keep_alive && !sx->unread;
+    bool reusable;
 
     assert(exchange->started);
+    if (sx->packed != NULL && !packed_reply_end(sx->packed, exchange))
+        sx->hx.broken = true;
+    reusable = sx->keep_alive && !sx->unread;
     sx->running = false;
     if (connection != NULL) {
         if (sx->chunked && !sx->bodyless && !sx->hx.broken)
@@ -131,6 +166,11 @@ static void take_head(struct socket_exchange *sx, struct parse *parse)
     (void)parse_field(parse, "origin", &sx->admission.shown.origin);
     sx->hx.origin = sx->admission.shown.origin;
     (void)parse_field(parse, "content-encoding", &sx->admission.content_coding);
+    sx->wants_packed = packed_is_wanted(request->accept);
+    sx->shuns_json = !packed_accepts_json(request->accept) && !vault_is_request(request);
+    sx->hx.packed = packed_is_type(request->content_type);
+    if (sx->hx.packed) /* what it will be when anybody looks at it */
+        request->content_type = bytes_str("application/json");
     request->if_match = unquoted(request->if_match);
     request->if_none_match = unquoted(request->if_none_match);
     sx->admission.method_known = parse->method_known;
