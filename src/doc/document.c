@@ -38,6 +38,7 @@ static enum qk_err take_revision(struct document *document, const json_t *value,
         return doc_problem_set(problem, 400, "bad_request", "Invalid rev format");
     document->has_revision = true;
     document->revision_is_foreign = err == QK_ERR_NOT_FOUND;
+    revision_parse_local(json_bytes(value), &document->local_revision);
     return QK_OK;
 }
 

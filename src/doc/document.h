@@ -20,7 +20,8 @@ struct document {
     bool has_revision;        /* a `_rev` was given */
     bool revision_is_foreign; /* well-formed, but never made here: matches nothing */
     struct revision revision;
-    struct buf revisions; /* of `_revisions`: the hashes of its ancestors, the parent's first */
+    uint32_t local_revision; /* N of a `_rev` 0-N, of _local documents */
+    struct buf revisions;    /* of `_revisions`: the hashes of its ancestors, the parent's first */
     bool deleted;
     struct buf key_name; /* of `_key_id`: the data key wanted; empty: the default */
     struct buf plain;    /* secret: the sealed plaintext, without attachments */

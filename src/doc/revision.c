@@ -50,6 +50,12 @@ enum qk_err revision_parse(struct bytes text, struct revision *ret_revision)
     return QK_OK;
 }
 
+void revision_parse_local(struct bytes text, uint32_t *ret_number)
+{
+    if (bytes_starts_with(text, bytes_str("0-")))
+        (void)parse_generation(bytes_slice(text, 2, text.len), ret_number);
+}
+
 void revision_format(const struct revision *revision,
                      char ret_text[static REVISION_TEXT_BYTES_MAX + 1])
 {

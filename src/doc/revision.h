@@ -22,6 +22,8 @@ struct revision {
 /* QK_ERR_INVALID: not of the form `number-text`. QK_ERR_NOT_FOUND: of that form, but nothing this
  * store ever made (so it is no document's current revision). */
 MUST_USE enum qk_err revision_parse(struct bytes text, struct revision *ret_revision);
+/* `0-N`, of a _local document; *ret_number stays as it is for any other text. */
+void revision_parse_local(struct bytes text, uint32_t *ret_number);
 void revision_format(const struct revision *revision,
                      char ret_text[static REVISION_TEXT_BYTES_MAX + 1]);
 void revision_encode(const struct revision *revision, uint8_t ret_bytes[static REVISION_BYTES]);

@@ -2,6 +2,7 @@
  * 404 and not a conflict. */
 #include "doc/id.h"
 #include "service/handlers.h"
+#include "service/local.h"
 #include "service/params.h"
 #include "service/put.h"
 #include "service/write.h"
@@ -19,10 +20,13 @@ void handle_doc_delete(struct service *service, struct exchange *exchange)
     if (err == QK_OK)
         err = request_revision(&exchange->request, &document, &problem);
     if (err == QK_OK)
-        err = doc_id_check(buf_bytes(&id), &problem);
+        err = local_is_id(buf_bytes(&id)) ? local_id_check(buf_bytes(&id), &problem)
+                                          : doc_id_check(buf_bytes(&id), &problem);
     if (err != QK_OK) {
         document_fini(&document);
         exchange_reply_problem_or(exchange, &problem, err);
+    } else if (local_is_id(buf_bytes(&id))) {
+        local_write(service, exchange, buf_bytes(&id), &document);
     } else {
         write_one(service, exchange, buf_bytes(&id), &document, &how);
     }

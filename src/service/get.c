@@ -7,14 +7,20 @@
 #include "service/authorize.h"
 #include "service/doc_name.h"
 #include "service/handlers.h"
+#include "service/leaf_write.h"
+#include "service/local.h"
+#include "service/open_revs.h"
 #include "service/params.h"
 #include "service/put.h"
 #include "service/read.h"
+#include "service/visible.h"
 
 struct get_wish {
     struct document_options options;
     bool has_revision, revision_is_foreign;
     struct revision revision;
+    bool deleted;   /* a tombstone is wanted, too */
+    bool local_seq; /* the document's sequence */
 };
 
 static enum qk_err get_revision(const struct request *request, struct get_wish *wish,
@@ -36,23 +42,19 @@ static enum qk_err get_revision(const struct request *request, struct get_wish *
 static enum qk_err get_wishes(const struct request *request, struct get_wish *ret_wish,
                               struct doc_problem *problem)
 {
-    struct bytes ignored;
+    bool latest = false;
     enum qk_err err;
 
     memset(ret_wish, 0, sizeof(*ret_wish));
-    if (request_param(request, "open_revs", &ignored))
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has no open_revs");
     err = get_revision(request, ret_wish, problem);
     if (err == QK_OK)
-        err = param_bool(request, "revs", &ret_wish->options.revs, problem);
+        err = leaf_options(request, &ret_wish->options, &ret_wish->local_seq, problem);
     if (err == QK_OK)
-        err = param_bool(request, "revs_info", &ret_wish->options.revs_info, problem);
+        err = param_bool(request, "deleted", &ret_wish->deleted, problem);
     if (err == QK_OK)
-        err = param_bool(request, "conflicts", &ret_wish->options.conflicts, problem);
-    if (err == QK_OK)
-        err =
-            param_bool(request, "deleted_conflicts", &ret_wish->options.deleted_conflicts, problem);
+        err = param_bool(request, "latest", &latest, problem);
+    if (latest) /* CouchDB's: the winner, whatever revision was named */
+        ret_wish->has_revision = ret_wish->revision_is_foreign = false;
     return err;
 }
 
@@ -65,7 +67,7 @@ static const struct doc_leaf *get_leaf(const struct doc_record *record, const st
         return NULL;
     if (wish->has_revision)
         return doc_record_find(record, &wish->revision);
-    if (!record->leaves[0].deleted)
+    if (!record->leaves[0].deleted || wish->deleted)
         return &record->leaves[0];
     *ret_reason = "deleted";
     return NULL;
@@ -82,23 +84,15 @@ static void get_say_key(struct service *service, struct exchange *exchange,
         exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
 }
 
-static void get_reply(struct service *service, struct exchange *exchange,
-                      const struct record_key *key, struct bytes id, const struct doc_leaf *leaf,
-                      const struct document_options *options)
+static void get_reply(struct service *service, struct exchange *exchange, const struct leaf_at *at,
+                      const struct doc_leaf *leaf, const struct document_options *options)
 {
-    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf text = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 128 * KIB);
-    struct document_parts parts;
-    enum qk_err err;
+    enum qk_err err = leaf_write(service, at, leaf, options, &text);
 
-    err = stored_open(service, key->data, record_key_name(record_key_bytes(key)), leaf, &plain,
-                      &parts);
-    if (err == QK_OK) {
-        document_write(id, leaf, &parts, options, &text);
-        buf_put_u8(&text, '\n');
+    buf_put_u8(&text, '\n');
+    if (err == QK_OK)
         err = buf_error(&text);
-    }
-    buf_fini(&plain);
     if (err == QK_OK)
         exchange_reply_bytes(exchange, 200, "application/json", buf_bytes(&text));
     else
@@ -138,15 +132,38 @@ static bool get_is_known(struct exchange *exchange, const char *revision)
            (bytes_equal(known, bytes_str(revision)) || bytes_equal(known, bytes_str("*")));
 }
 
+/* What the reply tells beyond the revision may change while that stays: no ETag then, as CouchDB.
+ */
+static bool get_tells_more(const struct get_wish *wish, const struct doc_record *record)
+{
+    return wish->options.revs_info || wish->local_seq ||
+           ((wish->options.conflicts || wish->options.deleted_conflicts) && record->leaves_n > 1);
+}
+
+static enum qk_err get_local_seq(struct service *service, struct exchange *exchange,
+                                 const struct catalog_database *database, uint64_t seq,
+                                 char ret_text[static SEQ_TEXT_BYTES_MAX + 1])
+{
+    struct visible visible;
+    enum qk_err err = visible_init(&visible, service, exchange, database);
+
+    if (err == QK_OK)
+        err = visible_seq_format(&visible, seq, ret_text);
+    visible_fini(&visible);
+    return err;
+}
+
 static void get_leaf_reply(struct service *service, struct exchange *exchange,
-                           const struct record_key *key, struct bytes id,
+                           const struct catalog_database *database, const struct leaf_at *at,
                            const struct stored *stored, struct get_wish *wish)
 {
-    char revision[REVISION_TEXT_BYTES_MAX + 1];
-    const struct doc_leaf *leaf;
+    char revision[REVISION_TEXT_BYTES_MAX + 1], seq[SEQ_TEXT_BYTES_MAX + 1];
+    const struct doc_leaf *leaf = NULL;
     const char *reason;
     enum qk_err err = get_authorize(service, exchange, &stored->record);
 
+    if (err == QK_OK && wish->local_seq)
+        err = get_local_seq(service, exchange, database, stored->seq, seq);
     if (err != QK_OK) {
         get_refuse(exchange, err);
         return;
@@ -157,14 +174,40 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
         return;
     }
     revision_format(&leaf->revision, revision);
-    exchange_field(exchange, "ETag", "\"%s\"", revision);
     get_say_key(service, exchange, leaf);
-    if (get_is_known(exchange, revision)) {
-        exchange_reply_bytes(exchange, 304, "application/json", BYTES_NONE);
-        return;
+    if (!get_tells_more(wish, &stored->record)) {
+        exchange_field(exchange, "ETag", "\"%s\"", revision);
+        if (get_is_known(exchange, revision)) {
+            exchange_reply_bytes(exchange, 304, "application/json", BYTES_NONE);
+            return;
+        }
     }
     wish->options.record = &stored->record;
-    get_reply(service, exchange, key, id, leaf, &wish->options);
+    wish->options.local_seq = wish->local_seq ? seq : NULL;
+    get_reply(service, exchange, at, leaf, &wish->options);
+}
+
+static void get_document(struct service *service, struct exchange *exchange,
+                         const struct catalog_database *database, struct bytes id)
+{
+    struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    struct doc_problem problem = {0};
+    struct get_wish wish;
+    struct record_key key;
+    enum qk_err err = get_wishes(&exchange->request, &wish, &problem);
+
+    if (err == QK_OK)
+        err = doc_name_of_id(service, database->id, database->ids_hidden, id, &key);
+    if (err == QK_OK)
+        err = stored_get(service, database->id, record_key_name(record_key_bytes(&key)), &stored);
+    if (err == QK_OK) {
+        struct leaf_at at = {database->id, record_key_name(record_key_bytes(&key)), id};
+
+        get_leaf_reply(service, exchange, database, &at, &stored, &wish);
+    } else {
+        exchange_reply_problem_or(exchange, &problem, err);
+    }
+    stored_fini(&stored);
 }
 
 static void get_ready(struct service *service, struct exchange *exchange)
@@ -172,31 +215,22 @@ static void get_ready(struct service *service, struct exchange *exchange)
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
     const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct doc_problem problem = {0};
-    struct record_key key;
-    struct get_wish wish;
-    struct stored stored = {0, 0, DOC_RECORD_EMPTY};
+    struct bytes open_revs;
     enum qk_err err;
 
     if (database == NULL)
         return;
     request_doc_id(&exchange->request, &id);
-    err = get_wishes(&exchange->request, &wish, &problem);
-    if (err == QK_OK)
-        err = doc_id_check(buf_bytes(&id), &problem);
-    if (err != QK_OK) {
+    err = local_is_id(buf_bytes(&id)) ? local_id_check(buf_bytes(&id), &problem)
+                                      : doc_id_check(buf_bytes(&id), &problem);
+    if (err != QK_OK)
         exchange_reply_problem_or(exchange, &problem, err);
-        goto out;
-    }
-    err = doc_name_of_id(service, database->id, database->ids_hidden, buf_bytes(&id), &key);
-    if (err == QK_OK)
-        err = stored_get(service, database->id, record_key_name(record_key_bytes(&key)), &stored);
-    if (err == QK_OK)
-        get_leaf_reply(service, exchange, &key, buf_bytes(&id), &stored, &wish);
+    else if (local_is_id(buf_bytes(&id)))
+        local_get(service, exchange, database, buf_bytes(&id));
+    else if (request_param(&exchange->request, "open_revs", &open_revs) && open_revs.len > 0)
+        open_revs_reply(service, exchange, database, buf_bytes(&id), open_revs);
     else
-        exchange_reply_err(exchange, err);
-    stored_fini(&stored);
-
-out:
+        get_document(service, exchange, database, buf_bytes(&id));
     buf_fini(&id);
 }
 

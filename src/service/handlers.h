@@ -24,6 +24,8 @@ void handle_doc_get(struct service *service, struct exchange *exchange);    /* G
 void handle_doc_delete(struct service *service, struct exchange *exchange); /* DELETE */
 void handle_bulk_docs(struct service *service,
                       struct exchange *exchange); /* POST /{db}/_bulk_docs */
+void handle_bulk_get(struct service *service, struct exchange *exchange); /* POST /{db}/_bulk_get */
+void handle_revs_diff(struct service *service, struct exchange *exchange); /* and _missing_revs */
 /* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
 void handle_ensure_full_commit(struct service *service, struct exchange *exchange);
 /* service/debug_open.c */

@@ -7,6 +7,7 @@
 #include "doc/id.h"
 #include "secret/crypto.h"
 #include "service/handlers.h"
+#include "service/local.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
 #include "service/put_parts.h"
@@ -38,6 +39,7 @@ static enum qk_err give_revision(struct document *document, struct bytes text,
     document->has_revision = true;
     document->revision_is_foreign = foreign;
     document->revision = revision;
+    revision_parse_local(text, &document->local_revision);
     return QK_OK;
 }
 
@@ -161,6 +163,16 @@ static enum qk_err put_id(struct put *put, struct buf *out)
     return buf_error(out);
 }
 
+static enum qk_err put_check(struct put *put, struct bytes id)
+{
+    if (!local_is_id(id))
+        return doc_id_check(id, &put->problem);
+    if (put->document.attachments.n > 0)
+        return doc_problem_set(&put->problem, 400, "bad_request",
+                               "_local documents do not accept attachments.");
+    return local_id_check(id, &put->problem);
+}
+
 static void put_parsed(void *arg, enum qk_err err)
 {
     struct put *put = arg;
@@ -182,8 +194,10 @@ static void put_parsed(void *arg, enum qk_err err)
         err = err == QK_OK ? named : err;
     }
     if (err == QK_OK)
-        err = doc_id_check(buf_bytes(&id), &put->problem);
-    if (err == QK_OK) {
+        err = put_check(put, buf_bytes(&id));
+    if (err == QK_OK && local_is_id(buf_bytes(&id))) {
+        local_write(put->service, put->exchange, buf_bytes(&id), &put->document);
+    } else if (err == QK_OK) {
         write_one(put->service, put->exchange, buf_bytes(&id), &put->document, &how);
     } else {
         document_fini(&put->document);

@@ -105,7 +105,8 @@ bool reencrypt_concerns(struct bytes key, uint8_t flags)
 {
     enum record_space space;
 
-    return record_key_space(key, &space) ? space == RECORD_CATALOG : (flags & WIRE_DOC) != 0;
+    /* Of a database: documents, _local ones among them. */
+    return record_key_space(key, &space) ? space == RECORD_CATALOG : (flags & WIRE_KEYED) != 0;
 }
 
 static bool is_fresh(const struct service *service, const uint8_t *key_id, uint32_t version)
@@ -272,7 +273,8 @@ static enum qk_err seal_leaves(struct service *service, struct bytes key,
         if (database != NULL)
             wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
                               database->record_version);
-        wire_command_put(command, key, record->version + 1, record->flags | WIRE_SAME_SEQ,
+        wire_command_put(command, key, record->version + 1,
+                         record->flags | ((record->flags & WIRE_DOC) != 0 ? WIRE_SAME_SEQ : 0),
                          buf_bytes(&value));
     }
     buf_fini(&value);

@@ -71,7 +71,7 @@ enum qk_err verify_record(struct service *service, const struct store_row *row,
             err = open_catalog(service, row, counts);
         else if (space == RECORD_KEYRING)
             err = open_keyring(row, scratch, counts);
-    } else if ((row->record.flags & WIRE_DOC) != 0)
+    } else if ((row->record.flags & WIRE_KEYED) != 0)
         err = open_document(service, row, counts);
     counts->damaged_n += err != QK_OK;
     return err;

@@ -197,6 +197,10 @@ static service_handler handler_of(const struct request *request)
         return handle_changes;
     if (bytes_equal(name, bytes_str("_bulk_docs")))
         return handle_bulk_docs;
+    if (bytes_equal(name, bytes_str("_bulk_get")))
+        return handle_bulk_get;
+    if (bytes_equal(name, bytes_str("_revs_diff")) || bytes_equal(name, bytes_str("_missing_revs")))
+        return handle_revs_diff;
     if (bytes_equal(name, bytes_str("_ensure_full_commit")))
         return handle_ensure_full_commit;
     return read                            ? handle_doc_get

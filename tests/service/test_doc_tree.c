@@ -126,3 +126,174 @@ Test(doc_tree, batch_ok_is_accepted_and_written)
     call_free(made);
     expect(&documents, METHOD_GET, "/db/b", NULL, 200, NULL);
 }
+
+/* --- reading revisions --- */
+
+static void two_leaves(void)
+{
+    replicate(2, "\"" B "\",\"" A "\"", ",\"n\":1");
+    replicate(3, "\"" D "\",\"" C "\",\"" A "\"", ",\"n\":2");
+    replicate(2, "\"" E "\",\"" A "\"", ",\"_deleted\":true");
+}
+
+/* GET with an Accept header. */
+static struct call *get_as(const char *target, const char *accept)
+{
+    struct call *made = call_begin(&documents, METHOD_GET, target, BYTES_NONE);
+
+    made->exchange.request.accept = bytes_str(accept);
+    call_start(made);
+    call_run(made);
+    return made;
+}
+
+static void expect_json(const char *target, const char *reply)
+{
+    struct call *made = get_as(target, "application/json");
+
+    cr_assert_eq(made->status, 200, "%s", call_text(made));
+    cr_assert_str_eq(call_text(made), reply);
+    call_free(made);
+}
+
+Test(doc_tree, open_revs_gives_all_leaves_or_those_named)
+{
+    two_leaves();
+    expect_json("/db/d?open_revs=all",
+                "[{\"ok\":{\"_id\":\"d\",\"_rev\":\"3-" D "\",\"n\":2}},"
+                "{\"ok\":{\"_id\":\"d\",\"_rev\":\"2-" B "\",\"n\":1}},"
+                "{\"ok\":{\"_id\":\"d\",\"_rev\":\"2-" E "\",\"_deleted\":true}}]\n");
+    expect_json("/db/d?open_revs=[\"2-" B "\",\"1-" A "\",\"7-x\"]",
+                "[{\"ok\":{\"_id\":\"d\",\"_rev\":\"2-" B "\",\"n\":1}},"
+                "{\"missing\":\"1-" A "\"},{\"missing\":\"7-x\"}]\n");
+    expect_json("/db/d?open_revs=[\"2-" C "\",\"3-" D "\"]&latest=true",
+                "[{\"ok\":{\"_id\":\"d\",\"_rev\":\"3-" D "\",\"n\":2}}]\n");
+    expect_json("/db/none?open_revs=[\"2-" C "\"]", "[{\"missing\":\"2-" C "\"}]\n");
+    expect_json("/db/d?open_revs=[]", "[]\n");
+    expect_error(&documents, METHOD_GET, "/db/none?open_revs=all", NULL, 404, "not_found",
+                 "missing");
+    expect_error(&documents, METHOD_GET, "/db/d?open_revs=[\"x\"]", NULL, 400, "bad_request",
+                 "Invalid rev format");
+    expect_error(&documents, METHOD_GET, "/db/d?open_revs=[", NULL, 400, "bad_request",
+                 "invalid UTF-8 JSON");
+}
+
+Test(doc_tree, open_revs_comes_in_parts)
+{
+    struct call *made;
+    const char *boundary;
+    char expected[1024];
+
+    two_leaves();
+    made = get_as("/db/d?open_revs=[\"2-" B "\",\"1-" A "\"]", "multipart/mixed");
+    cr_assert_eq(made->status, 200);
+    cr_assert_eq(strncmp(made->content_type, "multipart/mixed; boundary=\"", 27), 0);
+    boundary = made->content_type + 27;
+    snprintf(expected, sizeof(expected),
+             "--%.32s\r\nContent-Type: application/json\r\n\r\n"
+             "{\"_id\":\"d\",\"_rev\":\"2-" B "\",\"n\":1}\r\n--%.32s\r\n"
+             "Content-Type: application/json; error=\"true\"\r\n\r\n{\"missing\":\"1-" A
+             "\"}\r\n--%.32s--",
+             boundary, boundary, boundary);
+    cr_assert_str_eq(call_text(made), expected);
+    call_free(made);
+}
+
+Test(doc_tree, get_tells_of_the_tree)
+{
+    struct call *made;
+
+    two_leaves();
+    expect(&documents, METHOD_GET, "/db/d?deleted_conflicts=true", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"3-" D "\",\"_deleted_conflicts\":[\"2-" E "\"],\"n\":2}");
+    expect(&documents, METHOD_GET, "/db/d?meta=true", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"3-" D "\",\"_revs_info\":["
+           "{\"rev\":\"3-" D "\",\"status\":\"available\"},"
+           "{\"rev\":\"2-" C "\",\"status\":\"missing\"},"
+           "{\"rev\":\"1-" A "\",\"status\":\"missing\"}],"
+           "\"_conflicts\":[\"2-" B "\"],\"_deleted_conflicts\":[\"2-" E "\"],\"n\":2}");
+    expect(&documents, METHOD_GET, "/db/d?rev=2-" B "&latest=true", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"3-" D "\",\"n\":2}");
+    made = call(&documents, METHOD_GET, "/db/d?local_seq=true", NULL);
+    cr_assert_not_null(strstr(call_text(made), "\"_local_seq\":\""));
+    cr_assert_null(call_field(made, "ETag"));
+    call_free(made);
+    made = call(&documents, METHOD_GET, "/db/d?revs=true", NULL);
+    cr_assert_str_eq(call_field(made, "ETag"), "\"3-" D "\"");
+    call_free(made);
+}
+
+Test(doc_tree, bulk_get_answers_each_in_its_place)
+{
+    two_leaves();
+    expect(&documents, METHOD_POST, "/db/_bulk_get?revs=true&latest=true",
+           "{\"docs\":[{\"id\":\"d\",\"rev\":\"2-" C "\"},{\"id\":\"d\",\"rev\":\"5-" A
+           "\"},{\"id\":\"none\"},{},{\"id\":\"d\",\"rev\":\"x\"}]}",
+           200,
+           "{\"results\":[{\"id\":\"d\",\"docs\":[{\"ok\":{\"_id\":\"d\",\"_rev\":\"3-" D
+           "\",\"_revisions\":{\"start\":3,\"ids\":[\"" D "\",\"" C "\",\"" A "\"]},\"n\":2}}]},"
+           "{\"id\":\"d\",\"docs\":[{\"error\":{\"id\":\"d\",\"rev\":\"5-" A
+           "\",\"error\":\"not_found\",\"reason\":\"missing\"}}]},"
+           "{\"id\":\"none\",\"docs\":[{\"error\":{\"id\":\"none\",\"rev\":\"undefined\","
+           "\"error\":\"not_found\",\"reason\":\"missing\"}}]},"
+           "{\"id\":null,\"docs\":[{\"error\":{\"id\":null,\"rev\":null,\"error\":\"bad_request\","
+           "\"reason\":\"document id missed\"}}]},"
+           "{\"id\":\"d\",\"docs\":[{\"error\":{\"id\":\"d\",\"rev\":\"x\",\"error\":"
+           "\"bad_request\",\"reason\":\"Invalid rev format\"}}]}]}");
+    expect(&documents, METHOD_POST, "/db/_bulk_get", "{\"docs\":[]}", 200, "{\"results\":[]}");
+    expect_error(&documents, METHOD_POST, "/db/_bulk_get", "{}", 400, "bad_request",
+                 "Missing JSON list of 'docs'.");
+    expect_error(&documents, METHOD_POST, "/db/_bulk_get?rev=1-x", "{\"docs\":[]}", 400,
+                 "bad_request", "\"rev\" query parameter is not acceptable");
+}
+
+Test(doc_tree, revs_diff_names_what_is_missing)
+{
+    two_leaves();
+    expect(&documents, METHOD_POST, "/db/_revs_diff",
+           "{\"d\":[\"1-" A "\",\"2-" B "\",\"3-" A "\",\"1-x\"],\"none\":[\"1-" A "\"],\"e\":[]}",
+           200,
+           "{\"d\":{\"missing\":[\"3-" A "\",\"1-x\"],\"possible_ancestors\":[\"2-" B "\",\"2-" E
+           "\"]},\"none\":{\"missing\":[\"1-" A "\"]}}");
+    expect(&documents, METHOD_POST, "/db/_missing_revs",
+           "{\"d\":[\"1-" A "\",\"3-" A "\"],\"e\":[\"1-" A "\"]}", 200,
+           "{\"missing_revs\":{\"d\":[\"3-" A "\"],\"e\":[\"1-" A "\"]}}");
+    expect(&documents, METHOD_POST, "/db/_revs_diff", "{}", 200, "{}");
+    expect_error(&documents, METHOD_POST, "/db/_revs_diff", "{\"d\":1}", 400, "bad_request",
+                 "`revs` must be an array.");
+    expect_error(&documents, METHOD_POST, "/db/_revs_diff", "[]", 400, "bad_request",
+                 "Request body must be a JSON object");
+}
+
+/* --- _local documents --- */
+
+Test(doc_tree, local_documents_count_their_writes_and_are_in_no_list)
+{
+    struct call *feed;
+
+    expect(&documents, METHOD_PUT, "/db/_local/x", "{\"n\":1}", 201,
+           "{\"ok\":true,\"id\":\"_local/x\",\"rev\":\"0-1\"}");
+    expect(&documents, METHOD_GET, "/db/_local/x", NULL, 200,
+           "{\"_id\":\"_local/x\",\"_rev\":\"0-1\",\"n\":1}");
+    expect(&documents, METHOD_PUT, "/db/_local%2Fx", "{\"_rev\":\"0-1\",\"n\":2}", 201,
+           "{\"ok\":true,\"id\":\"_local/x\",\"rev\":\"0-2\"}");
+    expect_error(&documents, METHOD_PUT, "/db/_local/x", "{\"_rev\":\"0-1\"}", 409, "conflict",
+                 "Document update conflict.");
+    expect(&documents, METHOD_GET, "/db/_all_docs", NULL, 200,
+           "{\"total_rows\":0,\"offset\":0,\"rows\":[\n]}");
+    feed = call(&documents, METHOD_GET, "/db/_changes", NULL);
+    cr_assert_eq(strncmp(call_text(feed), "{\"results\":[\n],", 15), 0);
+    call_free(feed);
+    documents_restart(&documents);
+    expect(&documents, METHOD_GET, "/db/_local/x", NULL, 200,
+           "{\"_id\":\"_local/x\",\"_rev\":\"0-2\",\"n\":2}");
+    expect(&documents, METHOD_DELETE, "/db/_local/x?rev=0-2", NULL, 200,
+           "{\"ok\":true,\"id\":\"_local/x\",\"rev\":\"0-0\"}");
+    expect_error(&documents, METHOD_GET, "/db/_local/x", NULL, 404, "not_found", "missing");
+    expect_error(&documents, METHOD_DELETE, "/db/_local/x", NULL, 404, "not_found", "missing");
+    expect_error(&documents, METHOD_PUT, "/none/_local/x", "{}", 404, "not_found",
+                 "Database does not exist.");
+    expect_error(&documents, METHOD_PUT, "/db/_local/x",
+                 "{\"_attachments\":{\"a\":{\"data\":\"\"}}}", 400, "bad_request",
+                 "_local documents do not accept attachments.");
+}
