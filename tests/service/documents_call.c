@@ -197,6 +197,10 @@ static service_handler handler_of(const struct request *request)
         return handle_changes;
     if (bytes_equal(name, bytes_str("_bulk_docs")))
         return handle_bulk_docs;
+    if (bytes_equal(name, bytes_str("_revs_limit")))
+        return read ? handle_revs_limit : handle_revs_limit_put;
+    if (bytes_equal(name, bytes_str("_purge")))
+        return handle_purge;
     if (bytes_equal(name, bytes_str("_bulk_get")))
         return handle_bulk_get;
     if (bytes_equal(name, bytes_str("_revs_diff")) || bytes_equal(name, bytes_str("_missing_revs")))

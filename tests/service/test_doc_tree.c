@@ -293,7 +293,52 @@ Test(doc_tree, local_documents_count_their_writes_and_are_in_no_list)
     expect_error(&documents, METHOD_DELETE, "/db/_local/x", NULL, 404, "not_found", "missing");
     expect_error(&documents, METHOD_PUT, "/none/_local/x", "{}", 404, "not_found",
                  "Database does not exist.");
-    expect_error(&documents, METHOD_PUT, "/db/_local/x",
-                 "{\"_attachments\":{\"a\":{\"data\":\"\"}}}", 400, "bad_request",
-                 "_local documents do not accept attachments.");
+}
+
+/* --- limits and purge --- */
+
+Test(doc_tree, revisions_are_forgotten_at_the_limit)
+{
+    char revision[64], target[128];
+    struct call *made;
+    json_t *json;
+
+    expect(&documents, METHOD_GET, "/db/_revs_limit", NULL, 200, "1000");
+    expect(&documents, METHOD_PUT, "/db/_revs_limit", "3", 200, "{\"ok\":true}");
+    expect(&documents, METHOD_GET, "/db/_revs_limit", NULL, 200, "3");
+    expect_error(&documents, METHOD_PUT, "/db/_revs_limit", "0", 400, "bad_request",
+                 "`revs_limit` must be a positive integer of at most 1000");
+    expect_error(&documents, METHOD_PUT, "/db/_revs_limit", "\"5\"", 400, "bad_request",
+                 "`revs_limit` must be a positive integer of at most 1000");
+    put_doc(&documents, "/db/d", "{}", revision);
+    for (int i = 2; i <= 6; i++) {
+        snprintf(target, sizeof(target), "/db/d?rev=%s", revision);
+        put_doc(&documents, target, "{}", revision);
+    }
+    made = call(&documents, METHOD_GET, "/db/d?revs=true", NULL);
+    json = call_json(made);
+    cr_assert_eq(json_array_size(json_object_get(json_object_get(json, "_revisions"), "ids")), 3);
+    json_decref(json);
+    call_free(made);
+}
+
+Test(doc_tree, purge_takes_leaves_and_at_last_the_document)
+{
+    two_leaves();
+    expect(&documents, METHOD_POST, "/db/_purge",
+           "{\"d\":[\"3-" D "\",\"1-" A "\",\"9-" A "\"],\"none\":[\"1-" A "\"]}", 201,
+           "{\"purge_seq\":null,\"purged\":{\"d\":[\"3-" D "\"],\"none\":[]}}");
+    expect(&documents, METHOD_GET, "/db/d?conflicts=true", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"2-" B "\",\"n\":1}");
+    expect(&documents, METHOD_POST, "/db/_purge", "{\"d\":[\"2-" B "\",\"2-" E "\"]}", 201,
+           "{\"purge_seq\":null,\"purged\":{\"d\":[\"2-" B "\",\"2-" E "\"]}}");
+    expect_error(&documents, METHOD_GET, "/db/d", NULL, 404, "not_found", "missing");
+    expect(&documents, METHOD_GET, "/db/_all_docs", NULL, 200,
+           "{\"total_rows\":0,\"offset\":0,\"rows\":[\n]}");
+    replicate(1, "\"" A "\"", "");
+    expect(&documents, METHOD_GET, "/db/d", NULL, 200, "{\"_id\":\"d\",\"_rev\":\"1-" A "\"}");
+    expect_error(&documents, METHOD_POST, "/db/_purge", "{\"d\":1}", 400, "bad_request",
+                 "`revs` must be an array.");
+    expect_error(&documents, METHOD_POST, "/none/_purge", "{}", 404, "not_found",
+                 "Database does not exist.");
 }
