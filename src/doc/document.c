@@ -163,6 +163,20 @@ static enum qk_err take_specials(struct document *document, json_t *object,
     return err;
 }
 
+/* What a replicator notes in a document: kept as any other member, as CouchDB does. */
+static bool is_replication_note(const char *name)
+{
+    static const char *const NOTES[] = {"_replication_id", "_replication_state",
+                                        "_replication_state_time", "_replication_state_reason",
+                                        "_replication_stats"};
+
+    for (size_t i = 0; i < sizeof(NOTES) / sizeof(NOTES[0]); i++) {
+        if (strcmp(name, NOTES[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum qk_err refuse_specials(json_t *object, struct doc_problem *problem)
 {
     void *member;
@@ -171,7 +185,7 @@ static enum qk_err refuse_specials(json_t *object, struct doc_problem *problem)
          member = json_object_iter_next(object, member)) {
         const char *name = json_object_iter_key(member);
 
-        if (name[0] == '_')
+        if (name[0] == '_' && !is_replication_note(name))
             return doc_problem_set(problem, 400, "doc_validation",
                                    "Bad special document member: %s", name);
     }

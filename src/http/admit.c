@@ -314,7 +314,7 @@ enum admit admit_forwarded(struct http_exchange *hx)
 
     if (verdict != ADMIT_OK)
         return verdict;
-    if ((hx->route->flags & (ROUTE_LEADER | ROUTE_PEER)) == 0) {
+    if (hx->base.request.forwarded && (hx->route->flags & (ROUTE_LEADER | ROUTE_PEER)) == 0) {
         exchange_reply_error(&hx->base, 400, "bad_request", "this is not forwarded");
         return ADMIT_REFUSED;
     }

@@ -13,6 +13,7 @@
 #include "service/key_policy.h"
 #include "service/keys_admin.h"
 #include "service/reencrypt.h"
+#include "service/replicator.h"
 #include "service/tokens.h"
 #include "service/verify.h"
 #include "service/users.h"
@@ -180,6 +181,23 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/_users/{*doc}", ACCESS_USER, OPEN, READ, BODY_SMALL, handle_userdoc_get},
     {METHOD_PUT, "/_users/{*doc}", ACCESS_USER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_put},
     {METHOD_DELETE, "/_users/{*doc}", ACCESS_CLUSTER, OPEN_LEADER, WRITE, BODY_SMALL, handle_userdoc_delete},
+
+    {METHOD_POST, "/_replicate", ACCESS_USER, OPEN_LEADER, WRITE, REPLICATOR_BODY_BYTES_MAX, handle_replicate},
+    {METHOD_GET, "/_scheduler/jobs", ACCESS_CLUSTER, OPEN_LEADER, LIST, BODY_SMALL, handle_scheduler_jobs},
+    {METHOD_GET, "/_scheduler/jobs/{id}", ACCESS_CLUSTER, OPEN_LEADER, LIST, BODY_SMALL, handle_scheduler_job},
+    {METHOD_GET, "/_scheduler/docs", ACCESS_CLUSTER, OPEN_LEADER, LIST, BODY_SMALL, handle_scheduler_docs},
+    {METHOD_GET, "/_scheduler/docs/_replicator", ACCESS_CLUSTER, OPEN_LEADER, LIST, BODY_SMALL, handle_scheduler_docs},
+    {METHOD_GET, "/_scheduler/docs/_replicator/{*doc}", ACCESS_CLUSTER, OPEN_LEADER, LIST, BODY_SMALL, handle_scheduler_doc},
+    {METHOD_GET, "/_replicator", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
+    {METHOD_POST, "/_replicator", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, REPLICATOR_BODY_BYTES_MAX, handle_replicator_post},
+    {METHOD_GET, "/_replicator/_security", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_security},
+    {METHOD_PUT, "/_replicator/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
+    {METHOD_GET, "/_replicator/_all_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},
+    {METHOD_POST, "/_replicator/_all_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_GET, "/_replicator/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
+    {METHOD_GET, "/_replicator/{doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
+    {METHOD_PUT, "/_replicator/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, REPLICATOR_BODY_BYTES_MAX, handle_replicator_put},
+    {METHOD_DELETE, "/_replicator/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
 
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},

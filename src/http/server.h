@@ -109,8 +109,8 @@ struct admission {
  * who asks, and whether they may. A refusal has been answered: the exchange may be gone. The
  * admission lives in the exchange. */
 enum admit admit_begin(struct admission *admission);
-/* The same for a request that a peer forwards and has admitted already: a login is not checked
- * again, everything else is. */
+/* The same for a request that a peer forwards and has admitted already, and for the node's own
+ * (inner.c): a login is not checked again, everything else is. */
 enum admit admit_forwarded(struct http_exchange *hx);
 /* Before the handler, on the node that runs it: may they? False: answered. */
 bool admit_authorized(struct http_exchange *hx);

@@ -40,6 +40,10 @@ struct config {
     char peer_advertise[ADDRESS_BYTES_MAX + 1];  /* told to members; default: peer_listen */
     char peer_allow[CONFIG_ALLOW_BYTES_MAX + 1]; /* empty: everybody */
     struct link_allow peer_allowed;              /* the same, by config_check */
+    /* [replication] */
+    char replication_allow[CONFIG_ALLOW_BYTES_MAX + 1]; /* empty: public addresses */
+    struct link_allow replication_allowed;              /* the same, by config_check */
+    char replication_ca[CONFIG_PATH_BYTES_MAX + 1];     /* empty: the system's */
     /* [memory] */
     enum config_arena arena;
     unsigned arena_kib;

@@ -159,15 +159,16 @@ static enum qk_err check_http(const struct config *config, struct buf *message)
     return QK_ERR_INVALID;
 }
 
-static enum qk_err check_allow(struct config *config, struct buf *message)
+static enum qk_err check_allow(const char *name, const char *text, struct link_allow *ret_allow,
+                               struct buf *message)
 {
     struct buf why = BUF_INIT(512);
     enum qk_err err = QK_OK;
 
-    if (config->peer_allow[0] != '\0')
-        err = link_allow_parse(config->peer_allow, &config->peer_allowed, &why);
+    if (text[0] != '\0')
+        err = link_allow_parse(text, ret_allow, &why);
     if (err != QK_OK)
-        buf_printf(message, "peer allow: %.*s", (int)why.len, (const char *)why.data);
+        buf_printf(message, "%s: %.*s", name, (int)why.len, (const char *)why.data);
     buf_fini(&why);
     return err == QK_OK ? QK_OK : QK_ERR_INVALID;
 }
@@ -199,7 +200,10 @@ enum qk_err config_check(struct config *config, struct buf *message)
     if (err == QK_OK)
         err = check_advertised("peer advertise", config->peer_advertise, message);
     if (err == QK_OK)
-        err = check_allow(config, message);
+        err = check_allow("peer allow", config->peer_allow, &config->peer_allowed, message);
+    if (err == QK_OK)
+        err = check_allow("replication allow", config->replication_allow,
+                          &config->replication_allowed, message);
     if (err == QK_OK && config->heartbeat_ms * 3 > config->election_timeout_ms) {
         buf_printf(message,
                    "consensus: heartbeat_ms %u is too long for election_timeout_ms %u: at most a "

@@ -7,12 +7,14 @@
 
 #include "base/log.h"
 #include "consensus/consensus.h"
+#include "http/inner.h"
 #include "secret/crypto.h"
 #include "secret/memory.h"
 #include "service/feeds.h"
 #include "service/integrity.h"
 #include "service/audit_use.h"
 #include "service/reencrypt.h"
+#include "service/replicator.h"
 #include "service/backup_schedule.h"
 #include "service/submit.h"
 
@@ -55,6 +57,19 @@ static enum qk_err backups_start(struct node *node)
     return backups_schedule(node->service.backups, &settings);
 }
 
+static const char *given(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
+static enum qk_err replications_start(struct node *node)
+{
+    struct replicator_settings settings = {.allow = node->config.replication_allowed,
+                                           .ca_file = given(node->config.replication_ca)};
+
+    return replicator_new(&node->service, &settings, &node->service.replicator);
+}
+
 static enum qk_err hub_start(struct node *node, char *ret_reason)
 {
     struct cluster_ops ops = {.arg = node,
@@ -85,14 +100,11 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
             &node->service,
             &(struct integrity_settings){.scrub_s = (uint64_t)node->config.scrub_hours * 3600},
             &node->service.integrity);
+    if (err == QK_OK)
+        err = replications_start(node);
     if (err != QK_OK)
         snprintf(ret_reason, NODE_REASON_BYTES, "the node could not start: %s", qk_err_text(err));
     return err;
-}
-
-static const char *given(const char *text)
-{
-    return text[0] == '\0' ? NULL : text;
 }
 
 static enum qk_err clients_start(struct node *node, char *ret_reason)
@@ -108,11 +120,17 @@ static enum qk_err clients_start(struct node *node, char *ret_reason)
         .tls_key = given(node->config.tls_key),
         .tls_client_ca = given(node->config.tls_client_ca),
     };
+    enum qk_err err;
 
     snprintf(control, sizeof control, "%s/control.sock", node->service.data_dir);
     http_product_hooks(&node->service, &config.hooks);
     config.routes = http_product_routes(&config.routes_n);
-    return http_new(&config, ret_reason, &node->http);
+    err = http_new(&config, ret_reason, &node->http);
+    if (err != QK_OK)
+        return err;
+    http_inner_hook(node->http, &node->inner);
+    node->service.inner = &node->inner;
+    return QK_OK;
 }
 
 static void seal_by_signal(struct node *node)
@@ -252,6 +270,7 @@ static void end_member(void *arg)
     struct node *node = arg;
 
     node->http = NULL;
+    node->service.inner = NULL;
     login_free(node->service.login);
     node->service.login = NULL;
     member_close(node, end_cluster);
@@ -289,6 +308,7 @@ void node_stop(struct node *node)
     node->end = NODE_DRAINING;
     log_info("node", "stopping");
     feeds_close(&node->service, QK_ERR_CLOSED);
+    replicator_stop(node->service.replicator);
     if (consensus != NULL && consensus_role(consensus) == CONSENSUS_LEADER &&
         consensus_transfer(consensus, 0, end_handed_on, node) != QK_OK)
         log_debug("node", "no one to hand leadership to");
@@ -305,6 +325,7 @@ void node_fini(struct node *node)
     launcher_end(&node->launcher);
     hasher_end(&node->hasher);
     backups_free(node->service.backups);
+    replicator_free(node->service.replicator);
     audit_use_free(node->service.audit_use);
     audit_close(node->service.audit);
     secret_arena_fini();

@@ -18,6 +18,7 @@
 #include "service/audit.h"
 #include "service/backup.h"
 #include "service/cluster.h"
+#include "service/inner.h"
 #include "service/login.h"
 #include "service/service.h"
 #include "service/timer_uv.h"
@@ -57,6 +58,7 @@ struct node {
     struct config config;
     struct service service;
     struct http *http;
+    struct inner_hook inner;
     struct hasher hasher;
     struct launcher_process launcher; /* pid 0: none is needed */
     struct attester *attester;

@@ -11,6 +11,7 @@
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/kv.h"
+#include "service/replicator.h"
 #include "wire/pack.h"
 
 /* --- keys --- */
@@ -200,6 +201,13 @@ static unsigned database_decode_member(struct unpack *in, struct catalog_databas
     return 0;
 }
 
+/* Made with the cluster: no client can make one of such a name. */
+static bool is_own_database(struct bytes name)
+{
+    return bytes_equal(name, bytes_str(KV_DATABASE)) ||
+           bytes_equal(name, bytes_str(REPLICATOR_DATABASE));
+}
+
 static enum qk_err database_decode(struct bytes plain, struct catalog_database *ret_database)
 {
     struct unpack in = unpack_of(plain);
@@ -211,7 +219,7 @@ static enum qk_err database_decode(struct bytes plain, struct catalog_database *
         has |= database_decode_member(&in, ret_database);
     if (unpack_end(&in) != QK_OK || has != HAS_ALL || ret_database->revs_limit == 0)
         return QK_ERR_CORRUPT;
-    if (!bytes_equal(bytes_str(ret_database->name), bytes_str(KV_DATABASE)) &&
+    if (!is_own_database(bytes_str(ret_database->name)) &&
         database_name_check(bytes_str(ret_database->name), &problem) != QK_OK)
         return QK_ERR_CORRUPT;
     return QK_OK;

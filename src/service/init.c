@@ -24,6 +24,7 @@
 #include "service/hub.h"
 #include "service/integrity.h"
 #include "service/kv.h"
+#include "service/replicator.h"
 #include "service/settings.h"
 #include "store/store.h"
 #include "wire/unhold.h"
@@ -273,6 +274,8 @@ static void init_submit(struct cluster *cluster, struct init *init)
         err = put_user(cluster, init, &command);
     if (err == QK_OK)
         err = kv_mount_put(cluster->service, &command);
+    if (err == QK_OK)
+        err = replicator_mount_put(cluster->service, &command);
     if (err == QK_OK)
         err = wire_command_end(&command, &bytes);
     if (err == QK_OK)

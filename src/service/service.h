@@ -16,13 +16,15 @@ struct keyring;
 struct audit;
 struct audit_use;
 struct node_sec;
-struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
-struct login;     /* checks passwords: service/login.h */
-struct submitter; /* writes in progress: service/submit.h */
-struct reencrypt; /* service/reencrypt.h */
-struct backups;   /* service/backup.h */
-struct feeds;     /* service/feeds.h */
-struct integrity; /* service/integrity.h */
+struct catalog;    /* databases and users, decrypted, kept while unsealed: service/catalog.h */
+struct login;      /* checks passwords: service/login.h */
+struct submitter;  /* writes in progress: service/submit.h */
+struct reencrypt;  /* service/reencrypt.h */
+struct backups;    /* service/backup.h */
+struct feeds;      /* service/feeds.h */
+struct integrity;  /* service/integrity.h */
+struct replicator; /* service/replicator.h */
+struct inner_hook;
 struct timer;
 struct keys_waiter;
 struct rotation;
@@ -72,6 +74,8 @@ struct service {
     struct backups *backups;         /* from backups_new, for the process's life */
     struct feeds *feeds;             /* from feeds_new, for the process's life */
     struct integrity *integrity;     /* from integrity_new, for the process's life */
+    struct replicator *replicator;   /* from replicator_new, for the process's life */
+    const struct inner_hook *inner;  /* service/inner.h; NULL: not yet, or no more */
     struct cluster *cluster;
     struct keys_gate keys;
     struct service_period period;

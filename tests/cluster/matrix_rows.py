@@ -201,7 +201,26 @@ VAULT += [(method, f"/v1/secret/{verb}/{{path...}}", f"/v1/secret/{verb}/t{{new}
                                      ("metadata", {"max_versions": 5}, 204))]
 VAULT += [(method, "/v1/secret/config", "/v1/secret/config", {}, vault("-")) for method in ("POST", "PUT")]
 
-ROWS = DOCUMENTS + PEOPLE + KEYS + CLUSTER + VAULT
+# Nobody here has rights to the database _replicator but the administrator; _replicate is for whoever has logged in.
+REPLICATIONS = [
+    ("GET", path, path, NONE, admin(200))
+    for path in ("/_scheduler/jobs", "/_scheduler/docs", "/_scheduler/docs/_replicator", "/_replicator",
+                 "/_replicator/_security", "/_replicator/_all_docs", "/_replicator/_changes")
+] + [
+    ("GET", "/_scheduler/jobs/{id}", "/_scheduler/jobs/nosuch", NONE, admin(404)),
+    ("GET", "/_scheduler/docs/_replicator/{*doc}", "/_scheduler/docs/_replicator/nosuch", NONE, admin(404)),
+    ("POST", "/_replicate", "/_replicate", {}, "401 400 400 400 400 400 400 400 400"),
+    ("POST", "/_replicate", "/_replicate", {"source": "m", "target": "nosuch"}, "401 403 403 403 403 403 403 404 403"),
+    ("POST", "/_replicator/_all_docs", "/_replicator/_all_docs", {"keys": []}, admin(200)),
+    ("POST", "/_replicator", "/_replicator", {"source": 1, "target": "b"}, "401 400 400 400 400 400 400 400 400"),
+    ("PUT", "/_replicator/_security", "/_replicator/_security", {}, admin(200)),
+    ("GET", "/_replicator/{doc}", "/_replicator/nosuch", NONE, admin(404)),
+    ("PUT", "/_replicator/{doc}", "/_replicator/{new}",
+     {"source": "http://127.0.0.1:1/a", "target": "b", "_deleted": True}, admin(200)),
+    ("DELETE", "/_replicator/{doc}", "/_replicator/nosuch", NONE, admin(404)),
+]
+
+ROWS = DOCUMENTS + PEOPLE + KEYS + CLUSTER + VAULT + REPLICATIONS
 
 # The same by the command: arguments, and its exit status (0 ok, 1 error, 4 denied, 5 not found, 6 conflict).
 COMMANDS = [

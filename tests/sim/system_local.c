@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "secret/crypto.h"
 #include "service/kv.h"
+#include "service/replicator.h"
 #include "service/audit.h"
 #include "service/audit_mark.h"
 #include "service/catalog.h"
@@ -341,6 +342,14 @@ const struct key_policy *catalog_policy_find(const struct catalog *catalog)
 
 /* The database of secrets is a record of the catalog like any other: none is needed here. */
 enum qk_err kv_mount_put(const struct service *service, struct wire_command *command)
+{
+    (void)service;
+    (void)command;
+    return QK_OK;
+}
+
+/* The same of the database of replications. */
+enum qk_err replicator_mount_put(const struct service *service, struct wire_command *command)
 {
     (void)service;
     (void)command;
