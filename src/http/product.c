@@ -200,6 +200,7 @@ static const struct route ROUTES[] = {
     {METHOD_DELETE, "/_replicator/{doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
 
     {METHOD_GET, "/_all_dbs", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_all_dbs},
+    {METHOD_GET, "/_db_updates", ACCESS_CLUSTER, OPEN, LIST, BODY_SMALL, handle_db_updates},
     {METHOD_GET, "/_uuids", ACCESS_PUBLIC, OPEN, DATABASE, BODY_SMALL, handle_uuids},
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
     {METHOD_PUT, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_put},

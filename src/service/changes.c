@@ -47,7 +47,7 @@ static void changes_ended(void *arg)
 
 static bool changes_waits(const struct changes *changes)
 {
-    return changes->wish.feed != CHANGES_NORMAL;
+    return changes->wish.form.kind != FEED_NORMAL;
 }
 
 /* --- rows --- */
@@ -91,8 +91,8 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
 static enum changes_phase phase_after_rows(struct changes *changes)
 {
     bool full = changes->rows_n >= changes->wish.limit;
-    bool told = changes->wish.feed == CHANGES_NORMAL ||
-                (changes->wish.feed == CHANGES_LONGPOLL && changes->rows_n > 0);
+    bool told = changes->wish.form.kind == FEED_NORMAL ||
+                (changes->wish.form.kind == FEED_LONGPOLL && changes->rows_n > 0);
 
     if (full)
         return CHANGES_PENDING;
@@ -107,9 +107,9 @@ static enum qk_err step_rows(struct changes *changes)
     bool last = false;
     enum qk_err err = QK_OK;
 
-    if (changes_waits(changes) && feed_take_due(&changes->feed, changes->wish.wait_ms) &&
-        changes->wish.heartbeat) {
-        changes_beat_put(changes);
+    if (changes_waits(changes) && feed_take_due(&changes->feed, changes->wish.form.wait_ms) &&
+        changes->wish.form.heartbeat) {
+        feed_form_beat(&changes->wish.form, &changes->stream.out);
         changes->stream.hand_on = true;
     }
     if (changes->cursor == NULL)
@@ -184,7 +184,7 @@ static void step_rest(struct changes *changes)
 {
     if (!changes->stream.started && changes->stream.out.len == 0)
         buf_put_u8(&changes->stream.out, '\n');
-    if (!feed_rest(&changes->feed, changes->wish.wait_ms)) {
+    if (!feed_rest(&changes->feed, changes->wish.form.wait_ms)) {
         changes->phase = CHANGES_TAIL;
         return;
     }
@@ -205,7 +205,7 @@ static enum changes_phase phase_awake(struct changes *changes, unsigned why)
     if ((why & FEED_NEWS) != 0 && changes->stats.seq > changes->last_seq)
         return CHANGES_ROWS;
     if ((why & FEED_DUE) != 0)
-        return changes->wish.heartbeat ? CHANGES_BEAT : CHANGES_TAIL;
+        return changes->wish.form.heartbeat ? CHANGES_BEAT : CHANGES_TAIL;
     return CHANGES_REST;
 }
 
@@ -272,7 +272,7 @@ static enum qk_err changes_step(void *arg, bool *ret_end)
 
     switch (changes->phase) {
     case CHANGES_HEAD:
-        changes_head_put(changes);
+        feed_form_head(&changes->wish.form, &changes->stream.out);
         changes->phase = CHANGES_ROWS;
         break;
     case CHANGES_ROWS:
@@ -282,7 +282,7 @@ static enum qk_err changes_step(void *arg, bool *ret_end)
         step_rest(changes);
         break;
     case CHANGES_BEAT:
-        changes_beat_put(changes);
+        feed_form_beat(&changes->wish.form, &changes->stream.out);
         changes->phase = CHANGES_REST;
         break;
     case CHANGES_PENDING:
@@ -322,10 +322,7 @@ static enum qk_err changes_enter(struct changes *changes)
     changes->feed.wake = changes_wake;
     changes->feed.closed = changes_closed;
     exchange_on_gone(exchange, changes_gone, changes);
-    if (changes->wish.feed == CHANGES_EVENTSOURCE) {
-        changes->stream.content_type = "text/event-stream";
-        exchange_field(exchange, "Cache-Control", "no-cache");
-    }
+    changes->stream.content_type = feed_form_type(&changes->wish.form, exchange);
     return feed_enter(changes->service, &changes->feed);
 }
 

@@ -4,25 +4,17 @@
 
 #include "doc/document.h"
 #include "service/changes_filter.h"
+#include "service/feed_form.h"
 #include "service/feeds.h"
 #include "service/stream.h"
 #include "service/visible.h"
 #include "store/store.h"
 
-enum changes_feed {
-    CHANGES_NORMAL,   /* what there is */
-    CHANGES_LONGPOLL, /* the same, once there is something */
-    CHANGES_CONTINUOUS,
-    CHANGES_EVENTSOURCE
-};
-
 /* What the request asks for. */
 struct changes_wish {
-    enum changes_feed feed;
+    struct feed_form form;
     uint64_t since, limit, seq_interval; /* seq_interval 0: none */
     bool since_now, descending, include_docs, conflicts, all_leaves;
-    uint64_t wait_ms; /* without news, until a heartbeat or else the end */
-    bool heartbeat;
 };
 
 enum changes_phase {
@@ -68,9 +60,6 @@ MUST_USE enum qk_err changes_row_put(struct changes *changes, const struct store
 /* Whether the reader may see the row: every leaf of it, since a row may name them all. */
 MUST_USE enum qk_err changes_row_shown(struct changes *changes, const struct doc_record *record,
                                        bool *ret_shown);
-/* What comes before the first row, after the last, and in between when there is nothing to say. */
-void changes_head_put(struct changes *changes);
 MUST_USE enum qk_err changes_tail_put(struct changes *changes);
-void changes_beat_put(struct changes *changes);
 
 #endif

@@ -123,26 +123,16 @@ static enum qk_err put_doc(struct changes *changes, const struct changes_place *
     return QK_OK;
 }
 
-static void put_row_head(struct changes *changes)
-{
-    struct buf *out = &changes->stream.out;
-
-    if (changes->wish.feed == CHANGES_EVENTSOURCE)
-        buf_put_str(out, "data: ");
-    else if (changes->wish.feed != CHANGES_CONTINUOUS)
-        buf_put_str(out, changes->rows_n == 0 ? "\n" : ",\n");
-}
-
 static enum qk_err put_row_tail(struct changes *changes, uint64_t seq)
 {
     struct buf *out = &changes->stream.out;
     enum qk_err err = QK_OK;
 
-    if (changes->wish.feed == CHANGES_EVENTSOURCE) {
+    if (changes->wish.form.kind == FEED_EVENTSOURCE) {
         buf_put_str(out, "\nid: ");
         err = put_row_seq(changes, seq);
         buf_put_str(out, "\n\n");
-    } else if (changes->wish.feed == CHANGES_CONTINUOUS) {
+    } else if (changes->wish.form.kind == FEED_CONTINUOUS) {
         buf_put_u8(out, '\n');
     }
     return err;
@@ -154,7 +144,7 @@ static enum qk_err put_row(struct changes *changes, const struct changes_place *
     struct buf *out = &changes->stream.out;
     enum qk_err err;
 
-    put_row_head(changes);
+    feed_form_row(&changes->wish.form, changes->rows_n == 0, out);
     buf_put_str(out, "{\"seq\":");
     err = put_row_seq(changes, place->seq);
     buf_put_str(out, ",\"id\":");
@@ -251,28 +241,16 @@ enum qk_err changes_row_put(struct changes *changes, const struct store_row *row
     return err;
 }
 
-void changes_head_put(struct changes *changes)
-{
-    if (changes->wish.feed == CHANGES_NORMAL || changes->wish.feed == CHANGES_LONGPOLL)
-        buf_put_str(&changes->stream.out, "{\"results\":[");
-}
-
 enum qk_err changes_tail_put(struct changes *changes)
 {
     struct buf *out = &changes->stream.out;
     enum qk_err err;
 
-    if (changes->wish.feed == CHANGES_EVENTSOURCE)
+    if (changes->wish.form.kind == FEED_EVENTSOURCE)
         return QK_OK;
-    buf_put_str(out, changes->wish.feed == CHANGES_CONTINUOUS ? "{" : "\n],\n");
+    feed_form_tail(&changes->wish.form, out);
     buf_put_str(out, "\"last_seq\":");
     err = put_seq(changes, changes->last_seq);
     buf_printf(out, ",\"pending\":%" PRIu64 "}\n", changes->pending);
     return err;
-}
-
-void changes_beat_put(struct changes *changes)
-{
-    buf_put_str(&changes->stream.out,
-                changes->wish.feed == CHANGES_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
 }

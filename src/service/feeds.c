@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "service/db_events.h"
 #include "service/service.h"
 #include "service/timer_uv.h"
 #include "store/store.h"
@@ -20,6 +21,9 @@
 #define FEEDS_TURN_N 64u    /* feeds woken in one turn of the loop */
 #define FEEDS_GRAIN_MS 20u  /* how often at most the list is looked through for who is due */
 #define FEEDS_RETRY_MS 500u /* after a flush that failed */
+
+/* The id of no database. */
+static const uint8_t ALL_DATABASES[DATABASE_ID_BYTES] = {0};
 
 struct feeds_database {
     uint8_t id[DATABASE_ID_BYTES];
@@ -187,10 +191,17 @@ static void run_ready(struct feeds *feeds)
 
 /* --- news --- */
 
+static void mark(struct feeds *feeds, struct feeds_database *database)
+{
+    if (database == NULL || database->marked)
+        return;
+    database->marked = true;
+    feeds_soon(feeds);
+}
+
 static void on_change(void *arg, struct bytes key)
 {
     struct feeds *feeds = arg;
-    struct feeds_database *database;
     enum record_space space;
     size_t i;
 
@@ -201,13 +212,13 @@ static void on_change(void *arg, struct bytes key)
             feeds->databases[i].marked = true;
         feeds->rights = true;
         feeds_soon(feeds);
-    } else if (record_key_space(key, &space)) {
-        feeds->rights = feeds->rights || space == RECORD_CATALOG;
-        if (feeds->rights)
-            feeds_soon(feeds);
-    } else if ((database = database_find(feeds, key.data)) != NULL && !database->marked) {
-        database->marked = true;
+    } else if (!record_key_space(key, &space)) {
+        mark(feeds, database_find(feeds, key.data));
+        mark(feeds, database_find(feeds, ALL_DATABASES));
+    } else if (space == RECORD_CATALOG) {
+        feeds->rights = true;
         feeds_soon(feeds);
+        mark(feeds, database_find(feeds, ALL_DATABASES));
     }
 }
 
@@ -367,6 +378,7 @@ void feeds_close(struct service *service, enum qk_err err)
     if (feeds == NULL || !feeds->open)
         return;
     feeds->open = false;
+    db_events_drop(service);
     store_unwatch(service->store, on_change, feeds);
     for (feed = feeds->first; feed != NULL; feed = next) {
         next = feed->next; /* closing one touches no other */

@@ -30,9 +30,9 @@ struct feed {
     struct feed *next, *previous;             /* all feeds */
     struct feed *ready_next, *ready_previous; /* those to be woken */
     struct feeds *feeds;                      /* NULL: not in the registry */
-    uint8_t database[DATABASE_ID_BYTES];
-    uint64_t due_ms; /* the loop's clock; FEED_NEVER */
-    unsigned why;    /* FEED_*, gathered since it was woken last */
+    uint8_t database[DATABASE_ID_BYTES];      /* zeros: all databases, and that they come and go */
+    uint64_t due_ms;                          /* the loop's clock; FEED_NEVER */
+    unsigned why;                             /* FEED_*, gathered since it was woken last */
     bool resting, queued;
     /* From the loop, while it rests: it works and rests again, or leaves. */
     void (*wake)(struct feed *feed, unsigned why);

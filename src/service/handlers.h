@@ -37,6 +37,7 @@ void handle_all_docs(struct service *service, struct exchange *exchange); /* GET
 void handle_security(struct service *service, struct exchange *exchange); /* GET /{db}/_security */
 /* PUT: the whole object; POST: one user's or role's rights. */
 void handle_security_change(struct service *service, struct exchange *exchange);
-void handle_changes(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
+void handle_changes(struct service *service, struct exchange *exchange);    /* GET, HEAD, POST */
+void handle_db_updates(struct service *service, struct exchange *exchange); /* GET /_db_updates */
 
 #endif

@@ -25,6 +25,14 @@ struct feeds;      /* service/feeds.h */
 struct integrity;  /* service/integrity.h */
 struct replicator; /* service/replicator.h */
 struct inner_hook;
+struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
+struct login;     /* checks passwords: service/login.h */
+struct submitter; /* writes in progress: service/submit.h */
+struct reencrypt; /* service/reencrypt.h */
+struct backups;   /* service/backup.h */
+struct feeds;     /* service/feeds.h */
+struct db_events; /* service/db_events.h */
+struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
 struct rotation;
@@ -73,6 +81,7 @@ struct service {
     struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
     struct backups *backups;         /* from backups_new, for the process's life */
     struct feeds *feeds;             /* from feeds_new, for the process's life */
+    struct db_events *db_events;     /* db_events.c's own; NULL: nobody has asked */
     struct integrity *integrity;     /* from integrity_new, for the process's life */
     struct replicator *replicator;   /* from replicator_new, for the process's life */
     const struct inner_hook *inner;  /* service/inner.h; NULL: not yet, or no more */

@@ -91,6 +91,7 @@ DOCUMENTS = [
     ("PUT", "/{db}/_design/{*name}", "/w/_design/{new}?key_id=k", {}, admin(201)),
     ("DELETE", "/{db}/_design/{*name}", "/w/_design/none", NONE, admin(404)),
     ("GET", "/_all_dbs", "/_all_dbs", NONE, admin(200)),
+    ("GET", "/_db_updates", "/_db_updates", NONE, admin(200)),
     ("GET", "/_uuids", "/_uuids", NONE, OPEN),
     ("GET", "/_quorumkeep/databases", "/_quorumkeep/databases", NONE, admin(200)),
 ]

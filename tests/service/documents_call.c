@@ -182,6 +182,8 @@ static service_handler handler_of(const struct request *request)
         return documents_keys_handler(request);
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))
         return handle_all_dbs;
+    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_db_updates")))
+        return handle_db_updates;
     if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_uuids")))
         return handle_uuids;
     if (request->segments_n == 1)
