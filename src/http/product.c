@@ -222,6 +222,12 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/{db}/_security", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_security_change},
     {METHOD_GET, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},
     {METHOD_POST, "/{db}/_all_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_POST, "/{db}/_all_docs/queries", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_GET, "/{db}/_design_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_all_docs},
+    {METHOD_POST, "/{db}/_design_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_POST, "/{db}/_design_docs/queries", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_all_docs},
+    {METHOD_GET, "/{db}/_local_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_local_docs},
+    {METHOD_POST, "/{db}/_local_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_local_docs},
     {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
     {METHOD_POST, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_changes},
 

@@ -1,7 +1,8 @@
 /* _all_docs: read point -> flush -> (count the rows before the first one, for "offset") -> rows
  * from a cursor, or one look-up a key with `keys`. Rows come from the clear, authenticated part of
  * each record; bodies are opened only for include_docs.
- * Where ids are hidden the rows come from sorted_rows.h instead of a cursor. */
+ * Where ids are hidden the rows come from sorted_rows.h instead of a cursor. (Over 500 lines: the
+ * phases of one reply, which share one struct.) */
 #include "service/all_docs.h"
 
 #include <assert.h>
@@ -44,6 +45,9 @@ struct all_docs {
     size_t key_at;             /* next of wish.keys */
     struct buf id;             /* secret: of the row, where ids are hidden */
     struct sorted_rows sorted; /* of a database whose ids are hidden */
+    bool design;               /* _design_docs */
+    json_t *queries;           /* of .../queries, or NULL */
+    size_t query_at;           /* the one that `wish` is of */
 };
 
 static void all_docs_free(struct all_docs *all)
@@ -54,6 +58,7 @@ static void all_docs_free(struct all_docs *all)
     stream_fini(&all->stream);
     buf_fini(&all->id);
     sorted_rows_fini(&all->sorted);
+    json_decref(all->queries);
     free(all);
 }
 
@@ -289,7 +294,8 @@ static enum qk_err key_put(struct all_docs *all, struct bytes key)
     err = doc_name_of_id(all->service, all->database, all->visible.ids_hidden, key, &record_key);
     if (err == QK_OK) {
         name = record_key_name(record_key_bytes(&record_key));
-        if (doc_name_is_document(name))
+        if (doc_name_is_document(name) &&
+            (!all->design || bytes_starts_with(key, bytes_str(ALL_DOCS_DESIGN))))
             err = stored_get(all->service, all->database, name, &stored);
     }
     if (err == QK_ERR_TOO_BIG) /* nothing here has such an id */
@@ -357,7 +363,12 @@ static enum qk_err put_head(struct all_docs *all)
 
     if (offset > all->stats.doc_count)
         offset = all->stats.doc_count;
-    buf_printf(out, "{\"total_rows\":%" PRIu64, all->stats.doc_count);
+    if (all->queries != NULL)
+        buf_put_str(out, all->query_at == 0 ? "{\"results\":[\r\n" : ",\r\n");
+    if (all->design)
+        buf_put_str(out, "{\"total_rows\":null");
+    else
+        buf_printf(out, "{\"total_rows\":%" PRIu64, all->stats.doc_count);
     if (all->wish.update_seq) {
         err = visible_seq_format(&all->visible, all->stats.seq, seq);
         if (err != QK_OK)
@@ -369,6 +380,68 @@ static enum qk_err put_head(struct all_docs *all)
     else
         buf_put_str(out, ",\"offset\":null,\"rows\":[");
     return err;
+}
+
+/* Saturating. */
+static size_t rows_wanted(const struct all_docs_wish *wish)
+{
+    return wish->limit > SIZE_MAX - wish->skip ? SIZE_MAX : (size_t)(wish->limit + wish->skip);
+}
+
+static enum qk_err all_docs_open(struct all_docs *all)
+{
+    all->skip = all->wish.skip;
+    all->rows_n = all->key_at = all->counted = all->walked = 0;
+    all->phase = PHASE_HEAD;
+    all->offset_known = all->wish.keys == NULL && !all->design;
+    if (all->wish.keys != NULL)
+        return QK_OK;
+    if (all->visible.ids_hidden) {
+        all->phase = PHASE_GATHER;
+        return QK_OK;
+    }
+    if (!all->wish.has_start || all->design)
+        return open_rows(all);
+    all->phase = PHASE_COUNT;
+    return open_count(all);
+}
+
+static void all_docs_sort(struct all_docs *all)
+{
+    sorted_rows_fini(&all->sorted);
+    sorted_rows_init(&all->sorted, &all->visible, all->wish.descending, rows_wanted(&all->wish),
+                     all_docs_wish_place, &all->wish);
+}
+
+/* The next of several queries begins where the one before it ended. */
+static enum qk_err next_query(struct all_docs *all)
+{
+    struct doc_problem ignored = {0}; /* all were checked */
+    enum qk_err err;
+
+    store_cursor_close(all->cursor);
+    all->cursor = NULL;
+    all_docs_wish_fini(&all->wish);
+    err = all_docs_wish_query(&all->stream.exchange->request,
+                              json_array_get(all->queries, all->query_at), &all->wish, &ignored);
+    if (err != QK_OK)
+        return err;
+    if (all->design)
+        all_docs_wish_design(&all->wish);
+    all_docs_sort(all);
+    return all_docs_open(all);
+}
+
+static enum qk_err step_tail(struct all_docs *all, bool *ret_end)
+{
+    struct buf *out = &all->stream.out;
+
+    buf_put_str(out, "\n]}");
+    if (all->queries != NULL && ++all->query_at < json_array_size(all->queries))
+        return next_query(all);
+    buf_put_str(out, all->queries != NULL ? "\r\n]}\n" : "\n");
+    *ret_end = true;
+    return QK_OK;
 }
 
 static enum qk_err all_docs_step(void *arg, bool *ret_end)
@@ -403,30 +476,11 @@ static enum qk_err all_docs_step(void *arg, bool *ret_end)
         err = step_key(all, &last);
         break;
     case PHASE_TAIL:
-        buf_put_str(&all->stream.out, "\n]}\n");
-        *ret_end = true;
-        return QK_OK;
+        return step_tail(all, ret_end);
     }
     if (err == QK_OK && last)
         all->phase = PHASE_TAIL;
     return err;
-}
-
-static enum qk_err all_docs_open(struct all_docs *all)
-{
-    all->skip = all->wish.skip;
-    all->phase = PHASE_HEAD;
-    all->offset_known = all->wish.keys == NULL;
-    if (all->wish.keys != NULL)
-        return QK_OK;
-    if (all->visible.ids_hidden) {
-        all->phase = PHASE_GATHER;
-        return QK_OK;
-    }
-    if (!all->wish.has_start)
-        return open_rows(all);
-    all->phase = PHASE_COUNT;
-    return open_count(all);
 }
 
 static void all_docs_flushed(void *arg, enum qk_err err)
@@ -446,10 +500,19 @@ static void all_docs_flushed(void *arg, enum qk_err err)
     all_docs_free(all);
 }
 
-/* Saturating. */
-static size_t rows_wanted(const struct all_docs_wish *wish)
+static enum qk_err all_docs_parse(struct all_docs *all, const struct request *request,
+                                  struct doc_problem *problem)
 {
-    return wish->limit > SIZE_MAX - wish->skip ? SIZE_MAX : (size_t)(wish->limit + wish->skip);
+    enum qk_err err = all_docs_queries_parse(request, &all->queries, problem);
+
+    all->design = bytes_equal(request->segments[1], bytes_str("_design_docs"));
+    if (err == QK_OK && json_array_size(all->queries) > 0)
+        err = all_docs_wish_query(request, json_array_get(all->queries, 0), &all->wish, problem);
+    else if (err == QK_OK)
+        err = all_docs_wish_parse(request, &all->wish, problem);
+    if (err == QK_OK && all->design)
+        all_docs_wish_design(&all->wish);
+    return err;
 }
 
 static void all_docs_ready(struct service *service, struct exchange *exchange)
@@ -473,14 +536,18 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
     all->stream.turn = all_docs_turn;
     err = visible_init(&all->visible, service, exchange, database);
     if (err == QK_OK)
-        err = all_docs_wish_parse(&exchange->request, &all->wish, &problem);
+        err = all_docs_parse(all, &exchange->request, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         all_docs_free(all);
         return;
     }
-    sorted_rows_init(&all->sorted, &all->visible, all->wish.descending, rows_wanted(&all->wish),
-                     all_docs_wish_place, &all->wish);
+    if (all->queries != NULL && json_array_size(all->queries) == 0) {
+        exchange_reply_json(exchange, 200, json_pack("{s:[]}", "results"));
+        all_docs_free(all);
+        return;
+    }
+    all_docs_sort(all);
     visible_stats(&all->visible, &all->stats);
     store_flush_to_read(service->store, all_docs_flushed, all);
 }

@@ -19,6 +19,18 @@ struct all_docs_wish {
 MUST_USE enum qk_err all_docs_wish_parse(const struct request *request,
                                          struct all_docs_wish *ret_wish,
                                          struct doc_problem *ret_problem);
+/* One of the queries of _all_docs/queries: the query parameters, and over them the members of
+ * `query`, an object. The same otherwise. */
+MUST_USE enum qk_err all_docs_wish_query(const struct request *request, const json_t *query,
+                                         struct all_docs_wish *ret_wish,
+                                         struct doc_problem *ret_problem);
+/* The queries of the body, each checked; NULL if the path asks for one listing alone. The caller
+ * owns the reference. */
+MUST_USE enum qk_err all_docs_queries_parse(const struct request *request, json_t **ret_queries,
+                                            struct doc_problem *ret_problem);
+/* Of _design_docs: nothing but design documents. */
+#define ALL_DOCS_DESIGN "_design/"
+void all_docs_wish_design(struct all_docs_wish *wish);
 void all_docs_wish_fini(struct all_docs_wish *wish);
 /* Of a wish, in its direction: <0: the id lies before the start, 0: in the range, >0: past the end.
  */

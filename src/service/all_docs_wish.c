@@ -155,44 +155,138 @@ static enum qk_err wish_query(const struct request *request, struct all_docs_wis
     return err;
 }
 
-static enum qk_err wish_body(const struct request *request, struct all_docs_wish *wish,
-                             struct doc_problem *problem)
+static enum qk_err wish_members(const json_t *object, struct all_docs_wish *wish,
+                                struct doc_problem *problem)
 {
-    json_t *body = NULL;
-    enum qk_err err;
+    enum qk_err err = QK_OK;
     size_t i;
 
-    err = json_parse(request->body, JSON_DEPTH_MAX, problem, &body);
-    if (err == QK_OK && !json_is_object(body))
-        err = doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
+    if (!json_is_object(object))
+        return doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
     for (i = 0; err == QK_OK && i < WISHES_N; i++) {
-        json_t *value = json_object_get(body, wishes[i].name);
+        json_t *value = json_object_get(object, wishes[i].name);
 
         if (value != NULL)
             err = wishes[i].take(wish, wishes[i].name, value, problem);
     }
+    return err;
+}
+
+static enum qk_err wish_body(const struct request *request, struct all_docs_wish *wish,
+                             struct doc_problem *problem)
+{
+    json_t *body = NULL;
+    enum qk_err err = json_parse(request->body, JSON_DEPTH_MAX, problem, &body);
+
+    if (err == QK_OK)
+        err = wish_members(body, wish, problem);
     json_decref(body);
     return err;
+}
+
+static enum qk_err wish_check(const struct all_docs_wish *wish, struct doc_problem *problem)
+{
+    if (wish->keys != NULL && (wish->has_start || wish->has_end))
+        return doc_problem_set(problem, 400, "query_parse_error",
+                               "`keys` is incompatible with `key`, `start_key` and `end_key`");
+    return QK_OK;
+}
+
+static void wish_init(struct all_docs_wish *wish)
+{
+    *wish = (struct all_docs_wish){.start = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
+                                   .end = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
+                                   .inclusive_end = true,
+                                   .limit = UINT64_MAX};
 }
 
 enum qk_err all_docs_wish_parse(const struct request *request, struct all_docs_wish *ret_wish,
                                 struct doc_problem *ret_problem)
 {
-    enum qk_err err;
+    enum qk_err err = QK_OK;
 
     assert(ret_wish != NULL && ret_problem != NULL);
 
-    *ret_wish = (struct all_docs_wish){.start = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
-                                       .end = BUF_SECRET_INIT(WISH_KEY_BYTES_MAX),
-                                       .inclusive_end = true,
-                                       .limit = UINT64_MAX};
-    err = wish_query(request, ret_wish, ret_problem);
-    if (err == QK_OK && request->method == METHOD_POST && request->body.len > 0)
+    wish_init(ret_wish);
+    /* What the query says counts, where the body says it too: so the body comes first. */
+    if (request->method == METHOD_POST && request->body.len > 0)
         err = wish_body(request, ret_wish, ret_problem);
-    if (err == QK_OK && ret_wish->keys != NULL && (ret_wish->has_start || ret_wish->has_end))
-        err = doc_problem_set(ret_problem, 400, "query_parse_error",
-                              "`keys` is incompatible with `key`, `start_key` and `end_key`");
+    if (err == QK_OK)
+        err = wish_query(request, ret_wish, ret_problem);
+    return err == QK_OK ? wish_check(ret_wish, ret_problem) : err;
+}
+
+enum qk_err all_docs_wish_query(const struct request *request, const json_t *query,
+                                struct all_docs_wish *ret_wish, struct doc_problem *ret_problem)
+{
+    enum qk_err err;
+
+    wish_init(ret_wish);
+    err = wish_query(request, ret_wish, ret_problem);
+    if (err == QK_OK)
+        err = wish_members(query, ret_wish, ret_problem);
+    return err == QK_OK ? wish_check(ret_wish, ret_problem) : err;
+}
+
+static enum qk_err queries_check(const struct request *request, const json_t *queries,
+                                 struct doc_problem *problem)
+{
+    struct all_docs_wish wish;
+    enum qk_err err = QK_OK;
+    size_t i;
+
+    if (queries == NULL)
+        return doc_problem_set(problem, 400, "bad_request",
+                               "POST body must include `queries` parameter.");
+    if (!json_is_array(queries))
+        return doc_problem_set(problem, 400, "query_parse_error", "`queries` must be an array.");
+    for (i = 0; err == QK_OK && i < json_array_size(queries); i++) {
+        err = all_docs_wish_query(request, json_array_get(queries, i), &wish, problem);
+        all_docs_wish_fini(&wish);
+    }
     return err;
+}
+
+enum qk_err all_docs_queries_parse(const struct request *request, json_t **ret_queries,
+                                   struct doc_problem *ret_problem)
+{
+    json_t *body = NULL;
+    enum qk_err err;
+
+    *ret_queries = NULL;
+    if (request->segments_n < 3)
+        return QK_OK;
+    err = json_parse(request->body, JSON_DEPTH_MAX, ret_problem, &body);
+    if (err == QK_OK)
+        err = queries_check(request, json_object_get(body, "queries"), ret_problem);
+    if (err == QK_OK)
+        *ret_queries = json_incref(json_object_get(body, "queries"));
+    json_decref(body);
+    return err;
+}
+
+static void design_bound(struct buf *bound, bool *has, const char *text)
+{
+    buf_reset(bound);
+    buf_put_str(bound, text);
+    *has = true;
+}
+
+/* "_design0" is the first text behind all that begin with "_design/". */
+void all_docs_wish_design(struct all_docs_wish *wish)
+{
+    struct bytes low = bytes_str(ALL_DOCS_DESIGN), high = bytes_str("_design0");
+    struct buf *first = wish->descending ? &wish->end : &wish->start;
+    struct buf *last = wish->descending ? &wish->start : &wish->end;
+    bool *has_first = wish->descending ? &wish->has_end : &wish->has_start;
+    bool *has_last = wish->descending ? &wish->has_start : &wish->has_end;
+
+    if (wish->keys != NULL)
+        return;
+    if (!*has_first || bytes_compare(buf_bytes(first), low) < 0)
+        design_bound(first, has_first, ALL_DOCS_DESIGN);
+    if (!*has_last || bytes_compare(buf_bytes(last), high) > 0)
+        design_bound(last, has_last, "_design0");
 }
 
 void all_docs_wish_fini(struct all_docs_wish *wish)

@@ -28,7 +28,8 @@ void handle_bulk_get(struct service *service, struct exchange *exchange); /* POS
 void handle_revs_diff(struct service *service, struct exchange *exchange);  /* and _missing_revs */
 void handle_revs_limit(struct service *service, struct exchange *exchange); /* GET */
 void handle_revs_limit_put(struct service *service, struct exchange *exchange);
-void handle_purge(struct service *service, struct exchange *exchange); /* POST /{db}/_purge */
+void handle_purge(struct service *service, struct exchange *exchange);      /* POST /{db}/_purge */
+void handle_local_docs(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
 /* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
 void handle_ensure_full_commit(struct service *service, struct exchange *exchange);
 /* service/debug_open.c */

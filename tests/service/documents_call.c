@@ -193,7 +193,7 @@ static service_handler handler_of(const struct request *request)
                                                 : handle_db_delete;
     if (view_handler_of(request) != NULL)
         return view_handler_of(request);
-    if (bytes_equal(name, bytes_str("_all_docs")))
+    if (bytes_equal(name, bytes_str("_all_docs")) || bytes_equal(name, bytes_str("_design_docs")))
         return handle_all_docs;
     if (bytes_equal(name, bytes_str("_changes")))
         return handle_changes;
@@ -203,6 +203,8 @@ static service_handler handler_of(const struct request *request)
         return read ? handle_revs_limit : handle_revs_limit_put;
     if (bytes_equal(name, bytes_str("_purge")))
         return handle_purge;
+    if (bytes_equal(name, bytes_str("_local_docs")))
+        return handle_local_docs;
     if (bytes_equal(name, bytes_str("_bulk_get")))
         return handle_bulk_get;
     if (bytes_equal(name, bytes_str("_revs_diff")) || bytes_equal(name, bytes_str("_missing_revs")))

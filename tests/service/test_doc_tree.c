@@ -342,3 +342,75 @@ Test(doc_tree, purge_takes_leaves_and_at_last_the_document)
     expect_error(&documents, METHOD_POST, "/none/_purge", "{}", 404, "not_found",
                  "Database does not exist.");
 }
+
+/* --- lists --- */
+
+#define NO_ROWS "\"rows\":[\n]}"
+
+Test(doc_tree, local_documents_are_listed_by_themselves)
+{
+    expect(&documents, METHOD_GET, "/db/_local_docs", NULL, 200,
+           "{\"total_rows\":null,\"offset\":null," NO_ROWS);
+    expect(&documents, METHOD_PUT, "/db/_local/a", "{\"n\":1}", 201, NULL);
+    expect(&documents, METHOD_PUT, "/db/_local/b", "{}", 201, NULL);
+    expect(&documents, METHOD_PUT, "/db/doc", "{}", 201, NULL);
+    expect(&documents, METHOD_GET, "/db/_local_docs?include_docs=true&limit=1", NULL, 200,
+           "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"id\":\"_local/a\",\"key\":"
+           "\"_local/a\",\"value\":{\"rev\":\"0-1\"},\"doc\":{\"_id\":\"_local/a\",\"_rev\":"
+           "\"0-1\",\"n\":1}}\n]}");
+    expect(&documents, METHOD_POST, "/db/_local_docs", "{\"keys\":[\"_local/b\",\"doc\"]}", 200,
+           "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"id\":\"_local/b\",\"key\":"
+           "\"_local/b\",\"value\":{\"rev\":\"0-1\"}},\n{\"key\":\"doc\",\"error\":"
+           "\"not_found\"}\n]}");
+    expect(&documents, METHOD_GET, "/db/_local_docs?startkey=\"_local/b\"&descending=true&skip=1",
+           NULL, 200,
+           "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"id\":\"_local/a\",\"key\":"
+           "\"_local/a\",\"value\":{\"rev\":\"0-1\"}}\n]}");
+    expect(&documents, METHOD_POST, "/db/_local_docs?limit=0",
+           "{\"keys\":[\"_local/a\"],\"limit\":2}", 200,
+           "{\"total_rows\":null,\"offset\":null," NO_ROWS);
+}
+
+Test(doc_tree, queries_are_answered_in_turn)
+{
+    char a[64], b[64], expected[1024];
+
+    put_doc(&documents, "/db/a", "{}", a);
+    put_doc(&documents, "/db/b", "{}", b);
+    snprintf(expected, sizeof(expected),
+             "{\"results\":[\r\n{\"total_rows\":2,\"offset\":0,\"rows\":[\n{\"id\":\"a\",\"key\":"
+             "\"a\",\"value\":{\"rev\":\"%s\"}}\n]},\r\n{\"total_rows\":2,\"offset\":1,\"rows\":["
+             "\n{\"id\":\"b\",\"key\":\"b\",\"value\":{\"rev\":\"%s\"}}\n]},\r\n{\"total_rows\":2,"
+             "\"offset\":null,\"rows\":[\n{\"key\":\"c\",\"error\":\"not_found\"}\n]}\r\n]}",
+             a, b);
+    expect(&documents, METHOD_POST, "/db/_all_docs/queries",
+           "{\"queries\":[{\"limit\":1},{\"startkey\":\"b\"},{\"keys\":[\"c\"]}]}", 200, expected);
+    expect(&documents, METHOD_POST, "/db/_all_docs/queries", "{\"queries\":[]}", 200,
+           "{\"results\":[]}");
+    expect_error(&documents, METHOD_POST, "/db/_all_docs/queries", "{}", 400, "bad_request",
+                 "POST body must include `queries` parameter.");
+    expect_error(&documents, METHOD_POST, "/db/_all_docs/queries", "{\"queries\":[{\"limit\":-1}]}",
+                 400, "query_parse_error",
+                 "Invalid value for limit: it must be a positive integer");
+}
+
+Test(doc_tree, design_documents_are_listed_by_themselves)
+{
+    char a[64], expected[512];
+
+    put_doc(&documents, "/db/_design/a", "{}", a);
+    put_doc(&documents, "/db/_design/b", "{}", expected);
+    put_doc(&documents, "/db/x", "{}", expected);
+    put_doc(&documents, "/db/Z", "{}", expected);
+    snprintf(expected, sizeof(expected),
+             "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"id\":\"_design/a\",\"key\":"
+             "\"_design/a\",\"value\":{\"rev\":\"%s\"}}\n]}",
+             a);
+    expect(&documents, METHOD_GET, "/db/_design_docs?endkey=\"_design/aa\"", NULL, 200, expected);
+    expect(&documents, METHOD_GET, "/db/_design_docs?descending=true&startkey=\"_design/a\"", NULL,
+           200, expected);
+    expect(&documents, METHOD_GET, "/db/_design_docs?limit=1", NULL, 200, expected);
+    expect(&documents, METHOD_GET, "/db/_design_docs?keys=[\"x\"]", NULL, 200,
+           "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"key\":\"x\",\"error\":"
+           "\"not_found\"}\n]}");
+}
