@@ -61,6 +61,7 @@ static int run(struct node *node)
         return 1;
     }
     hasher_start(&node->hasher);
+    scripter_start(&node->scripter);
     err = node_start(node, reason);
     if (err == QK_OK)
         pool_start(&node->loop);

@@ -87,6 +87,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = login_new(&node->service, &node->service.login);
     if (err == QK_OK)
         login_use_hasher(node->service.login, &(struct login_hasher){hasher_check, &node->hasher});
+    if (node->scripter.fd >= 0)
+        node->service.script_door = (struct script_door){scripter_connect, &node->scripter};
     if (err == QK_OK)
         err = submitter_new(&node->service, &node->service.submitter);
     if (err == QK_OK)
@@ -324,6 +326,7 @@ void node_fini(struct node *node)
         log_warn("node", "the event loop ended with open handles");
     launcher_end(&node->launcher);
     hasher_end(&node->hasher);
+    scripter_end(&node->scripter);
     backups_free(node->service.backups);
     replicator_free(node->service.replicator);
     audit_use_free(node->service.audit_use);

@@ -14,6 +14,7 @@
 #include "node/attester_uv.h"
 #include "node/config.h"
 #include "node/hasher.h"
+#include "node/scripter.h"
 #include "node/transfer_uv.h"
 #include "service/audit.h"
 #include "service/backup.h"
@@ -60,6 +61,7 @@ struct node {
     struct http *http;
     struct inner_hook inner;
     struct hasher hasher;
+    struct scripter scripter;
     struct launcher_process launcher; /* pid 0: none is needed */
     struct attester *attester;
     struct transfer *transfer; /* with the member: snapshots over the link */

@@ -69,3 +69,28 @@ enum qk_err process_confine_launcher(void)
 {
     return forbid(forbidden, FORBIDDEN_LAUNCHER_N);
 }
+
+static const int allowed[] = {
+    SCMP_SYS(read),      SCMP_SYS(write),         SCMP_SYS(brk),          SCMP_SYS(mmap),
+    SCMP_SYS(munmap),    SCMP_SYS(mremap),        SCMP_SYS(madvise),      SCMP_SYS(futex),
+    SCMP_SYS(setitimer), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(getrandom), SCMP_SYS(exit),          SCMP_SYS(exit_group),
+};
+
+enum qk_err process_confine_worker(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    enum qk_err err = QK_ERR_UNSUPPORTED;
+
+    if (filter == NULL)
+        return QK_ERR_NOMEM;
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0) != 0)
+            goto out;
+    if (seccomp_load(filter) == 0)
+        err = QK_OK;
+
+out:
+    seccomp_release(filter);
+    return err;
+}

@@ -15,5 +15,8 @@ MUST_USE enum qk_err process_confine(void);
 /* The same for a process that exists to execute programs: execve and execveat stay allowed, and the
  * filter is inherited by what it executes. */
 MUST_USE enum qk_err process_confine_launcher(void);
+/* For a process that computes with what it is sent: it may read and write the descriptors that it
+ * has, ask for memory and the time, and end; every other system call fails with EPERM. */
+MUST_USE enum qk_err process_confine_worker(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "service/clock.h"
+#include "service/script_door.h"
 
 struct uv_loop_s;
 struct store;
@@ -102,6 +103,8 @@ struct service {
     struct task *tasks;                         /* running; the newest first */
     struct view_group *view_groups;             /* the one used last first */
     size_t view_groups_n, view_bytes_max;       /* the latter a setting; 0: its default */
+    struct script_door script_door;             /* of the process's life; zeros: no JavaScript */
+    unsigned scripts_n;                         /* workers running */
     uint64_t tasks_began_n;                     /* since the start */
 };
 

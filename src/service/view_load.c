@@ -75,12 +75,6 @@ enum qk_err view_load(struct service *service, struct exchange *exchange,
     return err;
 }
 
-/* A reduce that is a program makes the whole design document one. */
-static bool is_runnable(const struct view_design *design)
-{
-    return design->language == VIEW_QUERY;
-}
-
 enum qk_err view_load_runnable(struct service *service, struct exchange *exchange,
                                const struct catalog_database *database, struct bytes name,
                                struct doc_problem *ret_problem, struct view_design **ret_design)
@@ -90,10 +84,10 @@ enum qk_err view_load_runnable(struct service *service, struct exchange *exchang
 
     if (err != QK_OK)
         return err;
-    if (!is_runnable(design)) {
+    if (design->language == VIEW_JAVASCRIPT && service->script_door.connect == NULL) {
         view_design_free(design);
         return doc_problem_set(ret_problem, 501, "not_implemented",
-                               "this version of Quorumkeep runs views of language query alone");
+                               "this node runs no JavaScript: views of language query alone");
     }
     *ret_design = design;
     return QK_OK;

@@ -60,8 +60,14 @@ static enum qk_err body_parse(const struct request *request, json_t **ret_body,
 static enum qk_err wish_check(struct view_wish *wish, const struct view *view,
                               struct doc_problem *problem)
 {
-    enum qk_err err = view_wish_check(wish, view->reduce != REDUCE_NONE, problem);
+    bool has_own = view->reduce_text.len > 0;
+    enum qk_err err = view_wish_check(wish, has_own || view->reduce != REDUCE_NONE, problem);
 
+    if (err == QK_OK && wish->reduce && has_own)
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep has the built-in reduces alone: _count, "
+                               "_sum, _stats and _approx_count_distinct; reduce=false shows the "
+                               "rows");
     return err == QK_OK ? view_range_check(wish, problem) : err;
 }
 
@@ -150,6 +156,10 @@ static void reply_err(struct service *service, struct exchange *exchange, enum q
         exchange_reply_error(exchange, 507, "insufficient_storage",
                              "the rows of this design document's views need more memory than "
                              "[index] memory allows on this node");
+    else if (err == QK_ERR_TIMEOUT)
+        exchange_reply_error(exchange, 500, "os_process_error",
+                             "the maps of this design document were too slow, or took too much "
+                             "memory, for several documents");
     else if (err == QK_ERR_CLOSED)
         exchange_reply_error(exchange, 404, "not_found", "Database does not exist.");
     else

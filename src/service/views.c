@@ -35,6 +35,8 @@ static void group_free(void *arg)
     buf_fini(&group->plain);
     buf_fini(&group->text);
     buf_fini(&group->id);
+    buf_fini(&group->batch);
+    buf_fini(&group->sends);
     secret_wipe(group, sizeof(*group)); /* names */
     free(group);
 }
@@ -189,7 +191,9 @@ static void group_fill(struct view_group *group, struct service *service,
                                  .rows = VIEW_ROWS_INIT,
                                  .plain = BUF_SECRET_INIT(PLAIN_BYTES_MAX),
                                  .text = BUF_SECRET_INIT(PLAIN_BYTES_MAX),
-                                 .id = BUF_SECRET_INIT(RECORD_KEY_BYTES_MAX)};
+                                 .id = BUF_SECRET_INIT(RECORD_KEY_BYTES_MAX),
+                                 .batch = BUF_SECRET_INIT(3 * PLAIN_BYTES_MAX),
+                                 .sends = BUF_SECRET_INIT(3 * PLAIN_BYTES_MAX)};
     memcpy(group->database, database->id, DATABASE_ID_BYTES);
     copy_name(group->database_name, sizeof(group->database_name), bytes_str(database->name));
     copy_name(group->name, sizeof(group->name), name);

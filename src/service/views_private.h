@@ -2,6 +2,7 @@
 #ifndef SERVICE_VIEWS_PRIVATE_H
 #define SERVICE_VIEWS_PRIVATE_H
 
+#include "service/script.h"
 #include "service/tasks.h"
 #include "service/timer_uv.h"
 #include "service/views.h"
@@ -39,10 +40,38 @@ struct view_group {
     uint64_t target, read_seq; /* the walk's end at least, and how far it has come */
     struct store_cursor *cursor;
     struct task *task;
-    uint64_t done_n, total_n;
+    uint64_t done_n, total_n, began_ms;
     struct view_rows rows;
     struct buf plain, text, id; /* secret */
+    bool walked;                /* the walk is at its end */
+
+    /* JavaScript: views_script.c */
+    struct script *script;
+    struct buf batch;  /* secret: documents that wait for their rows */
+    struct buf sends;  /* secret: as the worker is to get them */
+    unsigned batch_n;  /* not answered yet */
+    size_t batch_at;   /* where the next to be answered stands */
+    bool script_waits; /* answers are to come */
+    unsigned deaths, failures;
 };
+
+#define VIEW_BATCH_BYTES (1 * MIB)
+#define VIEW_BATCH_DOCS 512
+/* Workers that documents have ended: then the group cannot be built. */
+#define VIEW_DEATHS_MAX 3
+
+/* Adds the document in group->text to the batch. */
+MUST_USE enum qk_err views_script_add(struct view_group *group, struct bytes id,
+                                      const uint8_t key_id[static KEY_ID_BYTES]);
+bool views_script_is_full(const struct view_group *group);
+/* Has the rows of the batch made; then views_script_done, never inside of this call. QK_ERR_BUSY:
+ * no worker is to be had now. */
+MUST_USE enum qk_err views_script_run(struct view_group *group);
+void views_script_done(struct view_group *group, enum qk_err err);
+void views_script_stop(struct view_group *group);
+/* Puts group->rows in the place of what the document had. */
+MUST_USE enum qk_err views_put_rows(struct view_group *group, struct bytes id,
+                                    const uint8_t *key_id);
 
 /* An update begins, unless one is under way. */
 void views_update(struct view_group *group);

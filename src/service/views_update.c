@@ -4,6 +4,7 @@
  * are behind a new master key are waited for. A record that does not authenticate, or whose key is
  * destroyed, gives no rows. */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +20,12 @@
 #define SLICE_US 4000u
 #define SLICE_DOCS_MAX 2048
 #define CLOCK_EVERY_DOCS 16
+#define SAY_DOCS_MIN 10000
+#define BUSY_MS 20 /* until a worker is looked for again */
 
 /* --- one document --- */
 
-static enum qk_err put_rows(struct view_group *group, struct bytes id, const uint8_t *key_id)
+enum qk_err views_put_rows(struct view_group *group, struct bytes id, const uint8_t *key_id)
 {
     const struct view_rows *rows = &group->rows;
     struct index_emit *emits = calloc(rows->n + 1, sizeof(*emits)); /* views of `rows` */
@@ -83,7 +86,8 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct 
         err = buf_error(&group->text);
     }
     if (err == QK_OK)
-        err = map_text(group);
+        err = group->design->language == VIEW_JAVASCRIPT ? views_script_add(group, id, leaf->key_id)
+                                                         : map_text(group);
     buf_reset(&group->plain);
     buf_reset(&group->text);
     return err;
@@ -92,6 +96,7 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct 
 static enum qk_err take_leaf(struct view_group *group, struct bytes name, struct bytes id,
                              const struct doc_leaf *leaf)
 {
+    unsigned waiting = group->batch_n;
     enum qk_err err = QK_OK;
 
     view_rows_reset(&group->rows);
@@ -101,7 +106,9 @@ static enum qk_err take_leaf(struct view_group *group, struct bytes name, struct
         view_rows_reset(&group->rows);
         err = QK_OK;
     }
-    return err == QK_OK ? put_rows(group, id, leaf->key_id) : err;
+    if (err != QK_OK || group->batch_n > waiting)
+        return err;
+    return views_put_rows(group, id, leaf->key_id);
 }
 
 /* The file may still have what is gone from the store: it would come back for good. */
@@ -195,6 +202,7 @@ static void update_close(struct view_group *group)
     task_end(group->task);
     group->task = NULL;
     group->updating = false;
+    views_script_stop(group);
     view_rows_fini(&group->rows);
     buf_fini(&group->plain);
     buf_fini(&group->text);
@@ -208,10 +216,22 @@ void views_update_stop(struct view_group *group)
     }
 }
 
+/* For who wonders what the node is doing, or why a view lacks rows. */
+static void update_say(const struct view_group *group)
+{
+    if (group->failures > 0)
+        log_info("index", "%u documents made a map fail, and gave no rows", group->failures);
+    if (group->done_n >= SAY_DOCS_MIN)
+        log_info("index", "%" PRIu64 " changes went into %zu indexes in %" PRIu64 " ms",
+                 group->done_n, group->design->views_n,
+                 timer_now_ms(group->service->loop) - group->began_ms);
+}
+
 /* The end of an update; the group may be gone afterwards. */
 static void update_end(struct view_group *group, enum qk_err err)
 {
     views_hold(group);
+    update_say(group);
     update_close(group);
     views_release(group); /* the update's */
     if (err == QK_ERR_FULL)
@@ -237,50 +257,74 @@ static void task_start(struct view_group *group, const struct store_stats *stats
     task_progress(group->task, 0, group->total_n);
 }
 
-/* True at the end of the walk. */
-static bool slice_rows(struct view_group *group, enum qk_err *ret_err)
+/* Some rows of the walk; group->walked at its end. */
+static enum qk_err slice_rows(struct view_group *group)
 {
     uint64_t began_us = timer_now_us();
     struct store_row row;
+    enum qk_err err;
     unsigned n;
 
-    for (n = 0; n < SLICE_DOCS_MAX; n++) {
+    for (n = 0; n < SLICE_DOCS_MAX && !views_script_is_full(group); n++) {
         if (n % CLOCK_EVERY_DOCS == CLOCK_EVERY_DOCS - 1 && timer_now_us() - began_us > SLICE_US)
-            return false;
-        *ret_err = store_cursor_next(group->cursor, &row);
-        if (*ret_err != QK_OK)
             break;
-        *ret_err = take_row(group, &row);
-        if (*ret_err != QK_OK)
-            return true;
+        err = store_cursor_next(group->cursor, &row);
+        group->walked = err == QK_ERR_NOT_FOUND;
+        if (err != QK_OK)
+            return group->walked ? QK_OK : err;
+        err = take_row(group, &row);
+        if (err != QK_OK)
+            return err;
         group->read_seq = row.record.seq;
         group->done_n++;
     }
-    if (*ret_err != QK_ERR_NOT_FOUND)
-        return *ret_err != QK_OK;
-    *ret_err = QK_OK;
-    return true;
+    return QK_OK;
+}
+
+/* After a slice, and after the rows of its batch: on to the next, or the end. */
+static void slice_end(struct view_group *group, enum qk_err err)
+{
+    if (err == QK_OK)
+        err = views_make_room(group);
+    if (err == QK_OK && !group->walked) {
+        timer_start(group->timer, 0);
+        return;
+    }
+    if (err == QK_OK)
+        group->seq = group->read_seq > group->target ? group->read_seq : group->target;
+    update_end(group, err);
+}
+
+/* The batch goes to a worker; with all of them busy, later. */
+static void batch_run(struct view_group *group)
+{
+    enum qk_err err = views_script_run(group);
+
+    if (err == QK_ERR_BUSY)
+        timer_start(group->timer, BUSY_MS);
+    else if (err != QK_OK)
+        slice_end(group, err);
+}
+
+void views_script_done(struct view_group *group, enum qk_err err)
+{
+    views_hold(group);
+    slice_end(group, err);
+    views_release(group);
 }
 
 static void slice(struct view_group *group)
 {
-    enum qk_err err = QK_OK;
-    bool end;
+    enum qk_err err;
 
     secret_scope_begin(); /* one key for many documents */
-    end = slice_rows(group, &err);
+    err = slice_rows(group);
     secret_scope_end();
     task_progress(group->task, group->done_n, group->total_n);
-    if (err == QK_OK)
-        err = views_make_room(group);
-    if (err != QK_OK) {
-        update_end(group, err);
-    } else if (end) {
-        group->seq = group->read_seq > group->target ? group->read_seq : group->target;
-        update_end(group, QK_OK);
-    } else {
-        timer_start(group->timer, 0);
-    }
+    if (err == QK_OK && group->batch_n > 0)
+        batch_run(group);
+    else
+        slice_end(group, err);
 }
 
 static void update_go(struct view_group *group, enum qk_err err)
@@ -309,23 +353,39 @@ static bool rests(const struct view_group *group)
     return group->pins > 0 && timer_now_ms(group->service->loop) - group->pinned_ms < VIEWS_PIN_MS;
 }
 
+static void keys_take_time(struct view_group *group)
+{
+    enum qk_err err;
+
+    group->keys_waiting = true;
+    err = keys_wait(group->service, update_keys, group);
+    group->keys_waiting = err == QK_OK;
+    if (err != QK_OK)
+        update_end(group, err);
+}
+
+/* What is next of an update whose walk is open. */
+static void update_tick(struct view_group *group)
+{
+    if (group->script_waits || group->keys_waiting)
+        return;
+    if (rests(group))
+        timer_start(group->timer, 1);
+    else if (group->batch_n > 0)
+        batch_run(group);
+    else if (keys_are_current(group->service))
+        slice(group);
+    else
+        keys_take_time(group);
+}
+
 void views_tick(void *arg)
 {
     struct view_group *group = arg;
-    enum qk_err err;
 
     views_hold(group);
-    if (!group->dead && group->cursor != NULL && rests(group)) {
-        timer_start(group->timer, 1);
-    } else if (!group->dead && group->cursor != NULL && keys_are_current(group->service)) {
-        slice(group);
-    } else if (!group->dead && group->cursor != NULL && !group->keys_waiting) {
-        group->keys_waiting = true;
-        err = keys_wait(group->service, update_keys, group);
-        group->keys_waiting = err == QK_OK;
-        if (err != QK_OK)
-            update_end(group, err);
-    }
+    if (!group->dead && group->cursor != NULL)
+        update_tick(group);
     tell(group);
     views_release(group);
 }
@@ -356,6 +416,9 @@ void views_update(struct view_group *group)
     group->updating = true;
     group->flushing = true;
     group->removed = false;
+    group->walked = false;
+    group->failures = 0;
+    group->began_ms = timer_now_ms(group->service->loop);
     group->target = stats.seq;
     group->read_seq = group->seq;
     store_flush_to_read(group->service->store, update_flushed, group);
