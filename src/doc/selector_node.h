@@ -44,6 +44,7 @@ struct selector_node {
     size_t sorted_n;
     struct regex *regex;
     json_t *json; /* while selector_json runs */
+    uint64_t has; /* while selector_requires runs */
 };
 
 struct selector {
