@@ -8,6 +8,7 @@
 #include "service/cluster_handlers.h"
 #include "service/db_encryption.h"
 #include "service/grants.h"
+#include "service/find_wish.h"
 #include "service/handlers.h"
 #include "service/kv.h"
 #include "service/key_policy.h"
@@ -229,6 +230,13 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/{db}/_local_docs", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_local_docs},
     {METHOD_POST, "/{db}/_local_docs", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_local_docs},
     {METHOD_GET, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_changes},
+    {METHOD_POST, "/{db}/_find", ACCESS_DB_READ, OPEN, LIST, FIND_REQUEST_BYTES_MAX, handle_find},
+    {METHOD_POST, "/{db}/_explain", ACCESS_DB_READ, OPEN, LIST, FIND_REQUEST_BYTES_MAX, handle_explain},
+    {METHOD_GET, "/{db}/_index", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_index_list},
+    {METHOD_POST, "/{db}/_index", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, FIND_REQUEST_BYTES_MAX, handle_index_make},
+    {METHOD_POST, "/{db}/_index/_bulk_delete", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, FIND_REQUEST_BYTES_MAX, handle_index_bulk_remove},
+    {METHOD_DELETE, "/{db}/_index/{*design}/{type}/{*name}", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_index_remove},
+    {METHOD_DELETE, "/{db}/_index/_design/{*design}/{type}/{*name}", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_index_remove},
     {METHOD_POST, "/{db}/_changes", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_changes},
 
     {METHOD_GET, "/{db}/_design/{*name}/_view/{*view}", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_view},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doc/view.h"
 #include "service/doc_name.h"
 #include "service/find_wish.h"
 #include "service/read.h"
@@ -127,6 +128,17 @@ static enum qk_err gather_next(struct find_indexes *indexes, struct store_row *r
     return err;
 }
 
+/* One view that is wrong makes a design document of no use, its indexes too. */
+static bool is_sound(json_t *design)
+{
+    struct doc_problem problem = {0};
+    struct view_design *parsed = NULL;
+    bool sound = view_design_parse(design, &problem, &parsed) == QK_OK;
+
+    view_design_free(parsed);
+    return sound;
+}
+
 static enum qk_err add_body(struct find_indexes *indexes, struct bytes id,
                             const struct doc_leaf *leaf, struct bytes body)
 {
@@ -144,7 +156,7 @@ static enum qk_err add_body(struct find_indexes *indexes, struct bytes id,
     err = buf_error(&indexes->text);
     if (err == QK_OK)
         err = json_parse(buf_bytes(&indexes->text), JSON_DEPTH_MAX + 1, &problem, &design);
-    if (err == QK_OK)
+    if (err == QK_OK && is_sound(design))
         err = find_indexes_add(indexes, design);
     json_decref(design);
     return err;

@@ -197,6 +197,15 @@ static service_handler handler_of(const struct request *request)
         return handle_all_docs;
     if (bytes_equal(name, bytes_str("_changes")))
         return handle_changes;
+    if (bytes_equal(name, bytes_str("_find")))
+        return handle_find;
+    if (bytes_equal(name, bytes_str("_explain")))
+        return handle_explain;
+    if (bytes_equal(name, bytes_str("_index")))
+        return request->segments_n == 3         ? handle_index_bulk_remove
+               : read                           ? handle_index_list
+               : request->method == METHOD_POST ? handle_index_make
+                                                : handle_index_remove;
     if (bytes_equal(name, bytes_str("_bulk_docs")))
         return handle_bulk_docs;
     if (bytes_equal(name, bytes_str("_revs_limit")))

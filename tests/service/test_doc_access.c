@@ -63,7 +63,11 @@ static enum access_right right_of(enum method method, const char *target)
         return strstr(target, "/grants") != NULL ? ACCESS_KEY_MANAGE : ACCESS_USER;
     if (strstr(target, "/_security") != NULL)
         return read ? ACCESS_DB_READ : ACCESS_DB_ADMIN;
-    return read || strstr(target, "/_all_docs") != NULL ? ACCESS_DB_READ : ACCESS_DB_WRITE;
+    if (strstr(target, "/_index") != NULL)
+        return read ? ACCESS_DB_READ : ACCESS_DB_ADMIN;
+    read = read || strstr(target, "/_all_docs") != NULL || strstr(target, "/_find") != NULL ||
+           strstr(target, "/_explain") != NULL;
+    return read ? ACCESS_DB_READ : ACCESS_DB_WRITE;
 }
 
 static struct call *start_as(struct principal who, enum method method, const char *target,
@@ -239,6 +243,69 @@ Test(doc_access, a_feed_has_no_hidden_row_and_its_sequences_tell_no_number_of_wr
     json_decref(first);
     json_decref(again);
     json_decref(rest);
+    end();
+}
+
+/* The ids found, and the figures, without those that the reader may not know. */
+static void anna_finds(const char *body, const char *ids, const char *part)
+{
+    struct call *made = call_as("anna", METHOD_POST, "/db/_find", body);
+    char got[256] = "";
+    json_t *json, *doc;
+    size_t i;
+
+    cr_assert_eq(made->status, 200, "%s: %s", body, call_text(made));
+    cr_expect_null(strstr(call_text(made), "dark"), "%s", call_text(made));
+    cr_expect_not_null(strstr(call_text(made), part), "%s", call_text(made));
+    json = call_json(made);
+    json_array_foreach(json_object_get(json, "docs"), i, doc)
+    {
+        strncat(got, json_string_value(json_object_get(doc, "_id")), sizeof(got) / 2);
+        strncat(got, " ", 2);
+    }
+    cr_expect_str_eq(got, ids);
+    json_decref(json);
+    call_free(made);
+}
+
+Test(doc_access, a_query_finds_and_counts_only_what_the_reader_may_decrypt)
+{
+    start();
+    anna_finds("{\"selector\":{},\"execution_stats\":true}", "open1 open2 ",
+               "\"total_docs_examined\":2,");
+    expect(&documents, METHOD_POST, "/db/_index",
+           "{\"index\":{\"fields\":[\"_id\"]},\"ddoc\":\"d\",\"name\":\"n\"}", 200, NULL);
+    anna_finds("{\"selector\":{\"_id\":{\"$gt\":null}},\"execution_stats\":true}", "open1 open2 ",
+               "\"total_keys_examined\":2,\"total_docs_examined\":2,");
+    grant("default", "anna", "\"remove\":[\"decrypt\"]");
+    anna_finds("{\"selector\":{},\"execution_stats\":true}", "", "\"total_docs_examined\":0,");
+    db_right("anna", "\"remove\":[\"read\",\"write\"]");
+    expect_as("anna", METHOD_POST, "/db/_find", "{\"selector\":{}}", 403, NULL);
+    expect_as("anna", METHOD_POST, "/db/_explain", "{\"selector\":{}}", 403, NULL);
+    expect_as("anna", METHOD_GET, "/db/_index", NULL, 403, NULL);
+    end();
+}
+
+Test(doc_access, an_index_under_a_key_without_a_grant_is_not_there)
+{
+    static const char query[] = "{\"selector\":{\"a\":1}}";
+
+    start();
+    expect(&documents, METHOD_PUT, "/db/_design/d",
+           "{\"_key_id\":\"dark\",\"language\":\"query\",\"views\":{\"n\":{\"map\":{\"fields\":{"
+           "\"a\":\"asc\"}},\"reduce\":\"_count\",\"options\":{\"def\":{\"fields\":[\"a\"]}}}}}",
+           201, NULL);
+    expect_as("admin", METHOD_GET, "/db/_index", NULL, 200, "\"total_rows\":2");
+    expect_as("anna", METHOD_GET, "/db/_index", NULL, 200, "\"total_rows\":1");
+    expect_as("admin", METHOD_POST, "/db/_explain", query, 200, "_design/d");
+    expect_as("anna", METHOD_POST, "/db/_explain", query, 200, "\"name\":\"_all_docs\"");
+    anna_finds(query, "open1 open2 ", "No matching index");
+    db_right("anna", "\"add\":[\"admin\"]");
+    expect_as("anna", METHOD_POST, "/db/_index", "{\"index\":{\"fields\":[\"b\"]},\"ddoc\":\"d\"}",
+              403, "may not change");
+    expect_as("anna", METHOD_DELETE, "/db/_index/d/json/n", NULL, 403, "may not change");
+    expect_as("anna", METHOD_POST, "/db/_index", "{\"index\":{\"fields\":[\"b\"]},\"ddoc\":\"e\"}",
+              200, "created");
     end();
 }
 

@@ -292,3 +292,35 @@ Test(hidden, first_ids_are_kept_whatever_does_not_fit)
         sort_all(4000, 8192, descending == 1);
     }
 }
+
+Test(hidden, queries_find_in_the_order_of_ids_with_an_index_and_without)
+{
+    static const char *const queries[] = {
+        "{\"selector\":{\"n\":{\"$gt\":1}},\"fields\":[\"_id\"]}",
+        "{\"selector\":{\"_id\":{\"$gt\":\"a\",\"$lt\":\"d\"}},\"fields\":[\"_id\"]}",
+    };
+    char rev[64];
+
+    put_doc(&documents, "/db/c", "{\"n\":2}", rev);
+    put_doc(&documents, "/db/a", "{\"n\":1}", rev);
+    put_doc(&documents, "/db/b", "{\"n\":3}", rev);
+    for (size_t i = 0; i < 2; i++) {
+        struct call *made = call(&documents, METHOD_POST, "/db/_find", queries[i]);
+
+        cr_assert_eq(made->status, 200, "%s", call_text(made));
+        cr_expect_not_null(strstr(call_text(made), "[\r\n{\"_id\":\"b\"},\r\n{\"_id\":\"c\"}\r\n]"),
+                           "%s", call_text(made));
+        call_free(made);
+    }
+    expect(&documents, METHOD_POST, "/db/_index",
+           "{\"index\":{\"fields\":[\"n\"]},\"ddoc\":\"d\",\"name\":\"n\"}", 200, NULL);
+    {
+        struct call *made = call(&documents, METHOD_POST, "/db/_find", queries[0]);
+
+        cr_assert_eq(made->status, 200, "%s", call_text(made));
+        cr_expect_not_null(strstr(call_text(made), "[\r\n{\"_id\":\"c\"},\r\n{\"_id\":\"b\"}\r\n]"),
+                           "%s", call_text(made));
+        cr_expect_null(strstr(call_text(made), "warning"), "%s", call_text(made));
+        call_free(made);
+    }
+}
