@@ -149,8 +149,12 @@ static void send_part(struct cluster *cluster, const uint8_t *leader, uint64_t a
 {
     struct peer_message message = {.kind = PEER_PART};
     const struct node_sec_generation *gen;
+    struct record begin;
     uint64_t number;
 
+    /* What is applied may be newer than what the hub has looked at since. */
+    if (!hub_sys_get(cluster, RECORD_DEAL_BEGIN, &begin) || begin.version != attempt)
+        return;
     if (hub_deal_gen_for(cluster, attempt, &number) != QK_OK)
         return;
     gen = node_sec_find(cluster->service->node_sec, number);

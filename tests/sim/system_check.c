@@ -191,7 +191,7 @@ static bool has_a_say(const struct machine *from, const uint8_t *node_id)
     for (unsigned i = 0; i < config->members_n; i++)
         if (memcmp(config->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
             return !config->members[i].leaving && config->members[i].suspended != RELEASE_FAIL;
-    return true;
+    return !from->rolled; /* an older disk may know nothing of who has joined since */
 }
 
 static void check_given(struct machine *from, const uint8_t *node_id, const uint8_t *deal_id,
@@ -210,7 +210,8 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         fail(from, "m%u was sealed by a person and gives", from->at);
     if (!ever_member(sys, node_id))
         fail(from, "m%u gives to somebody who is no member", from->at);
-    if (removal_is_done(sys, node_id))
+    /* Two that were both away while they were removed are two disks of one deal: no check helps. */
+    if (removal_is_done(sys, node_id) && !removal_is_done(sys, from->service.node_id))
         fail(from, "m%u gives to one whose removal is done", from->at);
     for (unsigned i = 0; deal != NULL && i < deal->n; i++)
         member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
