@@ -211,6 +211,21 @@ static enum qk_err sign(struct view_design *design)
     return err;
 }
 
+/* Where the rows are kept. Only memory: what would lie on the disk must be sealed or blinded first,
+ * and a kind that is not made must not be taken for one that is. */
+static enum qk_err parse_kind(const json_t *kind, struct doc_problem *problem)
+{
+    struct bytes text = json_bytes(kind);
+
+    if (kind == NULL || bytes_equal(text, bytes_str("memory")))
+        return QK_OK;
+    if (bytes_equal(text, bytes_str("plain")) || bytes_equal(text, bytes_str("blind")))
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep keeps indexes in memory alone");
+    return doc_problem_set(problem, 400, "invalid_design_doc",
+                           "`options.index` must be memory, plain or blind.");
+}
+
 enum qk_err view_design_parse(json_t *json, struct doc_problem *ret_problem,
                               struct view_design **ret_design)
 {
@@ -224,7 +239,9 @@ enum qk_err view_design_parse(json_t *json, struct doc_problem *ret_problem,
     design->json = json_incref(json);
     design->include_design =
         json_is_true(json_object_get(json_object_get(json, "options"), "include_design"));
-    err = parse_language(design, json_object_get(json, "language"), ret_problem);
+    err = parse_kind(json_object_get(json_object_get(json, "options"), "index"), ret_problem);
+    if (err == QK_OK)
+        err = parse_language(design, json_object_get(json, "language"), ret_problem);
     if (err == QK_OK)
         err = parse_views(design, json_object_get(json, "views"), ret_problem);
     if (err == QK_OK)

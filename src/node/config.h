@@ -53,6 +53,8 @@ struct config {
     unsigned election_timeout_ms;
     unsigned heartbeat_ms;
     unsigned log_keep_mib;
+    /* [index] */
+    unsigned index_memory_mib; /* of the rows of all views */
     /* [backup] */
     char backup_directory[CONFIG_PATH_BYTES_MAX + 1]; /* empty: no backups by itself */
     unsigned backup_every_s;

@@ -87,6 +87,7 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = login_new(&node->service, &node->service.login);
     if (err == QK_OK)
         login_use_hasher(node->service.login, &(struct login_hasher){hasher_check, &node->hasher});
+    node->service.view_bytes_max = node->config.index_memory_mib * MIB;
     if (node->scripter.fd >= 0)
         node->service.script_door = (struct script_door){scripter_connect, &node->scripter};
     if (err == QK_OK)

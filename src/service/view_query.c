@@ -155,7 +155,7 @@ static void reply_err(struct service *service, struct exchange *exchange, enum q
     if (err == QK_ERR_FULL)
         exchange_reply_error(exchange, 507, "insufficient_storage",
                              "the rows of this design document's views need more memory than "
-                             "[index] memory allows on this node");
+                             "[index] memory_mib allows on this node");
     else if (err == QK_ERR_TIMEOUT)
         exchange_reply_error(exchange, 500, "os_process_error",
                              "the maps of this design document were too slow, or took too much "

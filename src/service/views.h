@@ -10,8 +10,8 @@
  *
  * A group knows no rights: its rows carry the data key of their document, and who shows them asks
  * for each key (visible.h). All is gone when the node seals, or a data key is destroyed. All groups
- * together keep to the setting [index] memory: those that nobody reads give way, the one not used
- * for longest first. */
+ * together keep to the setting [index] memory_mib: those that nobody reads give way, the one not
+ * used for longest first. */
 #ifndef SERVICE_VIEWS_H
 #define SERVICE_VIEWS_H
 
@@ -35,8 +35,8 @@ MUST_USE enum qk_err views_open(struct service *service, const struct catalog_da
 void views_release(struct view_group *group);
 /* Calls `cb` once, never inside this call, when the rows are those of sequence `seq` of the
  * database or of a later one. An error: QK_ERR_SEALED, QK_ERR_CLOSED (the database is gone),
- * QK_ERR_FULL ([index] memory is not enough), QK_ERR_NOMEM (also at once, then it is not called)
- * and those of the store. */
+ * QK_ERR_FULL ([index] memory_mib is not enough), QK_ERR_NOMEM (also at once, then it is not
+ * called) and those of the store. */
 MUST_USE enum qk_err views_wait(struct view_group *group, uint64_t seq,
                                 void (*cb)(void *arg, enum qk_err err), void *arg);
 /* While a reader gathers something of one moment over several turns of the loop, updates rest: for
