@@ -335,6 +335,8 @@ static enum qk_err changes_begin(struct changes *changes, const struct catalog_d
     if (err == QK_OK)
         err = changes_wish_read(&exchange->request, changes, problem);
     if (err == QK_OK)
+        err = changes_filter_read(changes->service, exchange, database, &changes->filter, problem);
+    if (err == QK_OK)
         err = changes_enter(changes);
     if (err != QK_OK)
         return err;

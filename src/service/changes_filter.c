@@ -2,8 +2,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "doc/json.h"
+#include "service/view_load.h"
 
 static enum qk_err ids_problem(struct doc_problem *problem)
 {
@@ -118,33 +119,123 @@ static enum qk_err selector_read(const struct request *request, struct changes_f
     return err == QK_OK && fields != NULL ? fields_take(filter, fields, problem) : err;
 }
 
-/* What this version does not do must not be ignored: a client would take the rows for filtered. */
-static enum qk_err filter_unknown(struct bytes name, struct doc_problem *problem)
+/* --- of design documents --- */
+
+/* "design/name" in two. */
+static bool split_name(struct bytes text, struct bytes *ret_design, struct bytes *ret_name)
 {
-    if (bytes_equal(name, bytes_str("_view")) || name.data[0] != '_')
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has no such filter of feeds");
-    return doc_problem_set(problem, 400, "bad_request", "unknown builtin filter name");
+    const uint8_t *slash = text.len == 0 ? NULL : memchr(text.data, '/', text.len);
+
+    if (slash == NULL)
+        return false;
+    *ret_design = bytes_slice(text, 0, (size_t)(slash - text.data));
+    *ret_name = bytes_slice(text, ret_design->len + 1, text.len);
+    return ret_design->len > 0 && ret_name->len > 0 &&
+           memchr(ret_name->data, '/', ret_name->len) == NULL;
 }
 
-enum qk_err changes_filter_read(const struct request *request, struct changes_filter *ret_filter,
-                                struct doc_problem *ret_problem)
+static enum qk_err member_missing(struct bytes name, struct doc_problem *problem)
 {
+    return doc_problem_set(problem, 404, "not_found", "missing json key: %.*s", (int)name.len,
+                           (const char *)name.data);
+}
+
+/* As CouchDB: `member` of the design document must have `name` in it. */
+static enum qk_err member_check(const json_t *design, const char *member, struct bytes name,
+                                struct doc_problem *problem)
+{
+    const json_t *members = json_object_get(design, member);
+
+    if (!json_is_object(members))
+        return member_missing(bytes_str(member), problem);
+    return json_object_getn(members, (const char *)name.data, name.len) == NULL
+               ? member_missing(name, problem)
+               : QK_OK;
+}
+
+static enum qk_err view_of(struct changes_filter *filter, struct bytes name,
+                           struct doc_problem *problem)
+{
+    const struct view_design *design = filter->design;
+    const struct view *view;
+    enum qk_err err = member_check(design->json, "views", name, problem);
+
+    if (err != QK_OK)
+        return err;
+    if (design->language != VIEW_QUERY)
+        return doc_problem_set(problem, 501, "not_implemented",
+                               "this version of Quorumkeep filters by views of language query "
+                               "alone");
+    view = view_find(design, name);
+    if (view == NULL)
+        return member_missing(name, problem);
+    filter->view = (size_t)(view - design->views);
+    return QK_OK;
+}
+
+static enum qk_err view_read(struct service *service, struct exchange *exchange,
+                             const struct catalog_database *database, struct changes_filter *filter,
+                             struct doc_problem *problem)
+{
+    struct bytes text, design, name;
+    enum qk_err err;
+
+    if (!request_param(&exchange->request, "view", &text) || text.len == 0)
+        return doc_problem_set(problem, 400, "bad_request",
+                               "`view` filter parameter is not provided.");
+    if (!split_name(text, &design, &name))
+        return doc_problem_set(problem, 400, "bad_request",
+                               "`view` must be of the form `designname/viewname`");
+    err = view_load(service, exchange, database, design, problem, &filter->design);
+    return err == QK_OK ? view_of(filter, name, problem) : err;
+}
+
+/* What this version does not do must not be ignored: a client would take the rows for filtered. */
+static enum qk_err custom_read(struct service *service, struct exchange *exchange,
+                               const struct catalog_database *database, struct bytes text,
+                               struct changes_filter *filter, struct doc_problem *problem)
+{
+    struct bytes design, name;
+    enum qk_err err;
+
+    if (!split_name(text, &design, &name))
+        return doc_problem_set(problem, 400, "bad_request",
+                               "`filter` must be of the form `designname/filtername`");
+    err = view_load(service, exchange, database, design, problem, &filter->design);
+    if (err == QK_OK)
+        err = member_check(filter->design->json, "filters", name, problem);
+    return err != QK_OK ? err
+                        : doc_problem_set(problem, 501, "not_implemented",
+                                          "this version of Quorumkeep runs no filters that are "
+                                          "programs: use _selector or _view");
+}
+
+enum qk_err changes_filter_read(struct service *service, struct exchange *exchange,
+                                const struct catalog_database *database,
+                                struct changes_filter *ret_filter, struct doc_problem *ret_problem)
+{
+    const struct request *request = &exchange->request;
     struct bytes name;
 
-    *ret_filter = (struct changes_filter){0};
+    *ret_filter = (struct changes_filter){.rows = VIEW_ROWS_INIT};
     if (!request_param(request, "filter", &name) || name.len == 0)
         return QK_OK;
+    if (name.data[0] != '_')
+        return custom_read(service, exchange, database, name, ret_filter, ret_problem);
     if (bytes_equal(name, bytes_str("_design"))) {
         ret_filter->kind = CHANGES_FILTER_DESIGN;
         return QK_OK;
+    }
+    if (bytes_equal(name, bytes_str("_view"))) {
+        ret_filter->kind = CHANGES_FILTER_VIEW;
+        return view_read(service, exchange, database, ret_filter, ret_problem);
     }
     if (bytes_equal(name, bytes_str("_selector"))) {
         ret_filter->kind = CHANGES_FILTER_SELECTOR;
         return selector_read(request, ret_filter, ret_problem);
     }
     if (!bytes_equal(name, bytes_str("_doc_ids")))
-        return filter_unknown(name, ret_problem);
+        return doc_problem_set(ret_problem, 400, "bad_request", "unknown builtin filter name");
     ret_filter->kind = CHANGES_FILTER_DOC_IDS;
     return ids_read(request, ret_filter, ret_problem);
 }
@@ -158,6 +249,8 @@ void changes_filter_fini(struct changes_filter *filter)
     for (i = 0; i < filter->fields_n; i++)
         field_path_fini(&filter->fields[i]);
     free(filter->fields);
+    view_rows_fini(&filter->rows);
+    view_design_free(filter->design);
     json_decref(filter->wish);
     *filter = (struct changes_filter){0};
 }
@@ -167,6 +260,7 @@ bool changes_filter_takes_id(const struct changes_filter *filter, struct bytes i
     switch (filter->kind) {
     case CHANGES_FILTER_NONE:
     case CHANGES_FILTER_SELECTOR:
+    case CHANGES_FILTER_VIEW:
         return true;
     case CHANGES_FILTER_DOC_IDS:
         return filter->ids_n > 0 &&
@@ -179,14 +273,32 @@ bool changes_filter_takes_id(const struct changes_filter *filter, struct bytes i
 
 bool changes_filter_asks_doc(const struct changes_filter *filter)
 {
-    return filter->kind == CHANGES_FILTER_SELECTOR;
+    return filter->kind == CHANGES_FILTER_SELECTOR || filter->kind == CHANGES_FILTER_VIEW;
+}
+
+static enum qk_err view_takes(struct changes_filter *filter, const json_t *doc, bool *ret_takes)
+{
+    enum qk_err err;
+    size_t i;
+
+    *ret_takes = false;
+    view_rows_reset(&filter->rows);
+    err = view_map(filter->design, doc, &filter->rows);
+    for (i = 0; err == QK_OK && i < filter->rows.n; i++)
+        *ret_takes = *ret_takes || filter->rows.rows[i].view == filter->view;
+    return err;
 }
 
 enum qk_err changes_filter_takes_doc(struct changes_filter *filter, const json_t *doc,
                                      bool *ret_takes)
 {
-    enum qk_err err = selector_match(filter->selector, doc, ret_takes);
+    enum qk_err err;
 
+    assert(changes_filter_asks_doc(filter));
+
+    if (filter->kind == CHANGES_FILTER_VIEW)
+        return view_takes(filter, doc, ret_takes);
+    err = selector_match(filter->selector, doc, ret_takes);
     if (err != QK_ERR_TOO_BIG)
         return err;
     *ret_takes = false;
@@ -195,7 +307,15 @@ enum qk_err changes_filter_takes_doc(struct changes_filter *filter, const json_t
 
 size_t changes_filter_cost(const struct changes_filter *filter)
 {
-    return selector_steps(filter->selector);
+    const struct view_design *design = filter->design;
+    size_t cost = 0, i;
+
+    if (filter->kind == CHANGES_FILTER_SELECTOR)
+        return selector_steps(filter->selector);
+    for (i = 0; design != NULL && i < design->views_n; i++)
+        if (design->views[i].selector != NULL)
+            cost += selector_steps(design->views[i].selector);
+    return cost;
 }
 
 enum qk_err changes_filter_project(const struct changes_filter *filter, json_t *doc,

@@ -6,14 +6,16 @@
 
 #include "base/bytes.h"
 #include "doc/field.h"
-#include "doc/selector.h"
+#include "doc/view.h"
+#include "service/catalog.h"
 #include "service/exchange.h"
 
 enum changes_filter_kind {
     CHANGES_FILTER_NONE,
-    CHANGES_FILTER_DOC_IDS, /* filter=_doc_ids */
-    CHANGES_FILTER_DESIGN,  /* filter=_design */
-    CHANGES_FILTER_SELECTOR /* filter=_selector */
+    CHANGES_FILTER_DOC_IDS,  /* filter=_doc_ids */
+    CHANGES_FILTER_DESIGN,   /* filter=_design */
+    CHANGES_FILTER_SELECTOR, /* filter=_selector */
+    CHANGES_FILTER_VIEW      /* filter=_view: what gives a row in that view */
 };
 
 /* Of a body's `fields`. */
@@ -27,11 +29,16 @@ struct changes_filter {
     struct selector *selector;
     struct field_path *fields; /* what rows show of a document; fields_n 0: all */
     size_t fields_n;
+    struct view_design *design; /* as it stood when the feed began */
+    size_t view;                /* its place in it */
+    struct view_rows rows;
 };
 
-/* From the parameters `filter` and those that go with it, and the body of a POST. Ends with
- * changes_filter_fini, on errors too. QK_ERR_INVALID with the problem. */
-MUST_USE enum qk_err changes_filter_read(const struct request *request,
+/* From the parameters `filter` and those that go with it, and the body of a POST; for who has been
+ * let in to `database` in the same turn. Ends with changes_filter_fini, on errors too.
+ * QK_ERR_INVALID with the problem. */
+MUST_USE enum qk_err changes_filter_read(struct service *service, struct exchange *exchange,
+                                         const struct catalog_database *database,
                                          struct changes_filter *ret_filter,
                                          struct doc_problem *ret_problem);
 void changes_filter_fini(struct changes_filter *filter);

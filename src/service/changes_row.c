@@ -5,7 +5,7 @@
 
 #include "service/changes_private.h"
 #include "service/doc_name.h"
-#include "service/read.h"
+#include "service/leaf_write.h"
 
 /* A turn of the loop ends after STREAM_TURN_STEPS rows: what costs as much as one of them. */
 #define PARSED_BYTES_STEP (1 * KIB)
@@ -62,19 +62,13 @@ static void put_revisions(struct changes *changes, const struct doc_record *reco
 }
 
 /* Appends a leaf as the document it is. QK_ERR_DESTROYED: its key is gone, nothing is appended. */
-static enum qk_err leaf_write(struct changes *changes, const struct changes_place *place,
-                              const struct doc_leaf *leaf, bool conflicts, struct buf *out)
+static enum qk_err put_leaf(struct changes *changes, const struct changes_place *place,
+                            const struct doc_leaf *leaf, bool conflicts, struct buf *out)
 {
     const struct document_options options = {.conflicts = conflicts, .record = place->record};
-    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
-    struct document_parts parts;
-    enum qk_err err;
+    const struct leaf_at at = {changes->database, place->name, place->id};
 
-    err = stored_open(changes->service, changes->database, place->name, leaf, &plain, &parts);
-    if (err == QK_OK)
-        document_write(place->id, leaf, &parts, &options, out);
-    buf_fini(&plain);
-    return err == QK_OK ? buf_error(out) : err;
+    return leaf_write(changes->service, &at, leaf, &options, out);
 }
 
 /* The same as a value, for who looks into it. */
@@ -83,7 +77,7 @@ static enum qk_err leaf_json(struct changes *changes, const struct changes_place
 {
     struct buf text = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 1 * MIB);
     struct doc_problem problem = {0};
-    enum qk_err err = leaf_write(changes, place, leaf, conflicts, &text);
+    enum qk_err err = put_leaf(changes, place, leaf, conflicts, &text);
 
     if (err == QK_OK)
         err = json_parse(buf_bytes(&text), JSON_WRITE_DEPTH_MAX, &problem, ret_doc);
@@ -116,7 +110,7 @@ static enum qk_err put_doc(struct changes *changes, const struct changes_place *
     if (changes->filter.fields_n > 0)
         err = put_fields(changes, place);
     else
-        err = leaf_write(changes, place, &place->record->leaves[0], changes->wish.conflicts, out);
+        err = put_leaf(changes, place, &place->record->leaves[0], changes->wish.conflicts, out);
     if (err != QK_ERR_DESTROYED)
         return err;
     buf_put_str(out, "null");

@@ -78,8 +78,6 @@ enum qk_err changes_wish_read(const struct request *request, struct changes *cha
         err = read_style(request, wish, ret_problem);
     if (err == QK_OK)
         err = read_interval(request, wish, ret_problem);
-    if (err == QK_OK)
-        err = changes_filter_read(request, &changes->filter, ret_problem);
     if (wish->limit == 0)
         wish->limit = 1; /* as CouchDB has it */
     return err;

@@ -26,14 +26,7 @@ struct feeds;      /* service/feeds.h */
 struct integrity;  /* service/integrity.h */
 struct replicator; /* service/replicator.h */
 struct inner_hook;
-struct catalog;   /* databases and users, decrypted, kept while unsealed: service/catalog.h */
-struct login;     /* checks passwords: service/login.h */
-struct submitter; /* writes in progress: service/submit.h */
-struct reencrypt; /* service/reencrypt.h */
-struct backups;   /* service/backup.h */
-struct feeds;     /* service/feeds.h */
 struct db_events; /* service/db_events.h */
-struct integrity; /* service/integrity.h */
 struct timer;
 struct keys_waiter;
 struct rotation;

@@ -206,3 +206,43 @@ Test(feed_filters, wrong_selectors_are_refused_in_couchdbs_words)
     expect(&documents, METHOD_POST, "/db/_changes?filter=_selector",
            "{\"selector\":{},\"fields\":[7]}", 400, NULL);
 }
+
+Test(feed_filters, a_view_lets_through_what_gives_a_row_in_it)
+{
+    char rev[64];
+
+    put_doc(&documents, "/db/_design/d",
+            "{\"language\":\"query\",\"views\":{\"blah\":{\"map\":{\"fields\":[\"bop\"],"
+            "\"selector\":{\"bop\":\"plankton\"}}},\"all\":{\"map\":{\"fields\":[\"n\"]}}}}",
+            rev);
+    put_bop("blah", "\"plankton\"");
+    put_bop("other", "1");
+    put("numbered");
+    rows_are(METHOD_GET, "/db/_changes?filter=_view&view=d/blah", NULL, "blah");
+    rows_are(METHOD_GET, "/db/_changes?filter=_view&view=d/all", NULL, "numbered");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_view", NULL, 400, "bad_request",
+                 "`view` filter parameter is not provided.");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_view&view=d", NULL, 400,
+                 "bad_request", "`view` must be of the form `designname/viewname`");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_view&view=d/none", NULL, 404,
+                 "not_found", "missing json key: none");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_view&view=none/none", NULL, 404,
+                 "not_found", "missing");
+}
+
+Test(feed_filters, filters_that_are_programs_are_found_missing_or_not_run)
+{
+    char rev[64];
+
+    put_doc(&documents, "/db/_design/f",
+            "{\"filters\":{\"bop\":\"function(doc, req) { return (doc.bop);}\"}}", rev);
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=nothingtosee/bop", NULL, 404,
+                 "not_found", "missing");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=f/movealong", NULL, 404, "not_found",
+                 "missing json key: movealong");
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=_view&view=f/bop", NULL, 404,
+                 "not_found", "missing json key: views");
+    expect(&documents, METHOD_GET, "/db/_changes?filter=f/bop", NULL, 501, NULL);
+    expect_error(&documents, METHOD_GET, "/db/_changes?filter=f", NULL, 400, "bad_request",
+                 "`filter` must be of the form `designname/filtername`");
+}
