@@ -143,7 +143,7 @@ static void intake_done(void *arg, enum qk_err err)
 
     if (err == QK_OK)
         err = intake->err;
-    if (err == QK_OK)
+    if (err == QK_OK && intake->json.len > hx->counted)
         err = http_exchange_count_body(hx, intake->json.len);
     if (err == QK_OK) {
         buf_fini(&hx->body);
@@ -196,12 +196,25 @@ void packed_reply_free(struct packed_reply *reply)
         return;
     reply->http->bodies_bytes -= reply->counted;
     msgpack_encoder_fini(&reply->encoder);
+    secret_wipe(reply, sizeof *reply);
     free(reply);
 }
 
 static bool is_json_type(const char *content_type)
 {
     return content_type != NULL && strncmp(content_type, "application/json", 16) == 0;
+}
+
+static void keep_fields(struct packed_reply *reply, const struct reply_field *fields, unsigned n)
+{
+    assert(n <= REPLY_FIELDS_MAX);
+
+    for (unsigned i = 0; i < n; i++) {
+        (void)snprintf(reply->names[i], sizeof reply->names[i], "%s", fields[i].name);
+        reply->fields[i] = fields[i];
+        reply->fields[i].name = reply->names[i];
+    }
+    reply->fields_n = n;
 }
 
 void packed_reply_start(struct packed_reply *reply, struct exchange *exchange, int status,
@@ -213,8 +226,7 @@ void packed_reply_start(struct packed_reply *reply, struct exchange *exchange, i
     reply->packs = is_json_type(content_type);
     reply->streamed = length == SIZE_MAX;
     reply->status = status;
-    reply->fields = fields;
-    reply->fields_n = fields_n;
+    keep_fields(reply, fields, fields_n);
     reply->held = reply->packs && !bodyless;
     if (reply->held)
         return;

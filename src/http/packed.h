@@ -30,7 +30,9 @@ struct packed_reply {
     size_t counted; /* of what is held, in http->bodies_bytes */
     struct msgpack_encoder encoder;
     int status;
-    const struct reply_field *fields; /* the exchange's own */
+    /* Copies: whoever starts a reply keeps its fields for that call only. A cookie may be there. */
+    struct reply_field fields[REPLY_FIELDS_MAX];
+    char names[REPLY_FIELDS_MAX][64];
     unsigned fields_n;
     bool streamed;   /* its length was not known */
     bool held;       /* JSON: the head is not sent yet */

@@ -46,6 +46,40 @@ static bool path_matches(const char *pattern, const struct request *request)
     return i == request->segments_n;
 }
 
+/* A bit for each segment that takes names with a leading underscore or a rest of any length, the
+ * first one highest: of two patterns that match, the one with the smaller number names the path. */
+static uint32_t pattern_openness(const char *pattern)
+{
+    uint32_t openness = 0, bit = 0x80000000u;
+
+    _Static_assert(REQUEST_SEGMENTS_MAX <= 32, "a bit for each segment");
+    for (; pattern[0] == '/' && pattern[1] != '\0'; bit >>= 1) {
+        size_t len = strcspn(pattern + 1, "/");
+
+        if (pattern[1] == '{' && (pattern[2] == '*' || is_rest(pattern + 1, len)))
+            openness |= bit;
+        pattern += 1 + len;
+    }
+    return openness;
+}
+
+/* The smallest openness of the patterns that match; what is open more widely is not meant: GET of
+ * /db/_bulk_docs is a wrong method, and no document. */
+static uint32_t least_openness(const struct route *routes, unsigned routes_n,
+                               const struct request *request)
+{
+    uint32_t least = UINT32_MAX;
+
+    for (unsigned i = 0; i < routes_n; i++) {
+        if (path_matches(routes[i].pattern, request)) {
+            uint32_t openness = pattern_openness(routes[i].pattern);
+
+            least = openness < least ? openness : least;
+        }
+    }
+    return least;
+}
+
 static void allow_put(char *allow, enum method method)
 {
     size_t len = strlen(allow);
@@ -70,10 +104,12 @@ const struct route *route_find(const struct route *routes, unsigned routes_n,
     bool allowed[METHODS_N] = {false};
     enum method method = request->method;
     const struct route *get = NULL;
+    uint32_t openness = least_openness(routes, routes_n, request);
 
     ret_allow[0] = '\0';
     for (unsigned i = 0; i < routes_n; i++) {
-        if (!path_matches(routes[i].pattern, request))
+        if (!path_matches(routes[i].pattern, request) ||
+            pattern_openness(routes[i].pattern) != openness)
             continue;
         if (method_known && routes[i].method == method)
             return &routes[i];

@@ -55,6 +55,12 @@ void handle_master_rotate(struct service *service, struct exchange *exchange);
 void handle_deal(struct service *service, struct exchange *exchange);
 /* GET /v1/sys/members: {"members":[{name, node_id, role, state, ...}]}. */
 void handle_members(struct service *service, struct exchange *exchange);
+/* CouchDB's: GET /_membership, /_node/{name}, /_node/{name}/_config and sections and keys of it;
+ * PUT of a key on the leader: the settings of the cluster alone. */
+void handle_membership(struct service *service, struct exchange *exchange);
+void handle_node_name(struct service *service, struct exchange *exchange);
+void handle_config(struct service *service, struct exchange *exchange);
+void handle_config_put(struct service *service, struct exchange *exchange);
 /* GET /_up, /v1/sys/health, /v1/sys/seal-status, /v1/sys/leader, /_quorumkeep/status. */
 void handle_up(struct service *service, struct exchange *exchange);
 void handle_health(struct service *service, struct exchange *exchange);

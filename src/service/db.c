@@ -41,132 +41,37 @@ static json_t *db_json(const struct service *service, const struct catalog_datab
         db_encryption_json(service, database));
 }
 
-static void db_get_ready(struct service *service, struct exchange *exchange)
+json_t *db_info(struct service *service, struct exchange *exchange,
+                const struct catalog_database *database)
 {
-    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     char seq[SEQ_TEXT_BYTES_MAX + 1], purge_seq[SEQ_TEXT_BYTES_MAX + 1];
     struct store_stats stats;
     struct visible visible;
     enum qk_err err;
 
-    if (database == NULL)
-        return;
     err = visible_init(&visible, service, exchange, database);
     visible_stats(&visible, &stats);
     seq_format(database->id, 0, purge_seq);
     if (err == QK_OK)
         err = visible_seq_format(&visible, stats.seq, seq);
     visible_fini(&visible);
-    if (err == QK_OK && bodies_are_clear(database))
+    return err == QK_OK ? db_json(service, database, &stats, seq, purge_seq) : NULL;
+}
+
+static void db_get_ready(struct service *service, struct exchange *exchange)
+{
+    const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
+
+    if (database == NULL)
+        return;
+    if (bodies_are_clear(database))
         exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
-    if (err == QK_OK)
-        exchange_reply_json(exchange, 200, db_json(service, database, &stats, seq, purge_seq));
-    else
-        exchange_reply_err(exchange, err);
+    exchange_reply_json(exchange, 200, db_info(service, exchange, database));
 }
 
 void handle_db_get(struct service *service, struct exchange *exchange)
 {
     read_begin(service, exchange, db_get_ready);
-}
-
-/* --- GET /_all_dbs --- */
-
-struct all_dbs {
-    struct buf start, end;
-    bool has_start, has_end, descending;
-    uint64_t limit, skip;
-    json_t *names; /* ascending */
-    bool failed;
-};
-
-static bool all_dbs_each(void *arg, const struct catalog_database *database)
-{
-    struct all_dbs *all = arg;
-    struct bytes name = bytes_str(database->name);
-    /* Descending, startkey is the greater end. */
-    const struct buf *low = all->descending ? &all->end : &all->start;
-    const struct buf *high = all->descending ? &all->start : &all->end;
-    bool has_low = all->descending ? all->has_end : all->has_start;
-    bool has_high = all->descending ? all->has_start : all->has_end;
-
-    if (database->name[0] == '_') /* the system's own: no route leads to it */
-        return true;
-    if (has_low && bytes_compare(name, buf_bytes(low)) < 0)
-        return true;
-    if (has_high && bytes_compare(name, buf_bytes(high)) > 0)
-        return false;
-    all->failed = json_array_append_new(all->names, json_string(database->name)) != 0;
-    return !all->failed;
-}
-
-static enum qk_err all_dbs_params(const struct request *request, struct all_dbs *all,
-                                  struct doc_problem *problem)
-{
-    static const char *const start[] = {"startkey", "start_key"};
-    static const char *const end[] = {"endkey", "end_key"};
-    enum qk_err err;
-
-    err = param_json_string(request, start, 2, &all->start, &all->has_start, problem);
-    if (err == QK_OK)
-        err = param_json_string(request, end, 2, &all->end, &all->has_end, problem);
-    if (err == QK_OK)
-        err = param_bool(request, "descending", &all->descending, problem);
-    if (err == QK_OK)
-        err = param_u64(request, "limit", &all->limit, problem);
-    if (err == QK_OK)
-        err = param_u64(request, "skip", &all->skip, problem);
-    return err;
-}
-
-/* The page of `names` that was asked for; NULL without memory. */
-static json_t *all_dbs_page(const struct all_dbs *all)
-{
-    size_t n = json_array_size(all->names);
-    json_t *page = json_array();
-    size_t i;
-
-    for (i = all->skip < n ? (size_t)all->skip : n; i < n; i++) {
-        size_t at = all->descending ? n - 1 - i : i;
-
-        if (i - all->skip >= all->limit)
-            break;
-        if (json_array_append(page, json_array_get(all->names, at)) != 0) {
-            json_decref(page);
-            return NULL;
-        }
-    }
-    return page;
-}
-
-static void all_dbs_ready(struct service *service, struct exchange *exchange)
-{
-    struct all_dbs all = {.start = BUF_SECRET_INIT(HTTP_URI_BYTES_MAX),
-                          .end = BUF_SECRET_INIT(HTTP_URI_BYTES_MAX),
-                          .limit = UINT64_MAX,
-                          .names = json_array()};
-    struct doc_problem problem = {0};
-    json_t *page = NULL;
-    enum qk_err err;
-
-    err = all_dbs_params(&exchange->request, &all, &problem);
-    if (err == QK_OK) {
-        catalog_databases_each(service->catalog, all_dbs_each, &all);
-        page = all.failed ? NULL : all_dbs_page(&all);
-        err = page == NULL ? QK_ERR_NOMEM : QK_OK;
-    }
-    if (err == QK_OK)
-        exchange_reply_json(exchange, 200, page);
-    else
-        exchange_reply_problem_or(exchange, &problem, err);
-    json_decref(all.names);
-    buf_fini(&all.start);
-    buf_fini(&all.end);
-}
-
-void handle_all_dbs(struct service *service, struct exchange *exchange)
-{
-    read_begin(service, exchange, all_dbs_ready);
 }
 
 /* --- PUT and DELETE /{db} --- */

@@ -12,7 +12,10 @@
 
 typedef void (*service_handler)(struct service *service, struct exchange *exchange);
 
-void handle_all_dbs(struct service *service, struct exchange *exchange);   /* GET /_all_dbs */
+void handle_all_dbs(struct service *service, struct exchange *exchange);  /* GET /_all_dbs */
+void handle_dbs_info(struct service *service, struct exchange *exchange); /* GET, POST /_dbs_info */
+void handle_active_tasks(struct service *service, struct exchange *exchange);
+void handle_compact(struct service *service, struct exchange *exchange);   /* POST /{db}/_compact */
 void handle_uuids(struct service *service, struct exchange *exchange);     /* GET /_uuids */
 void handle_db_put(struct service *service, struct exchange *exchange);    /* PUT /{db} */
 void handle_db_get(struct service *service, struct exchange *exchange);    /* GET, HEAD /{db} */

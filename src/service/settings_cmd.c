@@ -1,6 +1,7 @@
 /* Settings of the whole cluster: read and changed by administrators, kept in the cluster's record.
  */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,29 @@ void handle_settings(struct service *service, struct exchange *exchange)
         exchange_reply_err(exchange, QK_ERR_UNINITIALISED);
     else
         exchange_reply_json(exchange, 200, settings_json(cluster, &cluster->info));
+}
+
+json_t *settings_texts(const struct cluster *cluster)
+{
+    static const char *const names[] = {"unseal_quorum", "threshold", "release_limit",
+                                        "refresh_days"};
+    json_t *all, *texts;
+
+    if (!cluster->has_settings)
+        return NULL;
+    all = settings_json(cluster, &cluster->info);
+    texts = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(all, names[i]);
+        char number[24];
+
+        (void)snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
+        (void)json_object_set_new(
+            texts, names[i],
+            json_string(json_is_integer(value) ? number : json_string_value(value)));
+    }
+    json_decref(all);
+    return texts;
 }
 
 /* --- a wish ---------------------------------------------------------------------------------- */
@@ -164,6 +188,7 @@ struct settings_write {
     struct cluster *cluster;
     struct exchange *exchange;
     struct system_cluster info;
+    json_t *reply; /* owned; NULL: all settings */
 };
 
 static void written(void *arg, enum qk_err err, uint64_t index, struct bytes result)
@@ -176,9 +201,12 @@ static void written(void *arg, enum qk_err err, uint64_t index, struct bytes res
     if (err == QK_OK) {
         audit_event(write->cluster->service->audit, "settings", "by", write->exchange->from, NULL);
         hub_refresh(write->cluster);
-        exchange_reply_json(write->exchange, 200, settings_json(write->cluster, &write->info));
+        exchange_reply_json(write->exchange, 200,
+                            write->reply != NULL ? json_incref(write->reply)
+                                                 : settings_json(write->cluster, &write->info));
     } else
         exchange_reply_err(write->exchange, err);
+    json_decref(write->reply);
     free(write);
 }
 
@@ -205,33 +233,41 @@ static enum qk_err submit(struct settings_write *write)
     return err;
 }
 
-void handle_settings_put(struct service *service, struct exchange *exchange)
+void settings_change(struct service *service, struct exchange *exchange, json_t *wish,
+                     json_t *reply)
 {
     struct cluster *cluster = service->cluster;
-    struct bytes body = exchange->request.body;
-    struct settings_write *write;
+    struct settings_write *write = NULL;
     struct system_cluster info;
-    json_t *json;
-    bool good;
     enum qk_err err;
 
     if (!control_ready(cluster, exchange))
-        return;
+        goto out;
     info = cluster->info;
-    json = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
-    good = wish_read(exchange, json, &info);
-    json_decref(json);
-    if (!good || !wish_allowed(cluster, exchange, &info))
-        return;
+    if (!wish_read(exchange, wish, &info) || !wish_allowed(cluster, exchange, &info))
+        goto out;
     write = calloc(1, sizeof(*write));
     if (write == NULL) {
         exchange_reply_err(exchange, QK_ERR_NOMEM);
-        return;
+        goto out;
     }
-    *write = (struct settings_write){cluster, exchange, info};
+    *write = (struct settings_write){cluster, exchange, info, json_incref(reply)};
     err = submit(write);
-    if (err == QK_OK)
-        return;
-    exchange_reply_err(exchange, err);
-    free(write);
+    if (err != QK_OK) {
+        exchange_reply_err(exchange, err);
+        json_decref(write->reply);
+        free(write);
+    }
+
+out:
+    json_decref(reply);
+}
+
+void handle_settings_put(struct service *service, struct exchange *exchange)
+{
+    struct bytes body = exchange->request.body;
+    json_t *json = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
+
+    settings_change(service, exchange, json, NULL);
+    json_decref(json);
 }

@@ -61,6 +61,8 @@ Test(packed, handler_sees_the_json_of_a_body)
     node_open(0, NULL, 0);
     cr_assert_str_eq(body_of_reply(post_packed("/echo", TEXT("\x82\xa1n\x01\xa1t\xa3one"))),
                      "|echo:{\"n\":1,\"t\":\"one\"}");
+    cr_assert_str_eq(body_of_reply(post_packed("/echo", TEXT("\xdf\0\0\0\0"))), "|echo:{}",
+                     "shorter as JSON");
     cr_assert_str_eq(body_of_reply(post_packed("/echo", BYTES_NONE)), "|echo:");
 }
 
@@ -245,4 +247,32 @@ Test(packed, json_is_called_plain_text_for_who_takes_no_json)
 
     exchange_reply_json(nodes[0].held[0], 200, json_pack("{s:b}", "ok", 1));
     reply_is(fd, "Content-Type: text/plain; charset=utf-8\r\n", bytes_str("{\"ok\":true}\n"));
+}
+
+/* The fields of a reply that came over a link live for the call that begins it alone. */
+Test(packed, forwarded_reply_keeps_its_fields)
+{
+    struct buf out = BUF_INIT(64 * KIB);
+    int fd;
+
+    for (unsigned i = 0; i < 2; i++) {
+        node_open(i, NULL, 0);
+        nodes[i].peer = &nodes[1 - i];
+        nodes[i].peer_known = nodes[i].link_up = true;
+    }
+    nodes[0].leader = false;
+    fd = client_tcp(0);
+    client_send_text(fd, "GET /write HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+                         "Accept: application/msgpack\r\n\r\n");
+    while (nodes[1].held_n == 0)
+        turn();
+    nodes[1].held_n = 0;
+    exchange_field(nodes[1].held[0], "X-Quorumkeep-Key", "default/1");
+    exchange_reply_json(nodes[1].held[0], 200, json_pack("{s:b}", "ok", 1));
+    client_read(fd, NULL, &out);
+    buf_put_u8(&out, 0);
+    cr_assert(contains((const char *)out.data, "\r\nX-Quorumkeep-Key: default/1\r\n"));
+    cr_assert(contains((const char *)out.data, "\r\nContent-Length: 5\r\n"));
+    close(fd);
+    buf_fini(&out);
 }

@@ -16,6 +16,10 @@ static const struct route ROUTES[] = {
     {.method = METHOD_GET, .pattern = "/{db}/_design/{*name}"},
     {.method = METHOD_LIST, .pattern = "/{db}/{doc}"},
     {.method = METHOD_PATCH, .pattern = "/v1/secret/{path...}"},
+    {.method = METHOD_POST, .pattern = "/open/_many"},
+    {.method = METHOD_GET, .pattern = "/open/{*doc}"},
+    {.method = METHOD_GET, .pattern = "/open/{*doc}/{name...}"},
+    {.method = METHOD_PUT, .pattern = "/open/_local/{*doc}"},
 };
 
 static char allow[ROUTE_ALLOW_BYTES];
@@ -51,6 +55,17 @@ Test(routes, a_rest_is_one_segment_or_more)
     cr_assert_str_eq(find(METHOD_PATCH, "v1", "secret", NULL), "");
     cr_assert_str_eq(find(METHOD_GET, "v1", "secret", "a"), "");
     cr_assert_str_eq(allow, "PATCH");
+}
+
+Test(routes, the_closest_pattern_says_which_methods_there_are)
+{
+    cr_assert_str_eq(find(METHOD_POST, "open", "_many", NULL), "/open/_many");
+    cr_assert_str_eq(find(METHOD_GET, "open", "_many", NULL), "");
+    cr_assert_str_eq(allow, "POST");
+    cr_assert_str_eq(find(METHOD_GET, "open", "_else", NULL), "/open/{*doc}");
+    cr_assert_str_eq(find(METHOD_GET, "open", "_local", "x"), "");
+    cr_assert_str_eq(allow, "PUT");
+    cr_assert_str_eq(find(METHOD_GET, "open", "doc", "x"), "/open/{*doc}/{name...}");
 }
 
 Test(routes, get_answers_head)
