@@ -167,10 +167,11 @@ static void row_destroyed(struct all_docs *all, struct bytes id, const struct do
     buf_put_str(&all->stream.out, ",\"doc\":null,\"error\":\"key_destroyed\"}");
 }
 
+/* `record` NULL: nobody asked for conflicts. */
 static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes id,
-                           const struct doc_leaf *leaf)
+                           const struct doc_leaf *leaf, const struct doc_record *record)
 {
-    static const struct document_options plain_options = {0};
+    const struct document_options options = {.conflicts = record != NULL, .record = record};
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct buf *out = &all->stream.out;
     struct document_parts parts;
@@ -187,7 +188,7 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
         row_begin(all, id);
         row_value(all, leaf);
         buf_put_str(out, ",\"doc\":");
-        document_write(id, leaf, &parts, &plain_options, out);
+        document_write(id, leaf, &parts, &options, out);
         buf_put_u8(out, '}');
     }
     buf_fini(&plain);
@@ -195,12 +196,12 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
 }
 
 static enum qk_err row_put(struct all_docs *all, struct bytes name, struct bytes id,
-                           const struct doc_leaf *leaf)
+                           const struct doc_leaf *leaf, const struct doc_record *record)
 {
     enum qk_err err = QK_OK;
 
     if (all->wish.include_docs) {
-        err = row_doc(all, name, id, leaf);
+        err = row_doc(all, name, id, leaf, record);
     } else {
         row_begin(all, id);
         row_value(all, leaf);
@@ -238,6 +239,20 @@ static enum qk_err next_row(struct all_docs *all, struct store_row *ret_row, boo
     return err;
 }
 
+/* The row with all leaves of its document. */
+static enum qk_err row_put_whole(struct all_docs *all, const struct store_row *row, struct bytes id)
+{
+    struct bytes name = record_key_name(row->key);
+    struct doc_record record = DOC_RECORD_EMPTY;
+    enum qk_err err = stored_decode(all->service, all->database, name, row->record.version,
+                                    row->record.value, &record);
+
+    if (err == QK_OK)
+        err = row_put(all, name, id, &record.leaves[0], &record);
+    doc_record_fini(&record);
+    return err;
+}
+
 static enum qk_err step_row(struct all_docs *all, bool *ret_last)
 {
     struct store_row row;
@@ -269,7 +284,9 @@ static enum qk_err step_row(struct all_docs *all, bool *ret_last)
     }
     if (err != QK_OK || !shown || leaf.deleted || row_skip(all))
         return err;
-    return row_put(all, name, id, &leaf);
+    if (all->wish.conflicts)
+        return row_put_whole(all, &row, id);
+    return row_put(all, name, id, &leaf, NULL);
 }
 
 /* --- rows of given keys --- */
@@ -309,7 +326,8 @@ static enum qk_err key_put(struct all_docs *all, struct bytes key)
         key_missing(all, key);
         err = QK_OK;
     } else if (err == QK_OK) {
-        err = row_put(all, name, key, &stored.record.leaves[0]);
+        err = row_put(all, name, key, &stored.record.leaves[0],
+                      all->wish.conflicts ? &stored.record : NULL);
     }
     stored_fini(&stored);
     return err;

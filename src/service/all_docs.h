@@ -10,7 +10,7 @@ struct all_docs_wish {
     struct buf start, end; /* ids; `key` is both */
     bool has_start, has_end;
     bool inclusive_end; /* default true */
-    bool descending, include_docs, update_seq;
+    bool descending, include_docs, update_seq, conflicts;
     uint64_t limit, skip;
     json_t *keys; /* an array of strings, or NULL */
 };

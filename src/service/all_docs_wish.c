@@ -85,6 +85,12 @@ static enum qk_err take_include_docs(struct all_docs_wish *wish, const char *nam
     return take_flag(&wish->include_docs, name, value, problem);
 }
 
+static enum qk_err take_conflicts(struct all_docs_wish *wish, const char *name, json_t *value,
+                                  struct doc_problem *problem)
+{
+    return take_flag(&wish->conflicts, name, value, problem);
+}
+
 static enum qk_err take_update_seq(struct all_docs_wish *wish, const char *name, json_t *value,
                                    struct doc_problem *problem)
 {
@@ -126,6 +132,7 @@ static const struct {
     {"inclusive_end", take_inclusive_end},
     {"descending", take_descending},
     {"include_docs", take_include_docs},
+    {"conflicts", take_conflicts},
     {"update_seq", take_update_seq},
     {"limit", take_limit},
     {"skip", take_skip},

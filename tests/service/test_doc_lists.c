@@ -150,6 +150,23 @@ Test(lists, all_docs_with_bodies_and_sequence)
     expect(&documents, METHOD_GET, "/db/_all_docs?update_seq=true", NULL, 200, NULL);
 }
 
+Test(lists, all_docs_with_conflicts_names_the_leaves_that_lost)
+{
+    static const char DOCS[] =
+        "{\"new_edits\":false,\"docs\":["
+        "{\"_id\":\"a\",\"_rev\":\"1-0000000000000000000000000000000a\",\"n\":1},"
+        "{\"_id\":\"a\",\"_rev\":\"1-0000000000000000000000000000000b\",\"n\":2}]}";
+    static const char REPLY[] =
+        "{\"total_rows\":1,\"offset\":0,\"rows\":[\n{\"id\":\"a\",\"key\":\"a\",\"value\":"
+        "{\"rev\":\"1-0000000000000000000000000000000b\"},\"doc\":{\"_id\":\"a\","
+        "\"_rev\":\"1-0000000000000000000000000000000b\","
+        "\"_conflicts\":[\"1-0000000000000000000000000000000a\"],\"n\":2}}\n]}";
+
+    expect(&documents, METHOD_POST, "/db/_bulk_docs", DOCS, 201, NULL);
+    expect(&documents, METHOD_GET, "/db/_all_docs?include_docs=true&conflicts=true", NULL, 200,
+           REPLY);
+}
+
 Test(lists, wrong_parameters_are_refused)
 {
     expect(&documents, METHOD_GET, "/db/_all_docs?limit=-1", NULL, 400, NULL);
