@@ -65,7 +65,8 @@ static json_t *doc_json(const struct job *job)
                      job->started, "last_updated", job->changed);
 }
 
-/* Of the jobs, or of those with a document: the rows from `skip` on, at most `limit`. */
+/* Of the jobs that are not done, or of those with a document: the rows from `skip` on, at most
+ * `limit`. */
 static void reply_list(struct service *service, struct exchange *exchange, const char *name,
                        bool docs)
 {
@@ -83,7 +84,7 @@ static void reply_list(struct service *service, struct exchange *exchange, const
     }
     for (struct job *job = service->replicator->jobs; job != NULL && rows != NULL;
          job = job->next) {
-        if (docs && job->doc_id == NULL)
+        if ((docs && job->doc_id == NULL) || job->state == JOB_COMPLETED)
             continue;
         if (total >= skip && total - skip < limit)
             (void)json_array_append_new(rows, docs ? doc_json(job) : job_json(job));
