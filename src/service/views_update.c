@@ -17,7 +17,9 @@
 #include "service/views_private.h"
 
 /* A slice ends after this long, or so many documents: the loop serves others in between. */
-#define SLICE_US 4000u
+#define SLICE_US 5000u
+/* A timer of 0 that is started by a timer fires in the same turn: nobody else would be served. */
+#define PAUSE_MS 1u
 #define SLICE_DOCS_MAX 2048
 #define CLOCK_EVERY_DOCS 16
 #define SAY_DOCS_MIN 10000
@@ -287,7 +289,7 @@ static void slice_end(struct view_group *group, enum qk_err err)
     if (err == QK_OK)
         err = views_make_room(group);
     if (err == QK_OK && !group->walked) {
-        timer_start(group->timer, 0);
+        timer_start(group->timer, PAUSE_MS);
         return;
     }
     if (err == QK_OK)
@@ -337,7 +339,7 @@ static void update_go(struct view_group *group, enum qk_err err)
     if (err != QK_OK)
         update_end(group, err);
     else
-        timer_start(group->timer, 0);
+        timer_start(group->timer, PAUSE_MS);
 }
 
 static void update_keys(void *arg, enum qk_err err)
