@@ -21,10 +21,10 @@ struct regex_space {
     pcre2_general_context *general;
     pcre2_compile_context *compile;
     pcre2_match_context *match;
-    pcre2_match_data *data; /* NULL: made at the next match */
-    size_t kept;            /* `allocated` without `data` */
-    size_t steps;
-    size_t last; /* where the engine was at the last callout */
+    pcre2_match_data *data;  /* NULL: made at the next match */
+    size_t kept;             /* `allocated` without `data` */
+    size_t steps, steps_max; /* of the match under way */
+    size_t last;             /* where the engine was at the last callout */
 };
 
 struct regex {
@@ -72,7 +72,7 @@ static int count_step(pcre2_callout_block *block, void *arg)
 
     space->steps += 1 + moved / STEP_BYTES;
     space->last = at;
-    return space->steps > REGEX_STEPS_MAX ? PCRE2_ERROR_MATCHLIMIT : 0;
+    return space->steps > space->steps_max ? PCRE2_ERROR_MATCHLIMIT : 0;
 }
 
 static bool space_make(struct regex_space *space)
@@ -86,7 +86,7 @@ static bool space_make(struct regex_space *space)
         return false;
     pcre2_set_max_pattern_length(space->compile, REGEX_PATTERN_BYTES_MAX);
     pcre2_set_heap_limit(space->match, REGEX_HEAP_BYTES_MAX / KIB / 2); /* it doubles by copy */
-    pcre2_set_match_limit(space->match, REGEX_STEPS_MAX);
+    pcre2_set_match_limit(space->match, UINT32_MAX); /* count_step is the limit */
     pcre2_set_callout(space->match, count_step, space);
     return true;
 }
@@ -172,6 +172,7 @@ bool regex_match(const struct regex *regex, struct bytes text, size_t *steps)
     assert(steps != NULL);
 
     space->steps = 1 + text.len / STEP_BYTES; /* it may look through all of it for a first byte */
+    space->steps_max = REGEX_STEPS_MAX + REGEX_STEPS_PER_BYTE * text.len;
     space->last = 0;
     if (space_ready(space))
         result = pcre2_match(regex->code, text.len == 0 ? (PCRE2_SPTR) "" : (PCRE2_SPTR)text.data,

@@ -134,6 +134,8 @@ static enum qk_err change_evaluate(void *arg, struct wire_command *command)
     document_fini(&change->document);
     if (err == QK_OK && made != NULL)
         err = document_from_json(made, &change->document, &change->problem);
+    if (err == QK_OK && made != NULL) /* ?key_id=: whoever may decrypt under it has the index */
+        err = request_key(&change->exchange->request, &change->document, &change->problem);
     json_decref(made);
     if (err != QK_OK || change->same)
         return note(change, err);

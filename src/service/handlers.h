@@ -43,7 +43,6 @@ void handle_security(struct service *service, struct exchange *exchange); /* GET
 void handle_security_change(struct service *service, struct exchange *exchange);
 void handle_changes(struct service *service, struct exchange *exchange);    /* GET, HEAD, POST */
 void handle_db_updates(struct service *service, struct exchange *exchange); /* GET /_db_updates */
-void handle_changes(struct service *service, struct exchange *exchange);    /* GET, HEAD, POST */
 void handle_find(struct service *service, struct exchange *exchange);       /* POST /{db}/_find */
 void handle_explain(struct service *service, struct exchange *exchange); /* POST /{db}/_explain */
 /* GET and POST /{db}/_index, DELETE /{db}/_index/{design}/{type}/{name}. */
