@@ -326,6 +326,21 @@ static enum qk_err changes_enter(struct changes *changes)
     return feed_enter(changes->service, &changes->feed);
 }
 
+/* A sequence that was told once and is ahead of all that is committed is of a time before a backup
+ * was restored: what was written since then would be missed by going on there. */
+static uint64_t changes_first(const struct changes *changes)
+{
+    const struct changes_wish *wish = &changes->wish;
+    struct bytes consistency;
+    bool is_local =
+        request_param(&changes->stream.exchange->request, "consistency", &consistency) &&
+        bytes_equal(consistency, bytes_str("local"));
+
+    if (wish->since_now)
+        return changes->read_seq;
+    return wish->since_ours && wish->since > changes->read_seq && !is_local ? 0 : wish->since;
+}
+
 static enum qk_err changes_begin(struct changes *changes, const struct catalog_database *database,
                                  struct doc_problem *problem)
 {
@@ -342,7 +357,7 @@ static enum qk_err changes_begin(struct changes *changes, const struct catalog_d
         return err;
     store_database_stats(changes->service->store, changes->database, &changes->stats);
     changes->read_seq = changes->stats.seq;
-    changes->last_seq = changes->wish.since_now ? changes->read_seq : changes->wish.since;
+    changes->last_seq = changes_first(changes);
     return QK_OK;
 }
 

@@ -14,6 +14,7 @@
 struct changes_wish {
     struct feed_form form;
     uint64_t since, limit, seq_interval; /* seq_interval 0: none */
+    bool since_ours;                     /* `since` names this database: it was told by a member */
     bool since_now, descending, include_docs, conflicts, all_leaves;
 };
 

@@ -24,6 +24,7 @@ static enum qk_err read_since(const struct request *request, struct changes *cha
     if (!feed_form_since(request, &wish->form, &text))
         return QK_OK;
     wish->since_now = bytes_equal(text, bytes_str("now"));
+    wish->since_ours = text.len > 0 && memchr(text.data, '-', text.len) != NULL;
     if (wish->since_now || visible_seq_parse(&changes->visible, text, &wish->since) == QK_OK)
         return QK_OK;
     return doc_problem_set(problem, 400, "bad_request",

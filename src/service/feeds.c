@@ -21,6 +21,9 @@
 #define FEEDS_TURN_N 64u    /* feeds woken in one turn of the loop */
 #define FEEDS_GRAIN_MS 20u  /* how often at most the list is looked through for who is due */
 #define FEEDS_RETRY_MS 500u /* after a flush that failed */
+/* From one flush to the next: the first write is told of at once, and a stream of them is not
+ * turned into a commit each. */
+#define FEEDS_FLUSH_GAP_MS 20u
 
 /* The id of no database. */
 static const uint8_t ALL_DATABASES[DATABASE_ID_BYTES] = {0};
@@ -37,7 +40,7 @@ struct feeds {
     struct timer *timer;
     uint64_t armed_ms; /* when it fires; FEED_NEVER */
     uint64_t due_ms;   /* no feed is due before */
-    uint64_t retry_ms; /* no flush before */
+    uint64_t flush_ms; /* no flush before */
     bool open, flushing, rights;
     struct feed *first;
     struct feed *ready_first, *ready_last;
@@ -249,7 +252,7 @@ static void on_flushed(void *arg, enum qk_err err)
     } else {
         for (i = 0; i < feeds->databases_n; i++)
             feeds->databases[i].marked |= feeds->databases[i].flushing;
-        feeds->retry_ms = timer_now_ms(feeds->service->loop) + FEEDS_RETRY_MS;
+        feeds->flush_ms = timer_now_ms(feeds->service->loop) + FEEDS_RETRY_MS;
     }
     feeds_soon(feeds);
 }
@@ -263,8 +266,8 @@ static void flush_marked(struct feeds *feeds, uint64_t now_ms)
         any = any || feeds->databases[i].marked;
     if (!any || feeds->flushing || !feeds->open)
         return;
-    if (now_ms < feeds->retry_ms) {
-        feeds_arm(feeds, feeds->retry_ms);
+    if (now_ms < feeds->flush_ms) {
+        feeds_arm(feeds, feeds->flush_ms);
         return;
     }
     for (i = 0; i < feeds->databases_n; i++) {
@@ -272,6 +275,7 @@ static void flush_marked(struct feeds *feeds, uint64_t now_ms)
         feeds->databases[i].marked = false;
     }
     feeds->flushing = true;
+    feeds->flush_ms = now_ms + FEEDS_FLUSH_GAP_MS;
     store_flush_to_read(feeds->service->store, on_flushed, feeds);
 }
 
@@ -367,7 +371,7 @@ void feeds_open(struct service *service)
         return;
     }
     feeds->open = true;
-    feeds->retry_ms = 0;
+    feeds->flush_ms = 0;
 }
 
 void feeds_close(struct service *service, enum qk_err err)

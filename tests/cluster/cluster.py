@@ -118,7 +118,7 @@ class Node:
 
     def _ask(self, connection, method, path, body, headers, keep=False):
         try:
-            if isinstance(body, (dict, list)):
+            if isinstance(body, (dict, list, int)):
                 body = json.dumps(body)
                 headers = {"Content-Type": "application/json", **headers}
             elif method != "GET" and path.startswith("/_quorumkeep/"):

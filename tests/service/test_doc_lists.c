@@ -234,6 +234,11 @@ Test(lists, changes_come_once_a_document_in_order)
     snprintf(target, sizeof(target), "/db/_changes?since=2-%s", seq_mark);
     feed_is(target, "ca! 4 0");
     feed_is("/db/_changes?since=3-0011223344556677", "bca! 4 0");
+    snprintf(target, sizeof(target), "/db/_changes?since=9-%s", seq_mark); /* a restored past */
+    feed_is(target, "bca! 4 0");
+    snprintf(target, sizeof(target), "/db/_changes?consistency=local&since=9-%s", seq_mark);
+    feed_is(target, " 9 0");
+    snprintf(target, sizeof(target), "/db/_changes?since=2-%s", seq_mark);
     expect(&documents, METHOD_GET, "/db/_changes?include_docs=true&style=all_docs", NULL, 200,
            NULL);
     documents_restart(&documents);
