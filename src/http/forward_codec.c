@@ -46,6 +46,7 @@ static void encode_request(const struct forward_request *request, struct buf *ou
     buf_put_blob(out, request->accept);
     buf_put_blob(out, request->host);
     buf_put_blob(out, request->from);
+    buf_put_blob(out, request->content_md5);
 }
 
 static void encode_reply(const struct forward_reply *reply, struct buf *out)
@@ -136,6 +137,7 @@ static void decode_request(struct reader *reader, struct forward_request *ret_re
     ret_request->accept = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->host = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->from = reader_blob(reader, 64);
+    ret_request->content_md5 = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
 }
 
 /* Neither a zero byte nor a line break: it becomes a line of a header. */

@@ -37,6 +37,7 @@ struct forward_request {
     bool tls;
     struct principal who;
     struct bytes target, if_match, if_none_match, content_type, accept, host, from;
+    struct bytes content_md5;
 };
 
 struct forward_field {

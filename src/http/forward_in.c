@@ -217,7 +217,7 @@ static enum qk_err take_head(struct http_exchange *hx, const struct forward_requ
 {
     struct request *request = &hx->base.request;
     size_t len = from->target.len + from->if_match.len + from->if_none_match.len +
-                 from->content_type.len + from->accept.len + from->host.len;
+                 from->content_type.len + from->accept.len + from->host.len + from->content_md5.len;
     enum qk_err err;
 
     hx->head = BUF_SECRET_INIT(FORWARD_HEAD_BYTES_MAX);
@@ -233,6 +233,7 @@ static enum qk_err take_head(struct http_exchange *hx, const struct forward_requ
     request->content_type = keep(hx, from->content_type);
     request->accept = keep(hx, from->accept);
     request->host = keep(hx, from->host);
+    request->content_md5 = keep(hx, from->content_md5);
     request->tls = from->tls;
     (void)snprintf(hx->base.from, sizeof hx->base.from, "%.*s", (int)from->from.len,
                    from->from.len == 0 ? "" : (const char *)from->from.data);

@@ -91,6 +91,7 @@ static enum qk_err send_head(struct forward_out *out)
                                                   .if_none_match = request->if_none_match,
                                                   .content_type = request->content_type,
                                                   .accept = request->accept,
+                                                  .content_md5 = request->content_md5,
                                                   .host = request->host,
                                                   .from = bytes_str(out->hx->base.from)}};
 

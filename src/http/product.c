@@ -215,7 +215,7 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/{db}", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_get},
     {METHOD_PUT, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_put},
     {METHOD_DELETE, "/{db}", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_delete},
-    {METHOD_POST, "/{db}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_post},
+    {METHOD_POST, "/{db}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_post},
 
     {METHOD_GET, "/{db}/_encryption", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_db_encryption},
     {METHOD_PUT, "/{db}/_encryption", ACCESS_CLUSTER, OPEN_LEADER, DATABASE, BODY_SMALL, handle_db_encryption_put},
@@ -258,14 +258,20 @@ static const struct route ROUTES[] = {
 
     /* Last, with underscores too: an id that may not begin so is refused by name, as in CouchDB. */
     {METHOD_GET, "/{db}/{*doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
-    {METHOD_PUT, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
+    {METHOD_PUT, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
     {METHOD_GET, "/{db}/_local/{*id}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
     {METHOD_PUT, "/{db}/_local/{*id}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/_local/{*id}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
     {METHOD_GET, "/{db}/_design/{*name}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
-    {METHOD_PUT, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
+    {METHOD_PUT, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
+    {METHOD_GET, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_attachment_get},
+    {METHOD_PUT, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
+    {METHOD_DELETE, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_attachment_delete},
+    {METHOD_GET, "/{db}/{*doc}/{attachment...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_attachment_get},
+    {METHOD_PUT, "/{db}/{*doc}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
+    {METHOD_DELETE, "/{db}/{*doc}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_attachment_delete},
 };
 /* clang-format on */
 

@@ -160,6 +160,8 @@ static void take_head(struct socket_exchange *sx, struct parse *parse)
     (void)parse_field(parse, "content-type", &request->content_type);
     (void)parse_field(parse, "accept", &request->accept);
     (void)parse_field(parse, "host", &request->host);
+    (void)parse_field(parse, "range", &request->range);
+    (void)parse_field(parse, "content-md5", &request->content_md5);
     (void)parse_field(parse, "authorization", &sx->admission.shown.authorization);
     (void)parse_field(parse, "x-vault-token", &sx->admission.shown.vault_token);
     (void)parse_field(parse, "cookie", &sx->admission.shown.cookie);

@@ -65,6 +65,12 @@ void exchange_start(struct exchange *exchange, int status, const char *content_t
     exchange_begin(exchange, status, content_type, SIZE_MAX);
 }
 
+void exchange_start_length(struct exchange *exchange, int status, const char *content_type,
+                           size_t length)
+{
+    exchange_begin(exchange, status, content_type, length);
+}
+
 void exchange_write(struct exchange *exchange, struct bytes body)
 {
     assert(exchange->started);

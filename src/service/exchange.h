@@ -28,7 +28,7 @@ enum method {
 
 #define REQUEST_SEGMENTS_MAX 32 /* paths of secrets are deep */
 #define REQUEST_PARAMS_MAX 64
-#define REPLY_FIELDS_MAX 8
+#define REPLY_FIELDS_MAX 10
 
 struct request_param {
     struct bytes name;  /* percent-decoded */
@@ -47,6 +47,8 @@ struct request {
     struct bytes last_event_id; /* of an EventSource that connects again; empty if absent */
     struct bytes content_type;
     struct bytes accept;
+    struct bytes range; /* of a request that came to this node itself */
+    struct bytes content_md5;
     struct bytes host;
     struct bytes body; /* plaintext in a secret buffer owned by the exchange */
     struct principal who;
@@ -107,6 +109,9 @@ void exchange_reply_error(struct exchange *exchange, int status, const char *err
 void exchange_reply_err(struct exchange *exchange, enum qk_err err);
 
 void exchange_start(struct exchange *exchange, int status, const char *content_type);
+/* The same with the body's length. Less than that tells the client that something went wrong. */
+void exchange_start_length(struct exchange *exchange, int status, const char *content_type,
+                           size_t length);
 void exchange_write(struct exchange *exchange, struct bytes body);
 void exchange_end(struct exchange *exchange);
 size_t exchange_queued(const struct exchange *exchange);

@@ -6,6 +6,7 @@
 #include "service/bodies.h"
 #include "service/authorize.h"
 #include "service/doc_name.h"
+#include "service/get_contents.h"
 #include "service/handlers.h"
 #include "service/leaf_write.h"
 #include "service/local.h"
@@ -17,6 +18,7 @@
 
 struct get_wish {
     struct document_options options;
+    struct contents_wish contents;
     bool has_revision, revision_is_foreign;
     struct revision revision;
     bool deleted;   /* a tombstone is wanted, too */
@@ -46,7 +48,9 @@ static enum qk_err get_wishes(const struct request *request, struct get_wish *re
     enum qk_err err;
 
     memset(ret_wish, 0, sizeof(*ret_wish));
-    err = get_revision(request, ret_wish, problem);
+    err = contents_wish_parse(request, &ret_wish->contents, problem);
+    if (err == QK_OK)
+        err = get_revision(request, ret_wish, problem);
     if (err == QK_OK)
         err = leaf_options(request, &ret_wish->options, &ret_wish->local_seq, problem);
     if (err == QK_OK)
@@ -184,7 +188,10 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
     }
     wish->options.record = &stored->record;
     wish->options.local_seq = wish->local_seq ? seq : NULL;
-    get_reply(service, exchange, at, leaf, &wish->options);
+    if (leaf->attachments.len > 0 && wish->contents.contents)
+        get_contents_reply(service, exchange, database, at, leaf, &wish->options, &wish->contents);
+    else
+        get_reply(service, exchange, at, leaf, &wish->options);
 }
 
 static void get_document(struct service *service, struct exchange *exchange,
@@ -207,6 +214,7 @@ static void get_document(struct service *service, struct exchange *exchange,
     } else {
         exchange_reply_problem_or(exchange, &problem, err);
     }
+    contents_wish_fini(&wish.contents);
     stored_fini(&stored);
 }
 

@@ -25,6 +25,10 @@ void handle_doc_put(struct service *service, struct exchange *exchange);    /* P
 void handle_doc_post(struct service *service, struct exchange *exchange);   /* POST /{db} */
 void handle_doc_get(struct service *service, struct exchange *exchange);    /* GET, HEAD */
 void handle_doc_delete(struct service *service, struct exchange *exchange); /* DELETE */
+/* /{db}/{doc}/{attachment...}: GET and HEAD, PUT, DELETE. */
+void handle_attachment_get(struct service *service, struct exchange *exchange);
+void handle_attachment_put(struct service *service, struct exchange *exchange);
+void handle_attachment_delete(struct service *service, struct exchange *exchange);
 void handle_bulk_docs(struct service *service,
                       struct exchange *exchange); /* POST /{db}/_bulk_docs */
 void handle_bulk_get(struct service *service, struct exchange *exchange); /* POST /{db}/_bulk_get */

@@ -15,7 +15,9 @@ void stream_init(struct stream *stream, struct service *service, struct exchange
     *stream = (struct stream){.service = service,
                               .exchange = exchange,
                               .out = BUF_SECRET_INIT(STREAM_OUT_BYTES_MAX),
+                              .status = 200,
                               .content_type = "application/json",
+                              .length = SIZE_MAX,
                               .step = step,
                               .ended = ended,
                               .arg = arg};
@@ -29,7 +31,8 @@ void stream_fini(struct stream *stream)
 static void stream_begin(struct stream *stream)
 {
     if (!stream->started)
-        exchange_start(stream->exchange, 200, stream->content_type);
+        exchange_start_length(stream->exchange, stream->status, stream->content_type,
+                              stream->length);
     stream->started = true;
 }
 
@@ -77,7 +80,8 @@ static void stream_finish(struct stream *stream)
 static void stream_fail(struct stream *stream, enum qk_err err)
 {
     if (stream->started) {
-        stream_break(stream, err);
+        if (stream->length == SIZE_MAX)
+            stream_break(stream, err);
         stream_finish(stream);
     } else {
         submit_reply_err(stream->service, stream->exchange, err);

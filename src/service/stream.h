@@ -16,7 +16,9 @@ struct stream {
     struct service *service;
     struct exchange *exchange;
     struct buf out;           /* secret: what is not yet handed on */
+    int status;               /* 200 */
     const char *content_type; /* application/json */
+    size_t length;            /* of the whole, if known: then no error is told inside of it */
     bool started;             /* the status is sent */
     bool hand_on;             /* set by a step: what is there goes out with the end of the turn */
     bool

@@ -34,6 +34,8 @@ VIEW = "401 403 403 403 200:2 200:2 403 200:3 403"
 COUNT = "401 403 200:0 200:0 200:2 200:2 200:0 200:3 403"
 # What writes under k: needs the right to write and the grant to encrypt.
 WRITE = "401 403 403 {0} 403 {0} 403 {0} 403"
+# What keeps some of a document and writes the rest.
+EDIT = "401 403 403 403 403 {0} 403 {0} 403"
 DB_READ = "401 403 200 200 200 200 200 200 403"
 DB_WRITE = "401 403 403 {0} {0} {0} {0} {0} 403"
 
@@ -104,6 +106,14 @@ DOCUMENTS = [
     ("GET", "/{db}/_design/{*name}", "/m/_design/none", NONE, "401 403 404 404 404 404 404 404 403"),
     ("PUT", "/{db}/_design/{*name}", "/w/_design/{new}?key_id=k", {}, admin(201)),
     ("DELETE", "/{db}/_design/{*name}", "/w/_design/none", NONE, admin(404)),
+    # An attachment is its document's; an edit of one keeps what else the document has, so it needs to read that.
+    ("GET", "/{db}/{*doc}/{attachment...}", "/m/seen1/a/b", NONE, "401 403 403 403 404 404 403 404 403"),
+    ("PUT", "/{db}/{*doc}/{attachment...}", "/w/{new}/a?key_id=k", {}, WRITE.format(201)),
+    ("PUT", "/{db}/{*doc}/{attachment...}", "/w/{doc}/a?rev={rev}", {}, EDIT.format(201)),
+    ("DELETE", "/{db}/{*doc}/{attachment...}", "/w/{doc}/a?rev={rev}", NONE, EDIT.format(404)),
+    ("GET", "/{db}/_design/{*name}/{attachment...}", "/m/_design/none/a", NONE, "401 403 404 404 404 404 404 404 403"),
+    ("PUT", "/{db}/_design/{*name}/{attachment...}", "/w/_design/{new}/a?key_id=k", {}, admin(201)),
+    ("DELETE", "/{db}/_design/{*name}/{attachment...}", "/w/_design/none/a", NONE, admin(404)),
     ("GET", "/_all_dbs", "/_all_dbs", NONE, admin(200)),
     ("GET", "/_db_updates", "/_db_updates", NONE, admin(200)),
     ("GET", "/_dbs_info", "/_dbs_info", NONE, admin(200)),
