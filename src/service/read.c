@@ -162,17 +162,37 @@ const struct catalog_database *read_database(struct service *service, struct exc
 
 /* --- records --- */
 
+/* As text for a log: a sealed name, and what is no text in any other, byte by byte. */
+static void put_name(struct bytes name, struct buf *out)
+{
+    bool text = utf8_is_valid(name);
+
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t byte = name.data[i];
+
+        if (byte >= ' ' && byte != 0x7f && byte != '\\' && (byte < 0x80 || text))
+            buf_put_u8(out, byte);
+        else
+            buf_printf(out, "\\x%02x", byte);
+    }
+    buf_put_u8(out, '\0');
+}
+
 void stored_damaged(struct service *service, const uint8_t database[static DATABASE_ID_BYTES],
                     struct bytes name)
 {
+    struct buf text = BUF_INIT(4 * (RECORD_NAME_BYTES_MAX + 1));
     char hex[2 * DATABASE_ID_BYTES + 1];
     const char *where = store_error(service->store);
 
+    put_name(name, &text);
     hex_encode(database, DATABASE_ID_BYTES, hex);
     log_error("document",
-              "store.mdb: the record of document '%.*s' in database %s does not "
+              "store.mdb: the record of document '%s' in database %s does not "
               "authenticate%s%s",
-              (int)name.len, (const char *)name.data, hex, where[0] == '\0' ? "" : ": ", where);
+              buf_error(&text) == QK_OK ? (const char *)text.data : "", hex,
+              where[0] == '\0' ? "" : ": ", where);
+    buf_fini(&text);
 }
 
 static struct doc_place stored_place(const struct service *service, const uint8_t *database,

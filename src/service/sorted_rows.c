@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "service/doc_name.h"
+#include "service/read.h"
 #include "service/service.h"
 
 void sorted_rows_init(struct sorted_rows *rows, struct visible *visible, bool descending,
@@ -70,6 +71,10 @@ static enum qk_err gather_row(struct sorted_rows *rows, const struct store_row *
 
     err = doc_name_to_id(visible->service, visible->database, true, record_key_name(row->key),
                          &rows->id, &id);
+    if (err == QK_ERR_CORRUPT) { /* it has no id to be shown under, and hides no other */
+        stored_damaged(visible->service, visible->database, record_key_name(row->key));
+        return QK_OK;
+    }
     if (err != QK_OK)
         return err;
     place = rows->place(rows->place_arg, id);

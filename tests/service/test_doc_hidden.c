@@ -256,6 +256,45 @@ Test(hidden, lists_are_in_order_with_ranges_as_elsewhere)
     cr_assert_eq(member("/db/_all_docs", "total_rows"), 7);
 }
 
+/* Someone who writes on the disk moves a record to another name, or makes one up. */
+Test(hidden, record_under_another_name_is_found_and_hides_no_other)
+{
+    const uint8_t *database = database_of("db")->id;
+    struct record_key made_up = record_document(database, bytes_str("no sealed name")), from, to;
+    struct wire_command command;
+    struct record record;
+    char rev[64];
+
+    put_doc(&documents, "/db/a", "{}", rev);
+    put_doc(&documents, "/db/b", "{}", rev);
+    put_doc(&documents, "/db/c", "{}", rev);
+    name_of("a", 1, &from);
+    name_of("b", 1, &to);
+    cr_assert_eq(store_get(documents.service.store, record_key_bytes(&from), &record), QK_OK);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, record_key_bytes(&to), 2, WIRE_DOC, record.value);
+    wire_command_put(&command, record_key_bytes(&made_up), 1, WIRE_DOC, record.value);
+    documents_apply(&documents, &command);
+    expect_error(&documents, METHOD_GET, "/db/b", NULL, 500, "corrupt",
+                 "the stored record does not authenticate");
+    ids_are("/db/_all_docs", NULL, "a b c ");
+    expect(&documents, METHOD_GET, "/db/c", NULL, 200, NULL);
+}
+
+Test(hidden, id_that_is_too_long_to_be_hidden_is_refused_and_nowhere_found)
+{
+    char target[DOC_NAME_HIDDEN_ID_BYTES_MAX + 16];
+
+    memset(target, 'x', sizeof target);
+    memcpy(target, "/db/", 4);
+    target[4 + DOC_NAME_HIDDEN_ID_BYTES_MAX + 1] = '\0';
+    expect(&documents, METHOD_PUT, target, "{}", 413, NULL);
+    target[4 + DOC_NAME_HIDDEN_ID_BYTES_MAX] = '\0';
+    expect(&documents, METHOD_PUT, target, "{}", 201, NULL);
+    expect(&documents, METHOD_GET, target, NULL, 200, NULL);
+}
+
 /* --- sorting in bounded memory --- */
 
 static void sort_all(size_t wanted, size_t bytes, bool descending)
