@@ -31,6 +31,8 @@ enum cli_exit cli_db_create(struct cli *cli)
         client_query_put(&path, "key_id", cli->options.key_id);
     if (cli->options.clear)
         client_query_put(&path, "clear", "true");
+    if (cli->options.hidden_ids)
+        client_query_put(&path, "ids", "hidden");
     code = buf_error(&path) == QK_OK ? cli_request(cli, "PUT", &path, NULL, &reply)
                                      : cli_fail(CLI_USAGE, "the database's name is too long");
     buf_fini(&path);

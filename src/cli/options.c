@@ -87,6 +87,7 @@ const struct option_spec option_specs[] = {
     {"--key-id", "NAME", AT(key_id), false,
      "the data key; default: the one of the next wider scope"},
     {"--clear", NULL, AT(clear), false, "do not encrypt documents: every disk shows them"},
+    {"--hidden-ids", NULL, AT(hidden_ids), false, "seal document ids too: no disk shows them"},
     {"--encrypted", NULL, AT(encrypted), false, "encrypt documents, those of before too"},
 };
 _Static_assert(sizeof option_specs / sizeof option_specs[0] == OPTION_SPECS_N,

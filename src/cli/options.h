@@ -24,7 +24,7 @@ struct options {
     bool wipe;
     bool yes, keep_revs, include_docs, new_keys, recovery, live;
     const char *suite, *key_id;
-    bool reencrypt, shred, clear, encrypted;
+    bool reencrypt, shred, clear, encrypted, hidden_ids;
     const char *field, *cas, *version, *versions, *max_versions, *delete_after, *cas_required;
     bool object, merge; /* secret put */
     /* what stands without dashes, group and verb left out */
@@ -40,7 +40,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 65
+#define OPTION_SPECS_N 66
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

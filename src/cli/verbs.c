@@ -96,9 +96,9 @@ const struct verb cli_verbs[] = {
      "Show or change what holds for all keys: allowed_suites, default_key, encrypt_by_default.",
      "quorumkeep key policy allowed_suites=xchacha20-poly1305,aes-256-gcm default_key=payroll",
      cli_key_policy},
-    {"db", "create", "DB", 1, 1, "key-id clear", false,
+    {"db", "create", "DB", 1, 1, "key-id clear hidden-ids", false,
      "Create a database; with --key-id for documents under that key, with --clear without "
-     "encryption.",
+     "encryption, with --hidden-ids so that no disk shows the ids of its documents.",
      "quorumkeep db create people --key-id payroll", cli_db_create},
     {"db", "set", "DB", 1, 1, "key-id clear encrypted yes", false,
      "Change which key documents get that name none (--key-id '' for the cluster's), or whether "
