@@ -2,6 +2,7 @@
  *
  * Target, route, sealed, who, may they: in this order, since while sealed nobody can be logged in
  * and 503 comes before 401. The first that fails is the answer. */
+#include "http/gzip.h"
 #include "http/server.h"
 
 #include <assert.h>
@@ -288,10 +289,11 @@ enum admit admit_begin(struct admission *admission)
     verdict = admit_route(hx, admission->method_known);
     if (verdict != ADMIT_OK)
         return verdict;
-    if (admission->content_coding.len > 0 &&
+    hx->zipped = gzip_is_coding(admission->content_coding);
+    if (admission->content_coding.len > 0 && !hx->zipped &&
         !bytes_equal(admission->content_coding, bytes_str("identity"))) {
         exchange_reply_error(&hx->base, 415, "bad_content_type",
-                             "a coded request body is not understood");
+                             "a request body is not coded, or by gzip");
         return ADMIT_REFUSED;
     }
     if (needs_json(hx) && request_wants_json(&hx->base) != QK_OK)

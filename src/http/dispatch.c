@@ -1,6 +1,7 @@
 #include "http/server.h"
 
 #include "http/forward.h"
+#include "http/gzip.h"
 #include "http/packed.h"
 
 static void reply_no_leader(struct exchange *exchange)
@@ -35,13 +36,21 @@ static void dispatch_json(struct http_exchange *hx)
         http_run(hx);
 }
 
-void http_dispatch(struct http_exchange *hx)
+static void dispatch_plain(struct http_exchange *hx)
 {
-    tell_alarms(hx);
     if (hx->packed)
         packed_take_body(hx, dispatch_json);
     else
         dispatch_json(hx);
+}
+
+void http_dispatch(struct http_exchange *hx)
+{
+    tell_alarms(hx);
+    if (hx->zipped)
+        gzip_take_body(hx, dispatch_plain);
+    else
+        dispatch_plain(hx);
 }
 
 static bool record(struct http_exchange *hx)

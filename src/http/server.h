@@ -61,6 +61,7 @@ struct http_exchange {
     int status;          /* of the reply */
     uint64_t call;       /* its line in the audit log; 0: none */
     bool told;           /* a refusal has a line of its own, or belongs to another node */
+    bool zipped;         /* the body is gzip: http_dispatch unpacks it */
     bool packed;         /* the body is MessagePack: http_dispatch turns it into JSON */
     bool broken; /* set before the end: the reply is cut short, and the client must see it */
     struct later later;

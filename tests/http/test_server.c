@@ -480,10 +480,18 @@ Test(server, all_bodies_together_have_a_limit)
     buf_fini(&out);
 }
 
-Test(server, a_coded_body_is_not_understood)
+Test(server, a_body_coded_otherwise_than_by_gzip_is_not_understood)
+{
+    node_open(0, NULL, 0);
+    cr_assert_eq(status_of_reply(ask(0, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Encoding: "
+                                        "br\r\nContent-Length: 1\r\n\r\nx")),
+                 415);
+}
+
+Test(server, a_body_that_says_gzip_and_is_none_is_refused)
 {
     node_open(0, NULL, 0);
     cr_assert_eq(status_of_reply(ask(0, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Encoding: "
                                         "gzip\r\nContent-Length: 1\r\n\r\nx")),
-                 415);
+                 400);
 }
