@@ -9,6 +9,7 @@
 #include "service/db_encryption.h"
 #include "service/keys_admin.h"
 #include "service/reencrypt.h"
+#include "service/views.h"
 #include "wire/records.h"
 
 service_handler documents_keys_handler(const struct request *request)
@@ -35,6 +36,7 @@ static void keyring_changed(void *arg, struct bytes key)
     if (store_get(documents->service.store, key, &record) == QK_OK)
         cr_assert_eq(keyring_add(documents->service.keyring, record_key_name(key), record.value),
                      QK_OK);
+    views_key_changed(&documents->service, record_key_name(key));
 }
 
 void documents_watch_keyring(struct documents *documents)

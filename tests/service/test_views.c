@@ -1,4 +1,5 @@
-/* Views by their handlers, over a real store: what CouchDB's own tests of views ask for. */
+/* Views by their handlers, over a real store: what CouchDB's own tests of views ask for. More than
+ * 500 lines, since all of it begins with the same design document. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,8 @@
 
 #include "documents_fixture.h"
 #include "doc/json.h"
+#include "service/audit.h"
+#include "service/reencrypt.h"
 #include "service/tasks.h"
 #include "service/views.h"
 
@@ -426,6 +429,82 @@ Test(views, all_is_gone_when_the_node_seals_or_the_database_goes)
     view_is("n", "2 0 d00:0=null d01:1=null");
     expect(&documents, METHOD_DELETE, "/db", NULL, 200, NULL);
     cr_expect_eq(views_groups_n(&documents.service), 0);
+}
+
+/* Nothing in the sequence tells of it. */
+Test(views, a_purged_document_leaves_its_rows_behind)
+{
+    char rev[64], body[128];
+
+    put_numbers(2);
+    put_doc(&documents, "/db/gone", "{\"n\":5}", rev);
+    view_is("n", "3 0 d00:0=null d01:1=null gone:5=null");
+    snprintf(body, sizeof(body), "{\"gone\":[\"%s\"]}", rev);
+    expect(&documents, METHOD_POST, "/db/_purge", body, 201, NULL);
+    view_is("n?update=false", "2 0 d00:0=null d01:1=null");
+    view_is("n", "2 0 d00:0=null d01:1=null");
+}
+
+Test(views, what_a_destroyed_key_sealed_is_in_no_index)
+{
+    char rev[64], path[300];
+
+    documents.service.consensus = (struct consensus *)(void *)&documents; /* the fixture's: any */
+    documents_watch_keyring(&documents);
+    snprintf(path, sizeof(path), "%s/audit.log", documents.folder);
+    cr_assert_eq(audit_open(path, &documents.service.audit), QK_OK);
+    cr_assert_eq(reencrypt_new(&documents.service, &documents.service.reencrypt), QK_OK);
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys", "{\"name\":\"k\"}", 201, NULL);
+    put_numbers(1);
+    put_doc(&documents, "/db/dark?key_id=k", "{\"n\":5}", rev);
+    view_is("n", "2 0 d00:0=null dark:5=null");
+    cr_expect_eq(views_groups_n(&documents.service), 1);
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", "{\"shred\":true}", 200, NULL);
+    cr_expect_eq(views_groups_n(&documents.service), 0);
+    view_is("n", "1 0 d00:0=null");
+    reencrypt_free(documents.service.reencrypt);
+    audit_close(documents.service.audit);
+}
+
+Test(views, databases_that_hide_ids_have_views_with_ids)
+{
+    char rev[64];
+
+    expect(&documents, METHOD_PUT, "/h?ids=hidden", NULL, 201, NULL);
+    put_doc(&documents, "/h/_design/d", DESIGN, rev);
+    put_doc(&documents, "/h/one", "{\"n\":2,\"to\":{\"_id\":\"two\"}}", rev);
+    put_doc(&documents, "/h/two", "{\"n\":1}", rev);
+    view_is_by(METHOD_GET, "/h/_design/d/_view/n", NULL, "2 0 two:1=null one:2=null");
+    view_is_by(METHOD_GET, "/h/_design/d/_view/n?startkey=1&startkey_docid=u", NULL,
+               "2 1 one:2=null");
+}
+
+/* The node seals while a query waits for its index. */
+Test(views, who_waits_is_told_of_the_seal)
+{
+    struct call *made;
+
+    put_numbers(3);
+    made = call_begin(&documents, METHOD_GET, "/db/_design/d/_view/n", BYTES_NONE);
+    call_start(made);
+    while (views_groups_n(&documents.service) == 0)
+        (void)uv_run(&documents.loop, UV_RUN_ONCE);
+    documents.open = false;
+    views_close(&documents.service);
+    call_run(made);
+    cr_expect_eq(made->status, 503, "%s", call_text(made));
+    call_free(made);
+    documents.open = true;
+    view_is("n", "3 0 d00:0=null d01:1=null d02:2=null");
+}
+
+Test(views, a_head_has_no_body)
+{
+    struct call *made = call(&documents, METHOD_HEAD, "/db/_design/d/_view/n", NULL);
+
+    cr_expect_eq(made->status, 200);
+    cr_expect_eq(made->body.len, 0);
+    call_free(made);
 }
 
 Test(views, more_memory_than_the_setting_allows_is_refused_and_idle_groups_give_way)
