@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "doc/id.h"
+#include "service/contents_pump.h"
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/put.h"
@@ -19,6 +20,8 @@ struct bulk_get {
     struct visible visible;
     bool hidden; /* of the database: ids */
     struct document_options options;
+    struct contents_wish contents;
+    struct contents_pump pump;
     bool latest;
     json_t *body;
     const json_t *docs;
@@ -42,6 +45,8 @@ static void bulk_get_free(void *arg)
 {
     struct bulk_get *bulk = arg;
 
+    pump_fini(&bulk->pump);
+    contents_wish_fini(&bulk->contents);
     one_close(bulk);
     visible_fini(&bulk->visible);
     stream_fini(&bulk->stream);
@@ -150,6 +155,7 @@ static enum qk_err one_leaf(struct bulk_get *bulk, const struct doc_leaf *leaf)
 {
     struct leaf_at at = {bulk->visible.database, record_key_name(record_key_bytes(&bulk->revs.key)),
                          json_bytes(one_member(bulk, "id"))};
+    const struct contents_document document = {&at, leaf, &bulk->options, &bulk->contents, NULL};
     char revision[REVISION_TEXT_BYTES_MAX + 1];
     struct buf *out = &bulk->stream.out;
     size_t before = out->len;
@@ -157,8 +163,7 @@ static enum qk_err one_leaf(struct bulk_get *bulk, const struct doc_leaf *leaf)
 
     buf_put_str(out, "{\"ok\":");
     bulk->options.record = &bulk->revs.record;
-    err = leaf_write(bulk->service, &at, leaf, &bulk->options, out);
-    buf_put_u8(out, '}');
+    err = pump_document(&bulk->pump, bulk->service, &document, "}", out);
     if (!is_own_trouble(err))
         return err;
     out->len = before;
@@ -204,6 +209,8 @@ static enum qk_err bulk_get_step(void *arg, bool *ret_end)
         buf_put_str(out, "{\"results\":[");
         bulk->begun = true;
     }
+    if (bulk->pump.active)
+        return pump_step(&bulk->pump, out);
     if (bulk->at == json_array_size(bulk->docs)) {
         buf_put_str(out, "]}\n");
         *ret_end = true;
@@ -242,6 +249,8 @@ static enum qk_err bulk_get_parse(const struct request *request, struct bulk_get
 
     if (err == QK_OK)
         err = leaf_options(request, &bulk->options, &local_seq, problem);
+    if (err == QK_OK)
+        err = contents_wish_parse(request, &bulk->contents, problem);
     if (err == QK_OK)
         err = param_bool(request, "latest", &bulk->latest, problem);
     if (err == QK_OK)

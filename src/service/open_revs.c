@@ -5,6 +5,7 @@
 
 #include "base/encode.h"
 #include "secret/crypto.h"
+#include "service/contents_pump.h"
 #include "service/params.h"
 #include "service/revs.h"
 #include "service/stream.h"
@@ -16,6 +17,8 @@ struct open_revs {
     struct service *service;
     struct visible visible;
     struct document_options options;
+    struct contents_wish contents;
+    struct contents_pump pump;
     struct revs revs;
     struct buf id;
     json_t *names;
@@ -30,6 +33,8 @@ static void open_revs_free(void *arg)
 {
     struct open_revs *open = arg;
 
+    pump_fini(&open->pump);
+    contents_wish_fini(&open->contents);
     revs_fini(&open->revs);
     visible_fini(&open->visible);
     stream_fini(&open->stream);
@@ -52,19 +57,21 @@ static void put_missing(struct bytes revision, struct buf *out)
     buf_put_u8(out, '}');
 }
 
-static enum qk_err put_leaf(struct open_revs *open, const struct doc_leaf *leaf)
+static enum qk_err put_leaf(struct open_revs *open, const struct doc_leaf *leaf,
+                            const char *boundary, const char *tail)
 {
     struct leaf_at at = {open->visible.database, record_key_name(record_key_bytes(&open->revs.key)),
                          buf_bytes(&open->id)};
+    const struct contents_document document = {&at, leaf, &open->options, &open->contents,
+                                               boundary};
 
     open->options.record = &open->revs.record;
-    return leaf_write(open->service, &at, leaf, &open->options, &open->stream.out);
+    return pump_document(&open->pump, open->service, &document, tail, &open->stream.out);
 }
 
 static enum qk_err json_item(struct open_revs *open, const struct revs_item *item)
 {
     struct buf *out = &open->stream.out;
-    enum qk_err err = QK_OK;
 
     buf_put_str(out, open->at == 0 ? "" : ",");
     if (item->leaf == NULL) {
@@ -72,24 +79,44 @@ static enum qk_err json_item(struct open_revs *open, const struct revs_item *ite
         return QK_OK;
     }
     buf_put_str(out, "{\"ok\":");
-    err = put_leaf(open, item->leaf);
-    buf_put_u8(out, '}');
-    return err;
+    return put_leaf(open, item->leaf, NULL, "}");
+}
+
+/* A document with attachments is multipart/related inside of its part, as in CouchDB. */
+static enum qk_err part_leaf(struct open_revs *open, const struct doc_leaf *leaf, const char *tail)
+{
+    char boundary[BOUNDARY_TEXT_BYTES + 1];
+    struct buf *out = &open->stream.out;
+
+    if (leaf->attachments.len == 0) {
+        buf_put_str(out, "\r\nContent-Type: application/json\r\n\r\n");
+        return put_leaf(open, leaf, NULL, tail);
+    }
+    contents_boundary(boundary);
+    buf_printf(out, "\r\nContent-Type: multipart/related; boundary=\"%s\"\r\n\r\n", boundary);
+    return put_leaf(open, leaf, boundary, tail);
 }
 
 static enum qk_err part_item(struct open_revs *open, const struct revs_item *item)
 {
     struct buf *out = &open->stream.out;
-    enum qk_err err = QK_OK;
+    char tail[2 * BOUNDARY_BYTES + 8];
 
-    buf_printf(out, "\r\nContent-Type: application/json%s\r\n\r\n",
-               item->leaf == NULL ? "; error=\"true\"" : "");
-    if (item->leaf == NULL)
-        put_missing(item->missing, out);
-    else
-        err = put_leaf(open, item->leaf);
-    buf_printf(out, "\r\n--%s", open->boundary);
-    return err;
+    (void)snprintf(tail, sizeof(tail), "\r\n--%s", open->boundary);
+    if (item->leaf != NULL)
+        return part_leaf(open, item->leaf, tail);
+    buf_put_str(out, "\r\nContent-Type: application/json; error=\"true\"\r\n\r\n");
+    put_missing(item->missing, out);
+    buf_put_str(out, tail);
+    return QK_OK;
+}
+
+/* Behind the last one, once all of it has been put. */
+static void open_revs_end(struct open_revs *open, bool *ret_end)
+{
+    *ret_end = !open->pump.active && open->at >= open->revs.items_n;
+    if (*ret_end)
+        buf_put_str(&open->stream.out, open->multipart ? "--" : "]\n");
 }
 
 static enum qk_err open_revs_step(void *arg, bool *ret_end)
@@ -98,6 +125,11 @@ static enum qk_err open_revs_step(void *arg, bool *ret_end)
     struct buf *out = &open->stream.out;
     enum qk_err err = QK_OK;
 
+    if (open->pump.active) {
+        err = pump_step(&open->pump, out);
+        open_revs_end(open, ret_end);
+        return err;
+    }
     if (open->at == 0 && open->multipart)
         buf_printf(out, "--%s", open->boundary);
     else if (open->at == 0)
@@ -108,9 +140,8 @@ static enum qk_err open_revs_step(void *arg, bool *ret_end)
         err = open->multipart ? part_item(open, item) : json_item(open, item);
         open->at++;
     }
-    *ret_end = open->at >= open->revs.items_n;
-    if (*ret_end)
-        buf_put_str(out, open->multipart ? "--" : "]\n");
+    if (err == QK_OK)
+        open_revs_end(open, ret_end);
     return err;
 }
 
@@ -141,6 +172,7 @@ static void begin_multipart(struct open_revs *open)
     (void)snprintf(open->type, sizeof(open->type), "multipart/mixed; boundary=\"%s\"",
                    open->boundary);
     open->multipart = true;
+    open->contents.contents = true; /* parts come with their attachments */
     open->stream.content_type = open->type;
 }
 
@@ -152,6 +184,8 @@ static enum qk_err open_revs_wish(const struct request *request, struct open_rev
 
     if (err == QK_OK)
         err = param_bool(request, "latest", &open->latest, problem);
+    if (err == QK_OK)
+        err = contents_wish_parse(request, &open->contents, problem);
     if (err != QK_OK || bytes_equal(wanted, bytes_str("all")))
         return err;
     err = json_parse(wanted, JSON_DEPTH_MAX, problem, &open->names);

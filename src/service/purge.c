@@ -101,17 +101,37 @@ static enum qk_err item_put(struct purge *purge, const struct catalog_database *
     return err;
 }
 
+/* The contents of attachments that no leaf has any more. */
+static enum qk_err item_drop(const struct catalog_database *database,
+                             const struct doc_record *record, struct bytes before,
+                             struct wire_command *command)
+{
+    struct buf after = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX);
+    enum qk_err err;
+
+    attachment_ids_put(record, &after);
+    err = buf_error(&after);
+    if (err == QK_OK)
+        attachment_ids_drop(database->id, before, buf_bytes(&after), command);
+    buf_fini(&after);
+    return err;
+}
+
 static enum qk_err item_propose(struct purge *purge, struct purge_item *item,
                                 const struct catalog_database *database,
                                 const struct record_key *key, struct stored *stored,
                                 struct wire_command *command)
 {
     struct buf keys = BUF_INIT((size_t)DOC_RECORD_LEAVES_MAX * KEY_ID_BYTES);
+    struct buf before = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX);
     size_t taken;
     enum qk_err err;
 
     write_replaced_keys(&stored->record, &keys);
+    attachment_ids_put(&stored->record, &before);
     err = buf_error(&keys);
+    if (err == QK_OK)
+        err = buf_error(&before);
     if (err == QK_OK)
         err = item_take(item, &stored->record, &taken);
     if (err == QK_OK && taken == 0) {
@@ -123,8 +143,11 @@ static enum qk_err item_propose(struct purge *purge, struct purge_item *item,
         wire_command_cond(command, record_key_bytes(key), stored->version);
         write_right_conds(purge->service, &item->write, keys.data, buf_bytes(&keys), command);
         err = item_put(purge, database, key, stored, command);
+        if (err == QK_OK)
+            err = item_drop(database, &stored->record, buf_bytes(&before), command);
     }
     buf_fini(&keys);
+    buf_fini(&before);
     return err;
 }
 

@@ -440,3 +440,69 @@ Test(attachments, damaged_chunk_is_an_error_and_not_a_content)
     expect_error(&documents, METHOD_GET, "/db/d/foo.txt", NULL, 500, "corrupt",
                  "the stored record does not authenticate");
 }
+
+Test(attachments, several_revisions_come_with_their_contents)
+{
+    char rev[64];
+    struct call *made;
+
+    put("/db/d", bytes_str(INLINE), "application/json", 201, rev);
+    made = get("/db/d?open_revs=all", "multipart/mixed", "", 200);
+    cr_assert_not_null(strstr(call_text(made), "\r\nContent-Type: multipart/related; boundary=\""));
+    cr_assert_not_null(strstr(call_text(made), "\"length\":29,\"follows\":true}"));
+    cr_assert_not_null(strstr(call_text(made), "\r\n\r\n" TEXT "\r\n--"));
+    call_free(made);
+    made = get("/db/d?open_revs=all&attachments=true", "application/json", "", 200);
+    cr_assert_not_null(strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]\n"));
+    call_free(made);
+    made = get("/db/d?open_revs=all", "application/json", "", 200);
+    cr_assert_not_null(strstr(call_text(made), "\"stub\":true}}}}]\n"));
+    call_free(made);
+    made = call(&documents, METHOD_POST, "/db/_bulk_get?attachments=true",
+                "{\"docs\":[{\"id\":\"d\"},{\"id\":\"nosuch\"},{\"id\":\"d\"}]}");
+    cr_assert_eq(made->status, 200);
+    cr_assert_not_null(
+        strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]},{\"id\":\"nosuch\""));
+    cr_assert_not_null(strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]}]}\n"));
+    call_free(made);
+}
+
+Test(attachments, purged_documents_leave_no_chunk)
+{
+    char rev[64], body[128];
+
+    put("/db/d", bytes_str(INLINE), "application/json", 201, rev);
+    snprintf(body, sizeof(body), "{\"d\":[\"%s\"]}", rev);
+    expect(&documents, METHOD_POST, "/db/_purge", body, 201, NULL);
+    expect_error(&documents, METHOD_GET, "/db/d/foo.txt", NULL, 404, "not_found", "missing");
+    cr_assert_eq(chunks_n(), 0);
+}
+
+/* What replication brings: revisions with their own paths, contents and stubs of contents. */
+Test(attachments, replicated_revisions_bring_theirs)
+{
+#define REPLICA(rev, ids, atts)                                                                    \
+    "{\"new_edits\":false,\"docs\":[{\"_id\":\"d\",\"_rev\":\"" rev                                \
+    "\",\"_revisions\":{\"start\":2,\"ids\":[" ids "]},\"_attachments\":{" atts "}}]}"
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define C "cccccccccccccccccccccccccccccccc"
+    struct call *made;
+
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           REPLICA("2-" A, "\"" A "\",\"" B "\"", "\"f\":{\"data\":\"YWJj\",\"revpos\":1}"), 201,
+           NULL);
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           REPLICA("2-" C, "\"" C "\",\"" B "\"", "\"f\":{\"stub\":true,\"revpos\":1}"), 201, NULL);
+    reads("/db/d/f", "", 200, "abc");
+    reads("/db/d/f?rev=2-" A, "", 200, "abc");
+    cr_assert_eq(chunks_n(), 1);
+    made = get("/db/d", "", "", 200);
+    cr_assert_not_null(strstr(call_text(made), "\"revpos\":1,"));
+    call_free(made);
+    expect(&documents, METHOD_DELETE, "/db/d?rev=2-" C, NULL, 200, NULL);
+    reads("/db/d/f", "", 200, "abc");
+    cr_assert_eq(chunks_n(), 1);
+    expect(&documents, METHOD_DELETE, "/db/d?rev=2-" A, NULL, 200, NULL);
+    cr_assert_eq(chunks_n(), 0);
+}
