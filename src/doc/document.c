@@ -192,7 +192,7 @@ static enum qk_err refuse_specials(json_t *object, struct doc_problem *problem)
     return QK_OK;
 }
 
-static void document_init(struct document *document)
+void document_init(struct document *document)
 {
     *document = (struct document){
         .id = BUF_INIT(DOC_ID_BYTES_MAX),

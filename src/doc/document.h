@@ -37,6 +37,8 @@ MUST_USE enum qk_err document_from_json(json_t *object, struct document *ret_doc
  * problem. */
 MUST_USE enum qk_err document_check_replicated(const struct document *document,
                                                struct doc_problem *ret_problem);
+/* One without anything. The caller ends with document_fini. */
+void document_init(struct document *document);
 /* A tombstone without members. The caller ends with document_fini. */
 MUST_USE enum qk_err document_tombstone(struct document *ret_document);
 void document_fini(struct document *document);

@@ -42,6 +42,7 @@ static void encode_request(const struct forward_request *request, struct buf *ou
     buf_put_blob(out, request->target);
     buf_put_blob(out, request->if_match);
     buf_put_blob(out, request->if_none_match);
+    buf_put_blob(out, request->destination);
     buf_put_blob(out, request->content_type);
     buf_put_blob(out, request->accept);
     buf_put_blob(out, request->host);
@@ -133,6 +134,7 @@ static void decode_request(struct reader *reader, struct forward_request *ret_re
     ret_request->target = reader_blob(reader, HTTP_URI_BYTES_MAX);
     ret_request->if_match = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->if_none_match = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
+    ret_request->destination = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->content_type = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->accept = reader_blob(reader, HTTP_HEADER_BYTES_MAX);
     ret_request->host = reader_blob(reader, HTTP_HEADER_BYTES_MAX);

@@ -36,6 +36,7 @@ struct forward_request {
     uint64_t body_len;
     bool tls;
     struct principal who;
+    struct bytes destination;
     struct bytes target, if_match, if_none_match, content_type, accept, host, from;
     struct bytes content_md5;
 };

@@ -216,8 +216,9 @@ static struct bytes keep(struct http_exchange *hx, struct bytes text)
 static enum qk_err take_head(struct http_exchange *hx, const struct forward_request *from)
 {
     struct request *request = &hx->base.request;
-    size_t len = from->target.len + from->if_match.len + from->if_none_match.len +
-                 from->content_type.len + from->accept.len + from->host.len + from->content_md5.len;
+    size_t len = from->target.len + from->destination.len + from->if_match.len +
+                 from->if_none_match.len + from->content_type.len + from->accept.len +
+                 from->host.len + from->content_md5.len;
     enum qk_err err;
 
     hx->head = BUF_SECRET_INIT(FORWARD_HEAD_BYTES_MAX);
@@ -230,6 +231,7 @@ static enum qk_err take_head(struct http_exchange *hx, const struct forward_requ
     request->target = keep(hx, from->target);
     request->if_match = keep(hx, from->if_match);
     request->if_none_match = keep(hx, from->if_none_match);
+    request->destination = keep(hx, from->destination);
     request->content_type = keep(hx, from->content_type);
     request->accept = keep(hx, from->accept);
     request->host = keep(hx, from->host);

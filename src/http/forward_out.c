@@ -89,6 +89,7 @@ static enum qk_err send_head(struct forward_out *out)
                                                   .target = request->target,
                                                   .if_match = request->if_match,
                                                   .if_none_match = request->if_none_match,
+                                                  .destination = request->destination,
                                                   .content_type = request->content_type,
                                                   .accept = request->accept,
                                                   .content_md5 = request->content_md5,

@@ -260,6 +260,8 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/{db}/{*doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
     {METHOD_PUT, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
+    {METHOD_COPY, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_copy},
+    {METHOD_COPY, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_copy},
     {METHOD_GET, "/{db}/_local/{*id}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
     {METHOD_PUT, "/{db}/_local/{*id}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, DOC_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/_local/{*id}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},

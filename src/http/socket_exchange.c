@@ -156,6 +156,7 @@ static void take_head(struct socket_exchange *sx, struct parse *parse)
     request->target = parse_target(parse);
     (void)parse_field(parse, "if-match", &request->if_match);
     (void)parse_field(parse, "if-none-match", &request->if_none_match);
+    (void)parse_field(parse, "destination", &request->destination);
     (void)parse_field(parse, "last-event-id", &request->last_event_id);
     (void)parse_field(parse, "content-type", &request->content_type);
     (void)parse_field(parse, "accept", &request->accept);

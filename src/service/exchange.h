@@ -45,6 +45,7 @@ struct request {
     struct bytes if_match;      /* without quotes; empty if absent */
     struct bytes if_none_match; /* without quotes; empty if absent */
     struct bytes last_event_id; /* of an EventSource that connects again; empty if absent */
+    struct bytes destination;   /* of COPY */
     struct bytes content_type;
     struct bytes accept;
     struct bytes range; /* of a request that came to this node itself */

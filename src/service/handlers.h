@@ -24,6 +24,7 @@ void handle_db_delete(struct service *service, struct exchange *exchange); /* DE
 void handle_doc_put(struct service *service, struct exchange *exchange);    /* PUT /{db}/{docid} */
 void handle_doc_post(struct service *service, struct exchange *exchange);   /* POST /{db} */
 void handle_doc_get(struct service *service, struct exchange *exchange);    /* GET, HEAD */
+void handle_doc_copy(struct service *service, struct exchange *exchange);   /* COPY */
 void handle_doc_delete(struct service *service, struct exchange *exchange); /* DELETE */
 /* /{db}/{doc}/{attachment...}: GET and HEAD, PUT, DELETE. */
 void handle_attachment_get(struct service *service, struct exchange *exchange);

@@ -100,6 +100,8 @@ DOCUMENTS = [
     ("PUT", "/{db}/{*doc}", "/w/{new}?key_id=nosuch", {}, admin(400)),
     ("DELETE", "/{db}/{*doc}", "/w/{doc}?rev={rev}", NONE, WRITE.format(200)),
     ("DELETE", "/{db}/{*doc}", "/m/dark", NONE, admin(409)),
+    ("COPY", "/{db}/{*doc}", "/w/none", NONE, "401 403 403 400 400 400 400 400 403"),
+    ("COPY", "/{db}/_design/{*name}", "/w/_design/none", NONE, "401 403 403 400 400 400 400 400 403"),
     ("GET", "/{db}/_local/{*id}", "/m/_local/none", NONE, "401 403 404 404 404 404 404 404 403"),
     ("PUT", "/{db}/_local/{*id}", "/w/_local/{new}", {"_key_id": "k"}, WRITE.format(201)),
     ("DELETE", "/{db}/_local/{*id}", "/w/_local/none", NONE, "401 403 403 404 404 404 404 404 403"),

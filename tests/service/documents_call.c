@@ -220,7 +220,10 @@ static service_handler handler_of(const struct request *request)
         return handle_revs_diff;
     if (bytes_equal(name, bytes_str("_ensure_full_commit")))
         return handle_ensure_full_commit;
-    if (request->segments_n > 2 + (unsigned)bytes_equal(name, bytes_str("_design")))
+    if (request->method == METHOD_COPY)
+        return handle_doc_copy;
+    if (request->segments_n > 2 + (unsigned)(bytes_equal(name, bytes_str("_design")) ||
+                                             bytes_equal(name, bytes_str("_local"))))
         return read                            ? handle_attachment_get
                : request->method == METHOD_PUT ? handle_attachment_put
                                                : handle_attachment_delete;

@@ -414,3 +414,58 @@ Test(doc_tree, design_documents_are_listed_by_themselves)
            "{\"total_rows\":null,\"offset\":null,\"rows\":[\n{\"key\":\"x\",\"error\":"
            "\"not_found\"}\n]}");
 }
+
+/* --- COPY --- */
+
+static struct call *copy(const char *target, const char *destination)
+{
+    struct call *made = call_begin(&documents, METHOD_COPY, target, BYTES_NONE);
+
+    made->exchange.request.destination = bytes_str(destination);
+    call_start(made);
+    call_run(made);
+    return made;
+}
+
+static void copy_refused(const char *target, const char *destination, int status,
+                         const char *reason)
+{
+    struct call *made = copy(target, destination);
+
+    cr_assert_eq(made->status, status, "%s", call_text(made));
+    cr_assert_not_null(strstr(call_text(made), reason), "%s", call_text(made));
+    call_free(made);
+}
+
+Test(doc_tree, copy_is_a_document_of_its_own)
+{
+    char rev[64], destination[128];
+    struct call *made;
+
+    replicate(2, "\"" B "\",\"" A "\"",
+              ",\"n\":1,\"_attachments\":{\"a\":{\"data\":\"aGVsbG8=\"}}");
+    made = copy("/db/d", "c%2Fopy");
+    cr_assert_eq(made->status, 201, "%s", call_text(made));
+    cr_assert_str_eq(call_field(made, "Location"), "http://localhost:7601/db/c%2Fopy");
+    snprintf(rev, sizeof(rev), "%.34s", strstr(call_text(made), "\"rev\":\"") + 7);
+    call_free(made);
+    made = call(&documents, METHOD_GET, "/db/c%2Fopy", NULL);
+    cr_assert_not_null(
+        strstr(call_text(made), "\"revpos\":1,\"digest\":\"md5-XUFAKrxLKna5cZ2REBfFkg==\""), "%s",
+        call_text(made));
+    cr_assert_not_null(strstr(call_text(made), "\"n\":1"));
+    call_free(made);
+    copy_refused("/db/d", "c%2Fopy", 409, "Document update conflict.");
+    snprintf(destination, sizeof(destination), "c%%2Fopy?rev=%s", rev);
+    made = copy("/db/d?rev=2-" B, destination);
+    cr_assert_eq(made->status, 201, "%s", call_text(made));
+    cr_assert_not_null(strstr(call_text(made), "\"rev\":\"2-"));
+    call_free(made);
+    copy_refused("/db/d", "", 400, "Destination header is mandatory for COPY.");
+    copy_refused("/db/d", "http://other/db/x", 400, "Destination URL must be relative.");
+    copy_refused("/db/d", "x?rev=1", 400, "Invalid rev format");
+    copy_refused("/db/d", "_x", 400, "Only reserved document ids may start with underscore.");
+    copy_refused("/db/none", "x", 404, "missing");
+    copy_refused("/db/d?rev=1-" A, "x", 404, "missing");
+    copy_refused("/none/d", "x", 404, "Database does not exist.");
+}
