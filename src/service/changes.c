@@ -30,6 +30,7 @@ static void changes_free(struct changes *changes)
     store_cursor_close(changes->cursor);
     visible_fini(&changes->visible);
     changes_filter_fini(&changes->filter);
+    changes_contents_free(changes);
     stream_fini(&changes->stream);
     buf_fini(&changes->id);
     free(changes);
@@ -277,6 +278,9 @@ static enum qk_err changes_step(void *arg, bool *ret_end)
         break;
     case CHANGES_ROWS:
         err = step_rows(changes);
+        break;
+    case CHANGES_CONTENTS:
+        err = changes_row_step(changes);
         break;
     case CHANGES_REST:
         step_rest(changes);

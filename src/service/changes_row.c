@@ -2,8 +2,10 @@
  * a body is opened only where it is asked for. */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "service/changes_private.h"
+#include "service/contents_document.h"
 #include "service/doc_name.h"
 #include "service/leaf_write.h"
 
@@ -101,6 +103,36 @@ static enum qk_err put_fields(struct changes *changes, const struct changes_plac
     return err;
 }
 
+/* The document with the contents of its attachments: those leave in further steps of the stream. */
+static enum qk_err begin_contents(struct changes *changes, const struct changes_place *place)
+{
+    const struct document_options options = {.conflicts = changes->wish.conflicts,
+                                             .record = place->record};
+    const struct leaf_at at = {changes->database, place->name, place->id};
+    const struct contents_wish wish = {.contents = true};
+    const struct contents_document document = {
+        .at = &at, .leaf = &place->record->leaves[0], .options = &options, .wish = &wish};
+    struct contents *contents = calloc(1, sizeof(*contents));
+    uint64_t length;
+    enum qk_err err;
+
+    if (contents == NULL)
+        return QK_ERR_NOMEM;
+    contents_init(contents, changes->service, changes->database);
+    err = contents_put_document(contents, &document);
+    if (err == QK_OK)
+        err = contents_seal(contents, &length);
+    if (err == QK_OK) {
+        changes->contents = contents;
+        changes->row_seq = place->seq;
+        changes->phase = CHANGES_CONTENTS;
+        return QK_OK;
+    }
+    contents_fini(contents);
+    free(contents);
+    return err;
+}
+
 static enum qk_err put_doc(struct changes *changes, const struct changes_place *place)
 {
     struct buf *out = &changes->stream.out;
@@ -109,6 +141,8 @@ static enum qk_err put_doc(struct changes *changes, const struct changes_place *
     buf_put_str(out, ",\"doc\":");
     if (changes->filter.fields_n > 0)
         err = put_fields(changes, place);
+    else if (changes->wish.attachments && place->record->leaves[0].attachments.len > 0)
+        err = begin_contents(changes, place);
     else
         err = put_leaf(changes, place, &place->record->leaves[0], changes->wish.conflicts, out);
     if (err != QK_ERR_DESTROYED)
@@ -132,6 +166,16 @@ static enum qk_err put_row_tail(struct changes *changes, uint64_t seq)
     return err;
 }
 
+static enum qk_err end_row(struct changes *changes, uint64_t seq)
+{
+    enum qk_err err;
+
+    buf_put_u8(&changes->stream.out, '}');
+    err = put_row_tail(changes, seq);
+    changes->rows_n++;
+    return err;
+}
+
 static enum qk_err put_row(struct changes *changes, const struct changes_place *place,
                            const bool *passes)
 {
@@ -148,11 +192,28 @@ static enum qk_err put_row(struct changes *changes, const struct changes_place *
         buf_put_str(out, ",\"deleted\":true");
     if (changes->wish.include_docs && err == QK_OK)
         err = put_doc(changes, place);
-    buf_put_u8(out, '}');
-    if (err == QK_OK)
-        err = put_row_tail(changes, place->seq);
-    changes->rows_n++;
-    return err;
+    return err == QK_OK && changes->contents == NULL ? end_row(changes, place->seq) : err;
+}
+
+enum qk_err changes_row_step(struct changes *changes)
+{
+    bool end = false;
+    enum qk_err err = contents_step(changes->contents, &changes->stream.out, &end);
+
+    if (err != QK_OK || !end)
+        return err;
+    changes_contents_free(changes);
+    changes->phase = CHANGES_ROWS;
+    return end_row(changes, changes->row_seq);
+}
+
+void changes_contents_free(struct changes *changes)
+{
+    if (changes->contents == NULL)
+        return;
+    contents_fini(changes->contents);
+    free(changes->contents);
+    changes->contents = NULL;
 }
 
 /* --- which rows --- */

@@ -60,6 +60,7 @@ static void read_flags(const struct request *request, struct changes_wish *wish)
     wish->descending = flag(request, "descending");
     wish->include_docs = flag(request, "include_docs");
     wish->conflicts = flag(request, "conflicts");
+    wish->attachments = flag(request, "attachments");
 }
 
 enum qk_err changes_wish_read(const struct request *request, struct changes *changes,

@@ -155,6 +155,16 @@ static service_handler view_handler_of(const struct request *request)
     return bytes_equal(last, bytes_str("_view_cleanup")) ? handle_view_cleanup : NULL;
 }
 
+static service_handler server_handler_of(const struct request *request)
+{
+    struct bytes name = request->segments[0];
+
+    return bytes_equal(name, bytes_str("_all_dbs"))      ? handle_all_dbs
+           : bytes_equal(name, bytes_str("_db_updates")) ? handle_db_updates
+           : bytes_equal(name, bytes_str("_uuids"))      ? handle_uuids
+                                                         : NULL;
+}
+
 static service_handler handler_of(const struct request *request)
 {
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
@@ -180,12 +190,8 @@ static service_handler handler_of(const struct request *request)
         return read ? handle_security : handle_security_change;
     if (bytes_equal(request->segments[0], bytes_str("_quorumkeep")))
         return documents_keys_handler(request);
-    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_all_dbs")))
-        return handle_all_dbs;
-    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_db_updates")))
-        return handle_db_updates;
-    if (request->segments_n == 1 && bytes_equal(request->segments[0], bytes_str("_uuids")))
-        return handle_uuids;
+    if (request->segments_n == 1 && server_handler_of(request) != NULL)
+        return server_handler_of(request);
     if (request->segments_n == 1)
         return read                             ? handle_db_get
                : request->method == METHOD_PUT  ? handle_db_put

@@ -428,3 +428,50 @@ Test(feeds, wrong_parameters_are_refused_in_couchdbs_words)
     expect_error(&documents, METHOD_GET, "/no/_changes?feed=continuous", NULL, 404, "not_found",
                  "Database does not exist.");
 }
+
+static const char *data_of(const json_t *row, const char *member)
+{
+    const json_t *attachments = json_object_get(json_object_get(row, "doc"), "_attachments");
+
+    cr_assert_not_null(attachments);
+    return json_string_value(json_object_get(json_object_get(attachments, "foo.txt"), member));
+}
+
+Test(feeds, documents_come_with_their_attachments_if_they_are_asked_for)
+{
+    static const char DATA[] = "VGhpcyBpcyBhIGJhc2U2NCBlbmNvZGVkIHRleHQ=";
+    char body[256], rev[64];
+    struct call *made;
+    json_t *json, *rows;
+
+    snprintf(body, sizeof(body),
+             "{\"_attachments\":{\"foo.txt\":{\"content_type\":\"text/plain\",\"data\":\"%s\"}}}",
+             DATA);
+    put_doc(&documents, "/db/a", body, rev);
+    put("b");
+    made = call(&documents, METHOD_GET, "/db/_changes?include_docs=true&attachments=true", NULL);
+    json = call_json(made);
+    rows = json_object_get(json, "results");
+    cr_assert_eq(json_array_size(rows), 2);
+    cr_assert_str_eq(data_of(json_array_get(rows, 0), "data"), DATA);
+    cr_assert_null(
+        json_object_get(json_object_get(json_array_get(rows, 1), "doc"), "_attachments"));
+    json_decref(json);
+    call_free(made);
+
+    made = call(&documents, METHOD_GET, "/db/_changes?include_docs=true", NULL);
+    json = call_json(made);
+    cr_assert_null(data_of(json_array_get(json_object_get(json, "results"), 0), "data"));
+    json_decref(json);
+    call_free(made);
+
+    made = begin("/db/_changes?include_docs=true&attachments=true&feed=continuous&since=now&"
+                 "heartbeat=60000");
+    run_until_rest(made);
+    put_doc(&documents, "/db/c", body, rev);
+    put("d");
+    call_run_until(made, "\"id\":\"d\"");
+    cr_assert_not_null(strstr(call_text(made), DATA));
+    cr_assert_eq(lines_n(made, "}}\n{\"seq\""), 1, "%s", call_text(made));
+    call_leave(made);
+}
