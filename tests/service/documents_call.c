@@ -165,6 +165,23 @@ static service_handler server_handler_of(const struct request *request)
                                                          : NULL;
 }
 
+static service_handler mango_handler_of(const struct request *request, bool read)
+{
+    struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
+
+    if (bytes_equal(name, bytes_str("_find")))
+        return handle_find;
+    if (bytes_equal(name, bytes_str("_explain")))
+        return handle_explain;
+    if (!bytes_equal(name, bytes_str("_index")))
+        return NULL;
+    if (request->segments_n == 3)
+        return handle_index_bulk_remove;
+    if (read)
+        return handle_index_list;
+    return request->method == METHOD_POST ? handle_index_make : handle_index_remove;
+}
+
 static service_handler handler_of(const struct request *request)
 {
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
@@ -203,15 +220,8 @@ static service_handler handler_of(const struct request *request)
         return handle_all_docs;
     if (bytes_equal(name, bytes_str("_changes")))
         return handle_changes;
-    if (bytes_equal(name, bytes_str("_find")))
-        return handle_find;
-    if (bytes_equal(name, bytes_str("_explain")))
-        return handle_explain;
-    if (bytes_equal(name, bytes_str("_index")))
-        return request->segments_n == 3         ? handle_index_bulk_remove
-               : read                           ? handle_index_list
-               : request->method == METHOD_POST ? handle_index_make
-                                                : handle_index_remove;
+    if (mango_handler_of(request, read) != NULL)
+        return mango_handler_of(request, read);
     if (bytes_equal(name, bytes_str("_bulk_docs")))
         return handle_bulk_docs;
     if (bytes_equal(name, bytes_str("_revs_limit")))
