@@ -39,7 +39,7 @@ enum qk_err reduce_kind_of(struct bytes name, enum reduce_kind *ret_kind)
     size_t i;
 
     for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (!bytes_equal(name, bytes_str(kinds[i].name)))
+        if (!bytes_starts_with(name, bytes_str(kinds[i].name)))
             continue;
         *ret_kind = kinds[i].kind;
         return QK_OK;

@@ -14,7 +14,8 @@
 
 enum reduce_kind { REDUCE_NONE, REDUCE_COUNT, REDUCE_SUM, REDUCE_STATS, REDUCE_DISTINCT };
 
-/* By the name that a design document has, "_sum"; QK_ERR_NOT_FOUND: none of these. */
+/* By the name that a design document has, "_sum"; what follows it does not matter, as in CouchDB.
+ * QK_ERR_NOT_FOUND: none of these. */
 MUST_USE enum qk_err reduce_kind_of(struct bytes name, enum reduce_kind *ret_kind);
 
 struct reducer;

@@ -253,6 +253,7 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/{db}/_design/{*name}/_view/{*view}", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_view},
     {METHOD_POST, "/{db}/_design/{*name}/_view/{*view}/queries", ACCESS_DB_READ, OPEN, LIST, DOC_BYTES_MAX, handle_view_queries},
     {METHOD_GET, "/{db}/_design/{*name}/_info", ACCESS_DB_READ, OPEN, DATABASE, BODY_SMALL, handle_design_info},
+    {METHOD_POST, "/{db}/_temp_view", ACCESS_DB_READ, OPEN, DATABASE, DOC_BYTES_MAX, handle_temp_view},
     {METHOD_POST, "/{db}/_view_cleanup", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_view_cleanup},
     {METHOD_POST, "/{db}/_compact/{*name}", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_view_compact},
 

@@ -65,7 +65,7 @@ static const char PRELUDE[] =
     "  global.require = requireFrom([]);\n"
     "  function compile(source) {\n"
     "    try {\n"
-    "      var made = indirect('(' + source + '\\n)');\n"
+    "      var made = indirect('(' + source.replace(/[;\\s]+$/, '') + '\\n)');\n"
     "      if (typeof made === 'function') return made;\n"
     "      throw new Error('the map is no function');\n"
     "    } catch (e) {\n"

@@ -172,3 +172,9 @@ void handle_view_compact(struct service *service, struct exchange *exchange)
     if (request_wants_json(exchange) == QK_OK)
         read_begin(service, exchange, compact_ready);
 }
+
+void handle_temp_view(struct service *service, struct exchange *exchange)
+{
+    (void)service;
+    exchange_reply_error(exchange, 410, "gone", "Temporary views are not supported in CouchDB");
+}

@@ -88,6 +88,7 @@ DOCUMENTS = [
     ("POST", "/{db}/_design/{*name}/_view/{*view}", "/v/_design/d/_view/n", {"descending": True}, VIEW),
     ("POST", "/{db}/_design/{*name}/_view/{*view}/queries", "/v/_design/d/_view/n/queries", {"queries": []}, READ),
     ("GET", "/{db}/_design/{*name}/_info", "/v/_design/d/_info", NONE, READ),
+    ("POST", "/{db}/_temp_view", "/v/_temp_view", {}, "401 410 410 410 410 410 410 410 410"),
     ("POST", "/{db}/_view_cleanup", "/v/_view_cleanup", {}, admin(202)),
     ("POST", "/{db}/_compact/{*name}", "/v/_compact/d", {}, admin(202)),
     ("GET", "/{db}/{*doc}", "/m/seen1", NONE, READ),

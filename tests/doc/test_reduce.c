@@ -110,6 +110,8 @@ Test(reduce, other_names_are_none)
 {
     enum reduce_kind kind;
 
-    cr_expect_eq(reduce_kind_of(bytes_str("_sum "), &kind), QK_ERR_NOT_FOUND);
+    cr_expect_eq(reduce_kind_of(bytes_str("_su"), &kind), QK_ERR_NOT_FOUND);
+    cr_expect_eq(reduce_kind_of(bytes_str("_statsorama"), &kind), QK_OK);
+    cr_expect_eq(kind, REDUCE_STATS);
     cr_expect_eq(reduce_kind_of(bytes_str("function(){}"), &kind), QK_ERR_NOT_FOUND);
 }

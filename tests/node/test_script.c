@@ -28,6 +28,7 @@ static void map_is(const char *design, const char *document, const char *expecte
 
 Test(script, maps_emit_rows)
 {
+    map_is("{\"maps\":[\"function (d) { emit(1) }; \\n\"]}", "{}", "[[[0,1,null]],[]]");
     map_is("{\"maps\":[\"function (doc) { emit(doc.a, doc.b); emit([1, doc.a]); }\"]}",
            "{\"a\":\"x\",\"b\":{\"c\":1.5}}", "[[[0,\"x\",{\"c\":1.5}],[0,[1,\"x\"],null]],[]]");
     map_is(
