@@ -17,7 +17,7 @@ struct fetch_call;
 
 #define FETCH_WHY_BYTES 256
 #define FETCH_FIELDS_MAX 16
-#define FETCH_CALLS_MAX 256
+#define FETCH_CALLS_MAX 1024
 
 struct fetch_settings {
     struct link_allow allow; /* n 0: the default */

@@ -449,7 +449,6 @@ enum qk_err fetch_new(struct uv_loop_s *loop, const struct fetch_settings *setti
     (void)curl_multi_setopt(fetch->multi, CURLMOPT_SOCKETDATA, fetch);
     (void)curl_multi_setopt(fetch->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
     (void)curl_multi_setopt(fetch->multi, CURLMOPT_TIMERDATA, fetch);
-    (void)curl_multi_setopt(fetch->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 64L);
     *ret_fetch = fetch;
     return QK_OK;
 }

@@ -54,8 +54,10 @@ static void replicate_wait(struct replicator *replicator, struct exchange *excha
     }
     job->waiters[job->waiters_n++] = (struct job_waiter){
         .exchange = exchange, .said_ms = timer_now_ms(replicator->service->loop)};
-    if (job->run == NULL)
+    if (job->run == NULL) {
+        job->state = JOB_PENDING; /* so that it is tried again if it cannot begin now */
         job_begin(job);
+    }
 }
 
 static void replicate_begin(struct replicator *replicator, struct exchange *exchange,

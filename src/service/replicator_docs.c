@@ -248,10 +248,27 @@ out:
     return err;
 }
 
+/* What the replicator has read and adds its notes to: the credentials are good, and there are no
+ * others. An administrator who writes so over the control socket changes nothing but notes. */
 static bool is_note(const struct replicator_put *put)
 {
-    return put->exchange->request.who.kind == PRINCIPAL_CONTROL &&
-           json_object_get(put->object, "_replication_state") != NULL;
+    struct replicator_owner owner;
+    struct doc_problem problem;
+    json_t *copy, *had = NULL, *secret = NULL;
+    bool note = false;
+
+    if (put->exchange->request.who.kind != PRINCIPAL_CONTROL ||
+        json_object_get(put->object, "_replication_state") == NULL)
+        return false;
+    copy = json_deep_copy(put->object);
+    if (copy != NULL && replication_split(copy, &problem, &secret) == QK_OK &&
+        json_object_size(secret) == 0)
+        note =
+            replicator_open(put->service, buf_bytes(&put->id), put->object, &owner, &had) == QK_OK;
+    json_decref(copy);
+    json_decref(had);
+    json_decref(secret);
+    return note;
 }
 
 static enum qk_err put_id(struct replicator_put *put)

@@ -49,7 +49,7 @@ const char *job_state_text(enum job_state state)
 void job_id_of(const struct replicator *replicator, const struct replication_spec *spec,
                char ret_id[static JOB_ID_BYTES])
 {
-    struct buf text = BUF_INIT(REPLICATOR_BODY_BYTES_MAX);
+    struct buf text = BUF_INIT(4 * REPLICATOR_BODY_BYTES_MAX); /* larger than any request */
     uint8_t hash[HASH_BYTES];
     struct bytes view;
 

@@ -54,7 +54,8 @@ struct replicator {
     bool stopped;
     bool leading;
     bool watching;
-    bool dirty; /* the documents have changed since they were read */
+    bool dirty;       /* the documents have changed since they were read */
+    uint64_t read_ms; /* not before: the last reading failed */
     uint8_t watched[DATABASE_ID_BYTES];
     const struct store *watched_store;
     struct endpoint docs; /* reads and writes the documents, as the control socket */

@@ -11,6 +11,8 @@
 #include "service/replicator_private.h"
 #include "store/store.h"
 
+#define READ_RETRY_MS 3000u
+
 static const char *text_of(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
@@ -133,10 +135,12 @@ static void on_docs(void *arg, const struct fetch_reply *reply)
     if (reply->err == QK_OK && reply->status == 200 &&
         json_parse(reply->body, JSON_DEPTH_MAX + 4, &problem, &value) == QK_OK)
         rows = json_object_get(value, "rows");
-    if (json_is_array(rows))
+    if (json_is_array(rows)) {
         docs_take(replicator, rows);
-    else
+    } else {
         replicator->dirty = true;
+        replicator->read_ms = timer_now_ms(replicator->service->loop) + READ_RETRY_MS;
+    }
     json_decref(value);
 }
 
@@ -247,7 +251,8 @@ void replicator_docs_tick(struct replicator *replicator)
     if (replicator->docs_busy || !replicator->watching)
         return;
     if (replicator->dirty) {
-        docs_read(replicator);
+        if (timer_now_ms(replicator->service->loop) >= replicator->read_ms)
+            docs_read(replicator);
         return;
     }
     for (struct job *job = replicator->jobs; job != NULL && !replicator->docs_busy;
