@@ -182,6 +182,21 @@ static service_handler mango_handler_of(const struct request *request, bool read
     return request->method == METHOD_POST ? handle_index_make : handle_index_remove;
 }
 
+static service_handler tree_handler_of(struct bytes name, bool read)
+{
+    if (bytes_equal(name, bytes_str("_revs_limit")))
+        return read ? handle_revs_limit : handle_revs_limit_put;
+    if (bytes_equal(name, bytes_str("_purge")))
+        return handle_purge;
+    if (bytes_equal(name, bytes_str("_local_docs")))
+        return handle_local_docs;
+    if (bytes_equal(name, bytes_str("_bulk_get")))
+        return handle_bulk_get;
+    if (bytes_equal(name, bytes_str("_revs_diff")) || bytes_equal(name, bytes_str("_missing_revs")))
+        return handle_revs_diff;
+    return NULL;
+}
+
 static service_handler handler_of(const struct request *request)
 {
     struct bytes name = request->segments_n > 1 ? request->segments[1] : BYTES_NONE;
@@ -224,16 +239,8 @@ static service_handler handler_of(const struct request *request)
         return mango_handler_of(request, read);
     if (bytes_equal(name, bytes_str("_bulk_docs")))
         return handle_bulk_docs;
-    if (bytes_equal(name, bytes_str("_revs_limit")))
-        return read ? handle_revs_limit : handle_revs_limit_put;
-    if (bytes_equal(name, bytes_str("_purge")))
-        return handle_purge;
-    if (bytes_equal(name, bytes_str("_local_docs")))
-        return handle_local_docs;
-    if (bytes_equal(name, bytes_str("_bulk_get")))
-        return handle_bulk_get;
-    if (bytes_equal(name, bytes_str("_revs_diff")) || bytes_equal(name, bytes_str("_missing_revs")))
-        return handle_revs_diff;
+    if (tree_handler_of(name, read) != NULL)
+        return tree_handler_of(name, read);
     if (bytes_equal(name, bytes_str("_ensure_full_commit")))
         return handle_ensure_full_commit;
     if (request->method == METHOD_COPY)
