@@ -60,19 +60,8 @@ enum qk_err revs_all(struct revs *revs)
     return err;
 }
 
-static bool has_item(const struct revs *revs, const struct doc_leaf *leaf)
-{
-    size_t i;
-
-    for (i = 0; i < revs->items_n; i++) {
-        if (revs->items[i].leaf == leaf)
-            return true;
-    }
-    return false;
-}
-
 /* The leaves of one name; false if there is none. Each leaf is an answer once, so there is room. */
-static bool name_leaves(struct revs *revs, struct bytes name, bool latest)
+static bool name_leaves(struct revs *revs, struct bytes name, bool latest, bool *seen)
 {
     struct revision revision;
     bool found = false;
@@ -87,23 +76,26 @@ static bool name_leaves(struct revs *revs, struct bytes name, bool latest)
                    : !revision_equal(&leaf->revision, &revision))
             continue;
         found = true;
-        if (!has_item(revs, leaf))
+        if (!seen[i])
             revs->items[revs->items_n++].leaf = leaf;
+        seen[i] = true;
     }
     return found;
 }
 
 enum qk_err revs_named(struct revs *revs, const json_t *names, bool latest)
 {
-    enum qk_err err = revs_room(revs, json_array_size(names));
+    bool *seen = calloc(revs->record.leaves_n + 1, sizeof(*seen));
+    enum qk_err err = seen == NULL ? QK_ERR_NOMEM : revs_room(revs, json_array_size(names));
     size_t i;
 
     for (i = 0; err == QK_OK && i < json_array_size(names); i++) {
         struct bytes name = json_bytes(json_array_get(names, i));
 
-        if (!name_leaves(revs, name, latest))
+        if (!name_leaves(revs, name, latest, seen))
             revs->items[revs->items_n++].missing = name;
     }
+    free(seen);
     return err;
 }
 
