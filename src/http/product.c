@@ -258,6 +258,16 @@ static const struct route ROUTES[] = {
     {METHOD_POST, "/{db}/_compact/{*name}", ACCESS_DB_ADMIN, OPEN, DATABASE, BODY_SMALL, handle_view_compact},
 
     /* Last, with underscores too: an id that may not begin so is refused by name, as in CouchDB. */
+    {METHOD_GET, "/{db}/_design/{*name}/_show/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_POST, "/{db}/_design/{*name}/_show/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_GET, "/{db}/_design/{*name}/_list/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_POST, "/{db}/_design/{*name}/_list/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_PUT, "/{db}/_design/{*name}/_update/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_POST, "/{db}/_design/{*name}/_update/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_GET, "/{db}/_design/{*name}/_search/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_POST, "/{db}/_design/{*name}/_search/{function...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_GET, "/{db}/_partition/{name...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
+    {METHOD_POST, "/{db}/_partition/{name...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_not_implemented},
     {METHOD_GET, "/{db}/{*doc}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_doc_get},
     {METHOD_PUT, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/{*doc}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},

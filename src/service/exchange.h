@@ -59,7 +59,7 @@ struct request {
 
 struct reply_field {
     const char *name;
-    char value[192];
+    char value[256]; /* the longest is a cookie with all its attributes */
 };
 
 struct exchange;

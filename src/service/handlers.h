@@ -21,6 +21,9 @@ void handle_db_put(struct service *service, struct exchange *exchange);    /* PU
 void handle_db_get(struct service *service, struct exchange *exchange);    /* GET, HEAD /{db} */
 void handle_db_delete(struct service *service, struct exchange *exchange); /* DELETE /{db} */
 
+/* 501: what CouchDB has and this server has not */
+void handle_not_implemented(struct service *service, struct exchange *exchange);
+
 void handle_doc_put(struct service *service, struct exchange *exchange);    /* PUT /{db}/{docid} */
 void handle_doc_post(struct service *service, struct exchange *exchange);   /* POST /{db} */
 void handle_doc_get(struct service *service, struct exchange *exchange);    /* GET, HEAD */

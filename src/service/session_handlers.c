@@ -2,6 +2,7 @@
  * cookie is its text. POST's name and password were checked by http (ROUTE_LOGIN). */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "service/authorize.h"
 #include "service/catalog_table.h"
@@ -22,13 +23,21 @@ json_t *token_roles_json(const struct user *user)
     return roles;
 }
 
-/* SameSite=Strict: no other site's page can make a browser use it. */
+/* SameSite=Strict: no other site's page can make a browser use it. Both kinds of an end are named,
+ * as CouchDB does: clients that are no browsers (nano) know Expires alone. */
 static void set_cookie(struct exchange *exchange, struct bytes text, unsigned max_age_s)
 {
+    time_t end = max_age_s == 0 ? 0 : time(NULL) + (time_t)max_age_s;
+    char expires[64] = "";
+    struct tm utc;
+
+    if (gmtime_r(&end, &utc) != NULL)
+        (void)strftime(expires, sizeof expires, "%a, %d %b %Y %H:%M:%S GMT", &utc);
     exchange_field(exchange, "Cache-Control", "no-store");
     exchange_field(exchange, "Set-Cookie",
-                   COOKIE "=%.*s; Version=1; Path=/; HttpOnly; SameSite=Strict; Max-Age=%u%s",
-                   (int)text.len, (const char *)text.data, max_age_s,
+                   COOKIE "=%.*s; Version=1; Expires=%s; Path=/; HttpOnly; SameSite=Strict; "
+                          "Max-Age=%u%s",
+                   (int)text.len, (const char *)text.data, expires, max_age_s,
                    exchange->request.tls ? "; Secure" : "");
 }
 

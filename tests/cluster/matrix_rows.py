@@ -36,6 +36,7 @@ COUNT = "401 403 200:0 200:0 200:2 200:2 200:0 200:3 403"
 WRITE = "401 403 403 {0} 403 {0} 403 {0} 403"
 # What keeps some of a document and writes the rest.
 EDIT = "401 403 403 403 403 {0} 403 {0} 403"
+ABSENT = "401 501 501 501 501 501 501 501 501"
 DB_READ = "401 403 200 200 200 200 200 200 403"
 DB_WRITE = "401 403 403 {0} {0} {0} {0} {0} 403"
 
@@ -67,6 +68,16 @@ DOCUMENTS = [
     ("GET", "/{db}/_security", "/m/_security", NONE, DB_READ),
     ("PUT", "/{db}/_security", "/nosuch/_security", {}, admin(404)),
     ("POST", "/{db}/_security", "/w/_security", {"role": "x", "remove": ["read"]}, admin(200)),
+    ("GET", "/{db}/_design/{*name}/_show/{function...}", "/m/_design/x/_show/f", NONE, ABSENT),
+    ("POST", "/{db}/_design/{*name}/_show/{function...}", "/m/_design/x/_show/f", {}, ABSENT),
+    ("GET", "/{db}/_design/{*name}/_list/{function...}", "/m/_design/x/_list/f", NONE, ABSENT),
+    ("POST", "/{db}/_design/{*name}/_list/{function...}", "/m/_design/x/_list/f", {}, ABSENT),
+    ("PUT", "/{db}/_design/{*name}/_update/{function...}", "/m/_design/x/_update/f", {}, ABSENT),
+    ("POST", "/{db}/_design/{*name}/_update/{function...}", "/m/_design/x/_update/f", {}, ABSENT),
+    ("GET", "/{db}/_design/{*name}/_search/{function...}", "/m/_design/x/_search/f", NONE, ABSENT),
+    ("POST", "/{db}/_design/{*name}/_search/{function...}", "/m/_design/x/_search/f", {}, ABSENT),
+    ("GET", "/{db}/_partition/{name...}", "/m/_partition/p/_all_docs", NONE, ABSENT),
+    ("POST", "/{db}/_partition/{name...}", "/m/_partition/p/_all_docs", {}, ABSENT),
     ("GET", "/{db}/_all_docs", "/m/_all_docs?include_docs=true", NONE, COUNT),
     ("POST", "/{db}/_all_docs", "/m/_all_docs", {"keys": ["seen1", "seen2", "dark"]}, COUNT),
     ("POST", "/{db}/_all_docs/queries", "/m/_all_docs/queries", {"queries": [{}]}, DB_READ),

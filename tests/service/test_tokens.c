@@ -118,6 +118,8 @@ static const char *cookie_of(const struct call *made, char *ret_text)
 
     cr_assert_not_null(field);
     cr_assert(strstr(field, "; HttpOnly; SameSite=Strict; Max-Age=") != NULL);
+    cr_assert(strstr(field, "; Version=1; Expires=") != NULL);
+    cr_assert(strstr(field, " GMT; Path=/") != NULL);
     cr_assert_eq(sscanf(field, "AuthSession=%87[^;]", ret_text), 1);
     return ret_text;
 }
