@@ -13,7 +13,7 @@
 /* Of one match, besides a few for each byte of the text: some milliseconds. One that needs more
  * does not match. */
 #define REGEX_STEPS_MAX 250000
-#define REGEX_STEPS_PER_BYTE 4
+#define REGEX_STEPS_PER_BYTE 2
 /* For the engine's own stack. One that needs more does not match. */
 #define REGEX_HEAP_BYTES_MAX (16 * MIB)
 

@@ -17,8 +17,9 @@
 #define SELECTOR_NODES_MAX 20000
 #define SELECTOR_DEPTH_MAX 256 /* of nodes: a few for each level of JSON */
 #define SELECTOR_REGEXES_MAX 64
-/* For one document; a value looked at is one. */
-#define SELECTOR_STEPS_MAX 20000000
+/* For one document; a value looked at is one. Some ten milliseconds: the loop waits meanwhile, and
+ * on a busy machine a leader that waits for seconds is one no more. */
+#define SELECTOR_STEPS_MAX 4000000
 
 struct selector;
 

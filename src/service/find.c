@@ -81,6 +81,12 @@ static void put_warning(const struct find *find, struct buf *out)
                    "destroyed.",
                    counts->unreadable_n);
     }
+    if (counts->costly_n > 0) {
+        warn_next(&warning);
+        buf_printf(&warning,
+                   "%" PRIu64 " documents are left out: the selector takes too long on them.",
+                   counts->costly_n);
+    }
     if (warning.len > 0 && buf_error(&warning) == QK_OK) {
         buf_put_str(out, ",\r\n\"warning\": ");
         json_write_string(buf_bytes(&warning), out);

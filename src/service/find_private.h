@@ -18,6 +18,7 @@ enum find_phase { FIND_GATHER, FIND_HEAD, FIND_ROWS, FIND_TAIL };
 struct find_counts {
     uint64_t keys_n, docs_n, returned_n;
     uint64_t unreadable_n; /* damaged, or their key was destroyed */
+    uint64_t costly_n;     /* the selector takes too long on them */
     uint64_t began_us;
 };
 

@@ -94,6 +94,10 @@ static enum qk_err judge(struct find *find, const struct find_hit *hit, const js
     enum qk_err err = selector_match(find->wish.selector, doc, &match);
 
     find->stream.turn_bytes += selector_steps(find->wish.selector) / STEPS_PER_BYTE;
+    if (err == QK_ERR_TOO_BIG) { /* told of in a warning, as what cannot be read */
+        find->counts.costly_n++;
+        return QK_OK;
+    }
     if (err != QK_OK || !match)
         return err;
     find->has_last = true;

@@ -569,3 +569,27 @@ Test(find, a_design_document_that_is_wrong_offers_no_index)
     uses("{\"selector\":{\"age\":21}}", "-/_all_docs");
     finds("{\"selector\":{\"age\":21}}", "b1");
 }
+
+Test(find, a_document_that_takes_too_long_is_left_out_and_told_of)
+{
+    struct buf body = BUF_INIT(4 * MIB), selector = BUF_INIT(4 * MIB);
+    char rev[64];
+    int i;
+
+    buf_put_str(&body, "{\"a\":[0");
+    for (i = 0; i < 50000; i++)
+        buf_put_str(&body, ",0");
+    buf_put_str(&body, "]}");
+    buf_put_u8(&body, 0);
+    put_doc(&documents, "/db/heavy", (const char *)body.data, rev);
+    put("light", "{\"a\":[-1]}");
+    buf_put_str(&selector, "{\"selector\":{\"$or\":[{\"a\":{\"$elemMatch\":{\"$eq\":-1}}}");
+    for (i = 2; i < 100; i++)
+        buf_printf(&selector, ",{\"a\":{\"$elemMatch\":{\"$eq\":-%d}}}", i);
+    buf_put_str(&selector, "]}}");
+    buf_put_u8(&selector, 0);
+    finds((const char *)selector.data, "light");
+    warns((const char *)selector.data, "1 documents are left out");
+    buf_fini(&body);
+    buf_fini(&selector);
+}
