@@ -21,9 +21,9 @@
 #define FEEDS_TURN_N 64u    /* feeds woken in one turn of the loop */
 #define FEEDS_GRAIN_MS 20u  /* how often at most the list is looked through for who is due */
 #define FEEDS_RETRY_MS 500u /* after a flush that failed */
-/* From one flush to the next: the first write is told of at once, and a stream of them is not
- * turned into a commit each. */
-#define FEEDS_FLUSH_GAP_MS 20u
+/* From one flush to the next: the first write is told of at once, and a stream of them causes no
+ * more commits than the store makes by itself. */
+#define FEEDS_FLUSH_GAP_MS 50u
 
 /* The id of no database. */
 static const uint8_t ALL_DATABASES[DATABASE_ID_BYTES] = {0};
