@@ -381,12 +381,12 @@ async function absent() {
     await part('many documents', many);
     await part('changes', changes);
     await part('changesReader', changesReader);
-    await part('replication', replication);
     await part('multipart', multipart);
     await part('attachments', attachments);
     await part('views', views);
     await part('find', find);
     await part('cookies', cookies);
+    await part('replication', replication);
     await part('uuids', uuids);
     await part('logging', logging);
     await part('absent', absent);
