@@ -1,0 +1,145 @@
+/* Attachments among several revisions: open_revs, _bulk_get, _purge, replication. */
+#include "documents_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/records.h"
+
+static struct documents documents;
+
+static void setup(void)
+{
+    documents_init(&documents);
+    expect(&documents, METHOD_PUT, "/db", NULL, 201, NULL);
+}
+
+static void teardown(void)
+{
+    documents_fini(&documents);
+}
+
+TestSuite(attachment_revisions, .init = setup, .fini = teardown);
+
+/* The records of chunks in the store. */
+static void count_row(void *arg, struct bytes key)
+{
+    size_t *n = arg;
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    uint32_t chunk;
+
+    *n += record_key_chunk(key, id, &chunk);
+}
+
+static void flushed(void *arg, enum qk_err err)
+{
+    cr_assert_eq(err, QK_OK);
+    *(bool *)arg = true;
+}
+
+static size_t chunks_n(void)
+{
+    struct store_cursor *cursor;
+    struct store_row row;
+    bool done = false;
+    size_t n = 0;
+
+    store_flush(documents.service.store, flushed, &done);
+    documents_run_until(&documents, &done);
+    cr_assert_eq(store_cursor_open(documents.service.store, BYTES_NONE, BYTES_NONE, false, &cursor),
+                 QK_OK);
+    while (store_cursor_next(cursor, &row) == QK_OK)
+        count_row(&n, row.key);
+    store_cursor_close(cursor);
+    return n;
+}
+
+#define TEXT "This is a base64 encoded text"
+#define TEXT64 "VGhpcyBpcyBhIGJhc2U2NCBlbmNvZGVkIHRleHQ="
+#define INLINE "{\"_attachments\":{\"foo.txt\":{\"data\":\"" TEXT64 "\"}}}"
+
+static struct call *get(const char *target, const char *accept)
+{
+    struct call *made = call_begin(&documents, METHOD_GET, target, BYTES_NONE);
+
+    made->exchange.request.accept = bytes_str(accept);
+    call_start(made);
+    call_run(made);
+    cr_assert_eq(made->status, 200, "%s: %d %s", target, made->status, call_text(made));
+    return made;
+}
+
+static void reads(const char *target, const char *body)
+{
+    struct call *made = get(target, "");
+
+    cr_assert_str_eq(call_text(made), body);
+    call_free(made);
+}
+
+Test(attachment_revisions, several_revisions_come_with_their_contents)
+{
+    char rev[64];
+    struct call *made;
+
+    put_doc(&documents, "/db/d", INLINE, rev);
+    made = get("/db/d?open_revs=all", "multipart/mixed");
+    cr_assert_not_null(strstr(call_text(made), "\r\nContent-Type: multipart/related; boundary=\""));
+    cr_assert_not_null(strstr(call_text(made), "\"length\":29,\"follows\":true}"));
+    cr_assert_not_null(strstr(call_text(made), "\r\n\r\n" TEXT "\r\n--"));
+    call_free(made);
+    made = get("/db/d?open_revs=all&attachments=true", "application/json");
+    cr_assert_not_null(strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]\n"));
+    call_free(made);
+    made = get("/db/d?open_revs=all", "application/json");
+    cr_assert_not_null(strstr(call_text(made), "\"stub\":true}}}}]\n"));
+    call_free(made);
+    made = call(&documents, METHOD_POST, "/db/_bulk_get?attachments=true",
+                "{\"docs\":[{\"id\":\"d\"},{\"id\":\"nosuch\"},{\"id\":\"d\"}]}");
+    cr_assert_eq(made->status, 200);
+    cr_assert_not_null(
+        strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]},{\"id\":\"nosuch\""));
+    cr_assert_not_null(strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}}]}]}\n"));
+    call_free(made);
+}
+
+Test(attachment_revisions, purged_documents_leave_no_chunk)
+{
+    char rev[64], body[128];
+
+    put_doc(&documents, "/db/d", INLINE, rev);
+    snprintf(body, sizeof(body), "{\"d\":[\"%s\"]}", rev);
+    expect(&documents, METHOD_POST, "/db/_purge", body, 201, NULL);
+    expect_error(&documents, METHOD_GET, "/db/d/foo.txt", NULL, 404, "not_found", "missing");
+    cr_assert_eq(chunks_n(), 0);
+}
+
+/* What replication brings: revisions with their own paths, contents and stubs of contents. */
+Test(attachment_revisions, replicated_revisions_bring_theirs)
+{
+#define REPLICA(rev, ids, atts)                                                                    \
+    "{\"new_edits\":false,\"docs\":[{\"_id\":\"d\",\"_rev\":\"" rev                                \
+    "\",\"_revisions\":{\"start\":2,\"ids\":[" ids "]},\"_attachments\":{" atts "}}]}"
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define C "cccccccccccccccccccccccccccccccc"
+    struct call *made;
+
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           REPLICA("2-" A, "\"" A "\",\"" B "\"", "\"f\":{\"data\":\"YWJj\",\"revpos\":1}"), 201,
+           NULL);
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           REPLICA("2-" C, "\"" C "\",\"" B "\"", "\"f\":{\"stub\":true,\"revpos\":1}"), 201, NULL);
+    reads("/db/d/f", "abc");
+    reads("/db/d/f?rev=2-" A, "abc");
+    cr_assert_eq(chunks_n(), 1);
+    made = get("/db/d", "");
+    cr_assert_not_null(strstr(call_text(made), "\"revpos\":1,"));
+    call_free(made);
+    expect(&documents, METHOD_DELETE, "/db/d?rev=2-" C, NULL, 200, NULL);
+    reads("/db/d/f", "abc");
+    cr_assert_eq(chunks_n(), 1);
+    expect(&documents, METHOD_DELETE, "/db/d?rev=2-" A, NULL, 200, NULL);
+    cr_assert_eq(chunks_n(), 0);
+}
