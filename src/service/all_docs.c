@@ -3,6 +3,7 @@
  * each record; bodies are opened only for include_docs.
  * Where ids are hidden the rows come from sorted_rows.h instead of a cursor. (Over 500 lines: the
  * phases of one reply, which share one struct.) */
+#include "service/contents_pump.h"
 #include "service/all_docs.h"
 
 #include <assert.h>
@@ -46,12 +47,14 @@ struct all_docs {
     struct buf id;             /* secret: of the row, where ids are hidden */
     struct sorted_rows sorted; /* of a database whose ids are hidden */
     bool design;               /* _design_docs */
-    json_t *queries;           /* of .../queries, or NULL */
-    size_t query_at;           /* the one that `wish` is of */
+    struct contents_pump pump;
+    json_t *queries; /* of .../queries, or NULL */
+    size_t query_at; /* the one that `wish` is of */
 };
 
 static void all_docs_free(struct all_docs *all)
 {
+    pump_fini(&all->pump);
     store_cursor_close(all->cursor);
     all_docs_wish_fini(&all->wish);
     visible_fini(&all->visible);
@@ -172,9 +175,11 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
                            const struct doc_leaf *leaf, const struct doc_record *record)
 {
     const struct document_options options = {.conflicts = record != NULL, .record = record};
-    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
+    const struct leaf_at at = {all->database, name, id};
+    const struct contents_wish wish = {.contents = all->wish.attachments};
+    const struct contents_document document = {&at, leaf, &options, &wish, NULL};
     struct buf *out = &all->stream.out;
-    struct document_parts parts;
+    size_t before = out->len, rows_n = all->rows_n;
     enum qk_err err = QK_OK;
 
     if (leaf->deleted) {
@@ -183,15 +188,14 @@ static enum qk_err row_doc(struct all_docs *all, struct bytes name, struct bytes
         buf_put_str(out, ",\"doc\":null}");
         return QK_OK;
     }
-    err = stored_open(all->service, all->database, name, leaf, &plain, &parts);
-    if (err == QK_OK) {
-        row_begin(all, id);
-        row_value(all, leaf);
-        buf_put_str(out, ",\"doc\":");
-        document_write(id, leaf, &parts, &options, out);
-        buf_put_u8(out, '}');
-    }
-    buf_fini(&plain);
+    row_begin(all, id);
+    row_value(all, leaf);
+    buf_put_str(out, ",\"doc\":");
+    err = pump_document(&all->pump, all->service, &document, "}", out);
+    if (err != QK_OK)
+        out->len = before; /* as if the row had not been begun */
+    if (err != QK_OK)
+        all->rows_n = rows_n;
     return err;
 }
 
@@ -468,6 +472,8 @@ static enum qk_err all_docs_step(void *arg, bool *ret_end)
     enum qk_err err = QK_OK;
     bool last = false;
 
+    if (all->pump.active)
+        return pump_step(&all->pump, &all->stream.out);
     switch (all->phase) {
     case PHASE_COUNT:
         err = step_count(all, &last);

@@ -11,6 +11,7 @@ struct all_docs_wish {
     bool has_start, has_end;
     bool inclusive_end; /* default true */
     bool descending, include_docs, update_seq, conflicts;
+    bool attachments; /* with include_docs: their contents */
     uint64_t limit, skip;
     json_t *keys; /* an array of strings, or NULL */
 };

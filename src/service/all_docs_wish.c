@@ -79,6 +79,12 @@ static enum qk_err take_descending(struct all_docs_wish *wish, const char *name,
     return take_flag(&wish->descending, name, value, problem);
 }
 
+static enum qk_err take_attachments(struct all_docs_wish *wish, const char *name, json_t *value,
+                                    struct doc_problem *problem)
+{
+    return take_flag(&wish->attachments, name, value, problem);
+}
+
 static enum qk_err take_include_docs(struct all_docs_wish *wish, const char *name, json_t *value,
                                      struct doc_problem *problem)
 {
@@ -132,6 +138,7 @@ static const struct {
     {"inclusive_end", take_inclusive_end},
     {"descending", take_descending},
     {"include_docs", take_include_docs},
+    {"attachments", take_attachments},
     {"conflicts", take_conflicts},
     {"update_seq", take_update_seq},
     {"limit", take_limit},

@@ -104,6 +104,24 @@ Test(attachment_revisions, several_revisions_come_with_their_contents)
     call_free(made);
 }
 
+Test(attachment_revisions, all_docs_and_changes_come_with_contents)
+{
+    char rev[64];
+    struct call *made;
+
+    put_doc(&documents, "/db/d", INLINE, rev);
+    put_doc(&documents, "/db/e", "{}", rev);
+    made = get("/db/_all_docs?include_docs=true&attachments=true", "");
+    cr_assert_not_null(strstr(call_text(made), "\"data\":\"" TEXT64 "\"}}}},\n{\"id\":\"e\""));
+    call_free(made);
+    made = get("/db/_all_docs?include_docs=true", "");
+    cr_assert_not_null(strstr(call_text(made), "\"stub\":true}}}},\n{\"id\":\"e\""));
+    call_free(made);
+    made = get("/db/_changes?include_docs=true&attachments=true", "");
+    cr_assert_not_null(strstr(call_text(made), "\"data\":\"" TEXT64 "\"}}}}"));
+    call_free(made);
+}
+
 Test(attachment_revisions, purged_documents_leave_no_chunk)
 {
     char rev[64], body[128];
