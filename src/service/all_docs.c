@@ -3,7 +3,6 @@
  * each record; bodies are opened only for include_docs.
  * Where ids are hidden the rows come from sorted_rows.h instead of a cursor. (Over 500 lines: the
  * phases of one reply, which share one struct.) */
-#include "service/contents_pump.h"
 #include "service/all_docs.h"
 
 #include <assert.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "keys/keyring.h"
+#include "service/contents_pump.h"
 #include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
