@@ -45,13 +45,49 @@ static bool take_id(struct export *export, const char *id)
     return true;
 }
 
+/* A list has stubs in the place of attachments: such a document is asked for by itself, at the
+ * revision that the list has. NULL: it did not come, which was said. */
+static json_t *with_attachments(struct export *export, const char *id, json_t *doc)
+{
+    const char *rev = json_string_value(json_object_get(doc, "_rev"));
+    struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
+    json_t *whole = NULL;
+
+    if (json_object_size(json_object_get(doc, "_attachments")) == 0)
+        return json_incref(doc);
+    client_path_put(&path, export->cli->options.args[0]);
+    client_path_put_id(&path, id);
+    client_query_put(&path, "attachments", "true");
+    if (rev != NULL)
+        client_query_put(&path, "rev", rev);
+    if (buf_error(&path) != QK_OK || cli_request(export->cli, "GET", &path, NULL, &whole) != CLI_OK)
+        whole = NULL;
+    buf_fini(&path);
+    return whole;
+}
+
+static void write_document(struct export *export, const char *id, json_t *doc)
+{
+    json_t *whole = with_attachments(export, id, doc);
+
+    if (whole == NULL) {
+        (void)cli_fail(CLI_ERROR, "%s: its attachments could not be read", id);
+        export->unreadable++;
+        return;
+    }
+    export->failed = json_dumpf(whole, export->to, JSON_COMPACT) != 0 ||
+                     fputc('\n', export->to) == EOF || export->failed;
+    export->done++;
+    json_decref(whole);
+}
+
 /* A row that the node could not open has a reason in the place of its document. */
 static bool on_row(void *arg, json_t *row, struct bytes text)
 {
     struct export *export = arg;
     const char *id = json_string_value(json_object_get(row, "id"));
     const char *reason = json_string_value(json_object_get(row, "reason"));
-    const json_t *doc = json_object_get(row, "doc");
+    json_t *doc = json_object_get(row, "doc");
 
     (void)text;
     id = id != NULL ? id : json_string_value(json_object_get(row, "key"));
@@ -61,9 +97,7 @@ static bool on_row(void *arg, json_t *row, struct bytes text)
         (void)cli_fail(CLI_ERROR, "%s: %s", id, reason == NULL ? "it did not come" : reason);
         export->unreadable++;
     } else {
-        export->failed = json_dumpf(doc, export->to, JSON_COMPACT) != 0 ||
-                         fputc('\n', export->to) == EOF || export->failed;
-        export->done++;
+        write_document(export, id, doc);
     }
     progress_say(&export->progress, export->done, export->done);
     export->failed = !take_id(export, id) || export->failed;
@@ -73,7 +107,7 @@ static bool on_row(void *arg, json_t *row, struct bytes text)
 static enum cli_exit read_on(struct export *export, struct cli_rows *rows)
 {
     struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
-    json_t *body = json_pack("{s:b, s:b}", "include_docs", 1, "attachments", 1);
+    json_t *body = json_pack("{s:b}", "include_docs", 1);
     enum cli_exit code;
 
     client_path_put(&path, export->cli->options.args[0]);
