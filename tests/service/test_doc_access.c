@@ -65,6 +65,7 @@ static enum access_right right_of(enum method method, const char *target)
         return read ? ACCESS_DB_READ : ACCESS_DB_ADMIN;
     if (strstr(target, "/_index") != NULL)
         return read ? ACCESS_DB_READ : ACCESS_DB_ADMIN;
+    read = read || strstr(target, "/_revs_diff") != NULL || strstr(target, "/_bulk_get") != NULL;
     read = read || strstr(target, "/_all_docs") != NULL || strstr(target, "/_find") != NULL ||
            strstr(target, "/_explain") != NULL;
     return read ? ACCESS_DB_READ : ACCESS_DB_WRITE;
@@ -420,6 +421,38 @@ Test(doc_access, writes_need_the_right_and_a_grant_on_the_new_key_and_on_the_pre
     expect_as("anna", METHOD_PUT, "/db/new3", "{}", 403, NULL);
     expect_as("anna", METHOD_POST, "/db/_bulk_docs", "{\"docs\":[]}", 403, NULL);
     expect_as("anna", METHOD_PUT, "/no_such/doc", "{}", 403, NULL);
+    end();
+}
+
+#define LEAF_A "1-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LEAF_B "1-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+/* Two leaves, one under a key of hers and one under another: all of the document is closed to her,
+ * and replication tells her of no revision and gets none in. */
+Test(doc_access, a_document_with_one_leaf_under_a_foreign_key_is_closed)
+{
+    start();
+    expect(&documents, METHOD_PUT, "/db/two?new_edits=false", "{\"_rev\":\"" LEAF_A "\"}", 201,
+           NULL);
+    expect_as("anna", METHOD_GET, "/db/two?open_revs=all", NULL, 200, LEAF_A);
+    expect(&documents, METHOD_PUT, "/db/two?new_edits=false",
+           "{\"_rev\":\"" LEAF_B "\",\"_key_id\":\"dark\"}", 201, NULL);
+    expect_as("anna", METHOD_GET, "/db/two?rev=" LEAF_A, NULL, 403, "no grant to decrypt");
+    expect_as("anna", METHOD_GET, "/db/two?open_revs=all", NULL, 403, "no grant to decrypt");
+    expect_as("anna", METHOD_POST, "/db/_bulk_get",
+              "{\"docs\":[{\"id\":\"two\",\"rev\":\"" LEAF_A "\"}]}", 200,
+              "\"error\":\"forbidden\"");
+    expect_as("anna", METHOD_POST, "/db/_revs_diff",
+              "{\"two\":[\"" LEAF_A "\",\"2-cccccccccccccccccccccccccccccccc\"]}", 200,
+              "{\"two\":{\"missing\":[\"" LEAF_A "\",\"2-cccccccccccccccccccccccccccccccc\"]}}");
+    expect_as("anna", METHOD_PUT, "/db/two?new_edits=false", "{\"_rev\":\"" LEAF_A "\"}", 403,
+              "no grant to encrypt");
+    expect_as("anna", METHOD_PUT, "/db/two?rev=" LEAF_A, "{}", 403, "no grant to encrypt");
+    expect_as("anna", METHOD_PUT, "/db/_local/x", "{\"_key_id\":\"dark\"}", 403, NULL);
+    expect(&documents, METHOD_PUT, "/db/_local/x", "{\"_key_id\":\"dark\"}", 201, NULL);
+    expect_as("anna", METHOD_GET, "/db/_local/x", NULL, 403, NULL);
+    expect_as("anna", METHOD_PUT, "/db/_local/x", "{}", 403, NULL);
+    expect_as("anna", METHOD_GET, "/db/_local_docs", NULL, 200, "\"rows\":[\n]}");
     end();
 }
 
