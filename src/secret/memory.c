@@ -70,11 +70,12 @@ enum qk_err process_confine_launcher(void)
     return forbid(forbidden, FORBIDDEN_LAUNCHER_N);
 }
 
+/* sigaltstack: AddressSanitizer asks for it at each longjmp, so at each exception of a script. */
 static const int allowed[] = {
-    SCMP_SYS(read),      SCMP_SYS(write),         SCMP_SYS(brk),          SCMP_SYS(mmap),
-    SCMP_SYS(munmap),    SCMP_SYS(mremap),        SCMP_SYS(madvise),      SCMP_SYS(futex),
-    SCMP_SYS(setitimer), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(getrandom), SCMP_SYS(exit),          SCMP_SYS(exit_group),
+    SCMP_SYS(sigaltstack),  SCMP_SYS(read),      SCMP_SYS(write),         SCMP_SYS(brk),
+    SCMP_SYS(mmap),         SCMP_SYS(munmap),    SCMP_SYS(mremap),        SCMP_SYS(madvise),
+    SCMP_SYS(futex),        SCMP_SYS(setitimer), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom), SCMP_SYS(exit),          SCMP_SYS(exit_group),
 };
 
 enum qk_err process_confine_worker(void)
