@@ -170,7 +170,7 @@ static void decode_reply(struct reader *reader, struct forward_reply *ret_reply)
     }
     for (unsigned i = 0; i < fields_n; i++) {
         ret_reply->fields[i].name = decode_text(reader, 63);
-        ret_reply->fields[i].value = decode_text(reader, 191);
+        ret_reply->fields[i].value = decode_text(reader, REPLY_FIELD_BYTES - 1);
     }
     ret_reply->fields_n = fields_n;
 }

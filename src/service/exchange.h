@@ -28,6 +28,7 @@ enum method {
 
 #define REQUEST_SEGMENTS_MAX 32 /* paths of secrets are deep */
 #define REQUEST_PARAMS_MAX 64
+#define REPLY_FIELD_BYTES 256 /* with its end; the longest is a cookie with all its attributes */
 #define REPLY_FIELDS_MAX 10
 
 struct request_param {
@@ -59,7 +60,7 @@ struct request {
 
 struct reply_field {
     const char *name;
-    char value[256]; /* the longest is a cookie with all its attributes */
+    char value[REPLY_FIELD_BYTES];
 };
 
 struct exchange;

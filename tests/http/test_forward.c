@@ -368,6 +368,24 @@ Test(forward_codec, messages_round_trip_and_damage_is_survived)
     }
 }
 
+/* A cookie with all its attributes once was longer than what a reply on its way back could hold,
+ * and no login by cookie on a follower was answered. */
+Test(forward_codec, the_longest_field_of_a_reply_comes_back)
+{
+    struct forward_message message, decoded;
+    struct buf out = BUF_INIT(64 * KIB);
+    char value[REPLY_FIELD_BYTES];
+
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    fill(&message, FORWARD_REPLY);
+    message.reply.fields[0].value = bytes_str(value);
+    forward_encode(&message, &out);
+    cr_assert_eq(forward_decode(buf_bytes(&out), &decoded), QK_OK);
+    cr_assert(bytes_equal(decoded.reply.fields[0].value, bytes_str(value)));
+    buf_fini(&out);
+}
+
 Test(forward_codec, bodies_over_a_piece_and_other_versions_are_refused)
 {
     struct forward_message message = {.kind = FORWARD_REPLY_BODY}, decoded;
