@@ -20,6 +20,9 @@
 #define ADDRESS_BYTES_MAX 255
 
 #define DOC_BYTES_MAX (16 * MIB)
+/* New contents of one write, which is one command: 30 MiB cost a busy machine its leader, who had
+ * nothing else to say for longer than an election timeout. */
+#define ATTACHMENTS_WRITE_BYTES_MAX (16 * MIB)
 #define DOC_ID_BYTES_MAX 480
 #define JSON_DEPTH_MAX 64
 #define DATABASE_NAME_BYTES_MAX 128

@@ -315,6 +315,15 @@ static enum qk_err make_edit(struct service *service, const struct catalog_datab
     return err;
 }
 
+static size_t contents_bytes(const struct attachment_wishes *wishes)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < wishes->n; i++)
+        bytes += wishes->items[i].content.len;
+    return bytes;
+}
+
 enum qk_err write_atts_make(struct service *service, const struct catalog_database *database,
                             struct write *write, struct bytes name, const struct stored *stored,
                             const struct doc_leaf *parent, struct write_atts *atts)
@@ -326,6 +335,8 @@ enum qk_err write_atts_make(struct service *service, const struct catalog_databa
     atts->any = document->attachments.n > 0 || write->attachment.len > 0;
     if (!atts->any)
         return QK_OK;
+    if (contents_bytes(&document->attachments) > ATTACHMENTS_WRITE_BYTES_MAX)
+        return QK_ERR_TOO_BIG;
     memcpy(atts->cluster, service->origin_id, CLUSTER_ID_BYTES);
     atts->contents = calloc(document->attachments.n + 1, sizeof(*atts->contents));
     if (atts->contents == NULL)

@@ -161,3 +161,18 @@ Test(attachment_revisions, replicated_revisions_bring_theirs)
     expect(&documents, METHOD_DELETE, "/db/d?rev=2-" A, NULL, 200, NULL);
     cr_assert_eq(chunks_n(), 0);
 }
+
+Test(attachment_revisions, sixteen_mebibytes_are_taken_and_one_byte_more_is_too_large)
+{
+    static uint8_t content[ATTACHMENTS_WRITE_BYTES_MAX + 1];
+    struct call *made;
+
+    for (size_t over = 0; over < 2; over++) {
+        made = call_begin(&documents, METHOD_PUT, over == 0 ? "/db/d/a" : "/db/e/a",
+                          bytes_of(content, ATTACHMENTS_WRITE_BYTES_MAX + over));
+        call_start(made);
+        call_run(made);
+        cr_assert_eq(made->status, over == 0 ? 201 : 413, "%s", call_text(made));
+        call_free(made);
+    }
+}
