@@ -33,8 +33,12 @@ static enum cli_exit run(struct cli *cli, const struct buf *path, const char *na
     rows_end(&printer);
     warning = json_string_value(json_object_get(rows.rest, "warning"));
     bookmark = json_string_value(json_object_get(rows.rest, "bookmark"));
-    if (warning != NULL)
-        (void)cli_fail(CLI_OK, "%s", warning);
+    while (warning != NULL && warning[0] != '\0') { /* one a line */
+        size_t len = strcspn(warning, "\n");
+
+        (void)cli_fail(CLI_OK, "%.*s", (int)len, warning);
+        warning += len + strspn(warning + len, "\n");
+    }
     if (code == CLI_OK && bookmark != NULL && strcmp(bookmark, "nil") != 0 &&
         strcmp(name, "docs") == 0)
         fprintf(stderr, "(%lu documents; bookmark=%s shows those that follow)\n", printer.n,

@@ -45,7 +45,7 @@ enum qk_err selector_fill_negated(struct parse *parse, struct work *work,
 
 enum qk_err selector_fill_compare(struct parse *parse, struct work *work, enum selector_op op)
 {
-    struct selector_node *inner;
+    struct selector_node *inner = NULL;
     enum qk_err err = fill_field(parse, work, &inner);
 
     if (err != QK_OK)
@@ -84,7 +84,7 @@ static enum qk_err fill_in(struct parse *parse, struct work *work, enum selector
 
 static enum qk_err fill_exists(struct parse *parse, struct work *work)
 {
-    struct selector_node *inner;
+    struct selector_node *inner = NULL;
     enum qk_err err;
 
     if (!json_is_boolean(work->cond))

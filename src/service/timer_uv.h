@@ -14,7 +14,9 @@ typedef void (*timer_cb)(void *arg);
 /* The caller gives it back with timer_free. */
 MUST_USE enum qk_err timer_new(struct uv_loop_s *loop, timer_cb cb, void *arg,
                                struct timer **ret_timer);
-/* Fires once, after `ms` (0: in the loop's next turn), from the loop; replaces an earlier start. */
+/* Fires once, after `ms`, from the loop, never inside this call; replaces an earlier start. 0 from
+ * the callback of a timer may fire in the same turn (libuv 1.44): who gives the loop back uses 1.
+ */
 void timer_start(struct timer *timer, uint64_t ms);
 void timer_stop(struct timer *timer);
 /* Never fires again. `closed` (may be NULL) runs from the loop when its memory is gone. NULL is
