@@ -33,13 +33,20 @@ static void gens_follow(struct cluster *cluster)
                 cluster->gens[i] = old[k];
 }
 
+/* The newest DEAL_BEGIN that is applied, which the hub may not have looked at since. */
+static uint64_t begun(struct cluster *cluster)
+{
+    struct record begin;
+
+    return hub_sys_get(cluster, RECORD_DEAL_BEGIN, &begin) ? begin.version : cluster->begin_version;
+}
+
 /* QK_ERR_NOT_FOUND: nothing to say now. */
 enum qk_err hub_deal_gen_for(struct cluster *cluster, uint64_t attempt, uint64_t *ret_gen)
 {
     struct node_sec *sec = cluster->service->node_sec;
-    enum dealing_answer answer =
-        dealing_collect_answer(attempt, cluster->begin_version, cluster->gens, cluster->gens_n,
-                               NODE_SEC_GENERATIONS_MAX, ret_gen);
+    enum dealing_answer answer = dealing_collect_answer(
+        attempt, begun(cluster), cluster->gens, cluster->gens_n, NODE_SEC_GENERATIONS_MAX, ret_gen);
     enum qk_err err;
 
     switch (answer) {
@@ -149,12 +156,8 @@ static void send_part(struct cluster *cluster, const uint8_t *leader, uint64_t a
 {
     struct peer_message message = {.kind = PEER_PART};
     const struct node_sec_generation *gen;
-    struct record begin;
     uint64_t number;
 
-    /* What is applied may be newer than what the hub has looked at since. */
-    if (!hub_sys_get(cluster, RECORD_DEAL_BEGIN, &begin) || begin.version != attempt)
-        return;
     if (hub_deal_gen_for(cluster, attempt, &number) != QK_OK)
         return;
     gen = node_sec_find(cluster->service->node_sec, number);

@@ -149,7 +149,7 @@ static enum qk_err open_revs_step(void *arg, bool *ret_end)
 
 static bool accepts(struct bytes accept, const char *type)
 {
-    return memmem(accept.data, accept.len, type, strlen(type)) != NULL;
+    return accept.data != NULL && memmem(accept.data, accept.len, type, strlen(type)) != NULL;
 }
 
 /* As CouchDB: parts, for who says nothing or takes anything; JSON for who names it. */

@@ -215,7 +215,7 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         fail(from, "m%u gives to one whose removal is done", from->at);
     for (unsigned i = 0; deal != NULL && i < deal->n; i++)
         member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
-    if (!member)
+    if (!member && !(from->rolled && deal == NULL))
         fail(from, "m%u gives to somebody who is not in that deal", from->at);
     orders_check_given(from, node_id);
     for (unsigned i = 0; i < NODES_MAX; i++) {
