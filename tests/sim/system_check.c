@@ -215,7 +215,7 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
         fail(from, "m%u gives to one whose removal is done", from->at);
     for (unsigned i = 0; deal != NULL && i < deal->n; i++)
         member = member || memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0;
-    if (!member && !(from->rolled && deal == NULL))
+    if (!member && (deal != NULL || from->sys->rollbacks_n == 0))
         fail(from, "m%u gives to somebody who is not in that deal", from->at);
     orders_check_given(from, node_id);
     for (unsigned i = 0; i < NODES_MAX; i++) {
@@ -286,6 +286,23 @@ static void check_generations(struct machine *m)
     }
 }
 
+/* What a disk that was put back applies is not taken for the truth, and it may be the first. */
+static bool rolled_has_deal(struct system *sys, uint64_t epoch)
+{
+    bool has = false;
+
+    for (unsigned i = 0; i < sys->machines_n && !has; i++) {
+        struct machine *m = &sys->machines[i];
+        const struct row *row = m->rolled ? sys_row(m, RECORD_DEAL) : NULL;
+        struct deal_record *record = NULL;
+
+        if (row != NULL && deal_record_parse(blob_bytes(row->value), &record) == QK_OK)
+            has = record->epoch >= epoch;
+        deal_record_free(record);
+    }
+    return has;
+}
+
 static void check_keys(struct machine *m)
 {
     struct truth *truth = truth_of(m);
@@ -297,8 +314,8 @@ static void check_keys(struct machine *m)
             if (memcmp(deal->members[i].node_id, m->service.node_id, NODE_ID_BYTES) == 0)
                 deal->members[i].opened = true;
     }
-    /* What a disk that was put back applies is not taken for the truth: it may be the first. */
-    if (!m->rolled && cluster->seal.deal.epoch > truth->epoch)
+    if (cluster->seal.deal.epoch > truth->epoch &&
+        !rolled_has_deal(m->sys, cluster->seal.deal.epoch))
         fail(m, "m%u goes by a deal that was never committed", m->at);
     if (cluster->mk == NULL || cluster->seal.state != SEAL_UNSEALED)
         return;
