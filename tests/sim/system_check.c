@@ -1,4 +1,6 @@
-/* What must hold after every step, and at the end. */
+/* What must hold after every step, and at the end.
+ * Over 500 lines: what must hold is read as one list.
+ */
 #include "system.h"
 
 #include <stdio.h>
