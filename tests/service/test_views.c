@@ -59,7 +59,9 @@ static char *json_text(const json_t *json)
     char *text;
 
     cr_assert_eq(json_write(json, &out), QK_OK);
-    text = strndup((const char *)out.data, out.len);
+    buf_put_u8(&out, '\0');
+    cr_assert_eq(buf_error(&out), QK_OK);
+    text = strdup((const char *)out.data);
     buf_fini(&out);
     return text;
 }
