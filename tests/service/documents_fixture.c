@@ -9,12 +9,14 @@
 
 #include "access/user.h"
 #include "consensus/consensus.h"
+#include "doc/attachment.h"
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
 #include "service/feeds.h"
 #include "service/login.h"
 #include "service/submit.h"
+#include "wire/records.h"
 
 #define RUN_MS_MAX 60000
 
@@ -359,4 +361,36 @@ void documents_fini(struct documents *documents)
     cr_assert_eq(secret_stats().secrets_n, 0);
     secret_arena_fini();
     remove_folder(documents->folder);
+}
+
+/* --- chunks of attachments --- */
+
+static void chunks_flushed(void *arg, enum qk_err err)
+{
+    cr_assert_eq(err, QK_OK);
+    *(bool *)arg = true;
+}
+
+size_t documents_chunks_n(struct documents *documents, struct record_key *ret_last)
+{
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    struct store_cursor *cursor;
+    struct store_row row;
+    bool done = false;
+    uint32_t chunk;
+    size_t n = 0;
+
+    store_flush(documents->service.store, chunks_flushed, &done);
+    documents_run_until(documents, &done);
+    cr_assert_eq(
+        store_cursor_open(documents->service.store, BYTES_NONE, BYTES_NONE, false, &cursor), QK_OK);
+    while (store_cursor_next(cursor, &row) == QK_OK) {
+        if (!record_key_chunk(row.key, id, &chunk))
+            continue;
+        n++;
+        if (ret_last != NULL)
+            *ret_last = record_document(row.key.data, record_key_name(row.key));
+    }
+    store_cursor_close(cursor);
+    return n;
 }

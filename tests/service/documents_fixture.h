@@ -102,4 +102,8 @@ void expect_error(struct documents *documents, enum method method, const char *t
 void put_doc(struct documents *documents, const char *target, const char *body,
              char ret_rev[static 64]);
 
+struct record_key;
+/* How many records of chunks of attachments are in the store; the last one's key, unless NULL. */
+size_t documents_chunks_n(struct documents *documents, struct record_key *ret_last);
+
 #endif

@@ -22,39 +22,6 @@ static void teardown(void)
 
 TestSuite(attachment_revisions, .init = setup, .fini = teardown);
 
-/* The records of chunks in the store. */
-static void count_row(void *arg, struct bytes key)
-{
-    size_t *n = arg;
-    uint8_t id[ATTACHMENT_ID_BYTES];
-    uint32_t chunk;
-
-    *n += record_key_chunk(key, id, &chunk);
-}
-
-static void flushed(void *arg, enum qk_err err)
-{
-    cr_assert_eq(err, QK_OK);
-    *(bool *)arg = true;
-}
-
-static size_t chunks_n(void)
-{
-    struct store_cursor *cursor;
-    struct store_row row;
-    bool done = false;
-    size_t n = 0;
-
-    store_flush(documents.service.store, flushed, &done);
-    documents_run_until(&documents, &done);
-    cr_assert_eq(store_cursor_open(documents.service.store, BYTES_NONE, BYTES_NONE, false, &cursor),
-                 QK_OK);
-    while (store_cursor_next(cursor, &row) == QK_OK)
-        count_row(&n, row.key);
-    store_cursor_close(cursor);
-    return n;
-}
-
 #define TEXT "This is a base64 encoded text"
 #define TEXT64 "VGhpcyBpcyBhIGJhc2U2NCBlbmNvZGVkIHRleHQ="
 #define INLINE "{\"_attachments\":{\"foo.txt\":{\"data\":\"" TEXT64 "\"}}}"
@@ -130,7 +97,7 @@ Test(attachment_revisions, purged_documents_leave_no_chunk)
     snprintf(body, sizeof(body), "{\"d\":[\"%s\"]}", rev);
     expect(&documents, METHOD_POST, "/db/_purge", body, 201, NULL);
     expect_error(&documents, METHOD_GET, "/db/d/foo.txt", NULL, 404, "not_found", "missing");
-    cr_assert_eq(chunks_n(), 0);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
 }
 
 /* What replication brings: revisions with their own paths, contents and stubs of contents. */
@@ -151,15 +118,15 @@ Test(attachment_revisions, replicated_revisions_bring_theirs)
            REPLICA("2-" C, "\"" C "\",\"" B "\"", "\"f\":{\"stub\":true,\"revpos\":1}"), 201, NULL);
     reads("/db/d/f", "abc");
     reads("/db/d/f?rev=2-" A, "abc");
-    cr_assert_eq(chunks_n(), 1);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 1);
     made = get("/db/d", "");
     cr_assert_not_null(strstr(call_text(made), "\"revpos\":1,"));
     call_free(made);
     expect(&documents, METHOD_DELETE, "/db/d?rev=2-" C, NULL, 200, NULL);
     reads("/db/d/f", "abc");
-    cr_assert_eq(chunks_n(), 1);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 1);
     expect(&documents, METHOD_DELETE, "/db/d?rev=2-" A, NULL, 200, NULL);
-    cr_assert_eq(chunks_n(), 0);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
 }
 
 Test(attachment_revisions, sixteen_mebibytes_are_taken_and_one_byte_more_is_too_large)

@@ -24,39 +24,6 @@ static void teardown(void)
 
 TestSuite(attachments, .init = setup, .fini = teardown);
 
-/* The records of chunks in the store. */
-static void count_row(void *arg, struct bytes key)
-{
-    size_t *n = arg;
-    uint8_t id[ATTACHMENT_ID_BYTES];
-    uint32_t chunk;
-
-    *n += record_key_chunk(key, id, &chunk);
-}
-
-static void flushed(void *arg, enum qk_err err)
-{
-    cr_assert_eq(err, QK_OK);
-    *(bool *)arg = true;
-}
-
-static size_t chunks_n(void)
-{
-    struct store_cursor *cursor;
-    struct store_row row;
-    bool done = false;
-    size_t n = 0;
-
-    store_flush(documents.service.store, flushed, &done);
-    documents_run_until(&documents, &done);
-    cr_assert_eq(store_cursor_open(documents.service.store, BYTES_NONE, BYTES_NONE, false, &cursor),
-                 QK_OK);
-    while (store_cursor_next(cursor, &row) == QK_OK)
-        count_row(&n, row.key);
-    store_cursor_close(cursor);
-    return n;
-}
-
 static struct call *request(enum method method, const char *target, struct bytes body,
                             const char *type)
 {
@@ -128,7 +95,7 @@ Test(attachments, inline_content_comes_back_as_couchdb_sends_it)
     cr_assert_not_null(strstr(call_text(made), ",\"data\":\"" TEXT64 "\"}}}\n"));
     cr_assert_str_eq(made->content_type, "application/json");
     call_free(made);
-    cr_assert_eq(chunks_n(), 1);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 1);
 }
 
 Test(attachments, same_edit_has_the_same_revision_whatever_keys_are_drawn)
@@ -191,7 +158,7 @@ Test(attachments, large_content_is_put_and_read_in_chunks)
     struct call *made;
 
     put("/db/d/a/b%20c.bin", content, "x/y;z=1", 201, rev);
-    cr_assert_eq(chunks_n(), 3);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 3);
     made = get("/db/d/a/b%20c.bin", "", "", 200);
     cr_assert(bytes_equal(buf_bytes(&made->body), content));
     cr_assert_eq(made->length, content.len);
@@ -252,7 +219,7 @@ Test(attachments, edits_of_one_keep_the_body_and_the_others)
     cr_assert_not_null(
         strstr(call_text(made), "\"one\":{\"content_type\":\"text/plain\",\"revpos\":2"));
     call_free(made);
-    cr_assert_eq(chunks_n(), 2);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 2);
     snprintf(target, sizeof(target), "/db/d/one?rev=%s", rev);
     made = request(METHOD_DELETE, target, BYTES_NONE, "");
     cr_assert_eq(made->status, 200, "%s", call_text(made));
@@ -261,7 +228,7 @@ Test(attachments, edits_of_one_keep_the_body_and_the_others)
     expect_error(&documents, METHOD_GET, "/db/d/one", NULL, 404, "not_found",
                  "Document is missing attachment");
     reads("/db/d/two", "", 200, "22");
-    cr_assert_eq(chunks_n(), 1);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 1);
 }
 
 /* CouchDB's attachments tests: delete attachment, saves binary, reserved ids. */
@@ -302,7 +269,7 @@ Test(attachments, stubs_keep_contents_and_what_is_not_named_goes)
     put("/db/d", bytes_str(body), "application/json", 201, rev);
     reads("/db/d/foo.txt", "", 200, TEXT);
     reads("/db/d/bar", "", 200, "");
-    cr_assert_eq(chunks_n(), 2);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 2);
     snprintf(body, sizeof(body),
              "{\"_rev\":\"%s\",\"_attachments\":{\"foo.txt\":{\"stub\":true,\"revpos\":10}}}", rev);
     expect_error(&documents, METHOD_PUT, "/db/d", body, 412, "missing_stub",
@@ -312,7 +279,7 @@ Test(attachments, stubs_keep_contents_and_what_is_not_named_goes)
                  "Invalid attachment stub in new for foo.txt");
     snprintf(body, sizeof(body), "{\"_rev\":\"%s\"}", rev);
     put("/db/d", bytes_str(body), "application/json", 201, rev);
-    cr_assert_eq(chunks_n(), 0);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
 }
 
 Test(attachments, deleted_documents_and_databases_leave_no_chunk)
@@ -323,11 +290,11 @@ Test(attachments, deleted_documents_and_databases_leave_no_chunk)
     put("/db/e", bytes_str(INLINE), "application/json", 201, target);
     snprintf(target, sizeof(target), "/db/d?rev=%s", rev);
     expect(&documents, METHOD_DELETE, target, NULL, 200, NULL);
-    cr_assert_eq(chunks_n(), 1);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 1);
     put("/db/d/foo.txt", bytes_str("again"), "text/plain", 201, rev);
     reads("/db/d/foo.txt", "", 200, "again");
     expect(&documents, METHOD_DELETE, "/db", NULL, 200, NULL);
-    cr_assert_eq(chunks_n(), 0);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
 }
 
 #define PART "\r\n--abc123\r\n\r\n"
@@ -395,7 +362,7 @@ Test(attachments, broken_multipart_is_refused_and_leaves_nothing)
     put("/db/m", bytes_str("{\"_attachments\":{\"a\":{\"follows\":true}}}"), "application/json",
         400, rev);
     expect_error(&documents, METHOD_GET, "/db/m", NULL, 404, "not_found", "missing");
-    cr_assert_eq(chunks_n(), 0);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
 }
 
 Test(attachments, design_documents_and_restarts_keep_theirs)
@@ -408,31 +375,17 @@ Test(attachments, design_documents_and_restarts_keep_theirs)
     put("/db/_design/d/a/b", bytes_str("in a design"), "text/plain", 201, rev);
     reads("/db/_design/d/a/b", "", 200, "in a design");
     reads("/db/_design%2Fd/a/b", "", 200, "in a design");
-    cr_assert_eq(chunks_n(), 2);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), 2);
 }
 
 Test(attachments, damaged_chunk_is_an_error_and_not_a_content)
 {
     char rev[64];
-    struct store_cursor *cursor;
-    struct store_row row;
     struct wire_command command;
     struct record_key key = {.len = 0};
-    bool done = false;
 
     put("/db/d", bytes_str(INLINE), "application/json", 201, rev);
-    store_flush(documents.service.store, flushed, &done);
-    documents_run_until(&documents, &done);
-    cr_assert_eq(store_cursor_open(documents.service.store, BYTES_NONE, BYTES_NONE, false, &cursor),
-                 QK_OK);
-    while (store_cursor_next(cursor, &row) == QK_OK) {
-        size_t n = 0;
-
-        count_row(&n, row.key);
-        if (n > 0)
-            key = record_document(row.key.data, record_key_name(row.key));
-    }
-    store_cursor_close(cursor);
+    cr_assert_neq(documents_chunks_n(&documents, &key), 0);
     wire_command_begin(&command, WIRE_WRITE);
     wire_command_batch(&command);
     wire_command_put(&command, record_key_bytes(&key), 2, 0, bytes_str("not what was put there"));
