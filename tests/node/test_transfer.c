@@ -176,7 +176,9 @@ static void create(struct pair *pair, struct end *end)
                                      .gives = end_gives,
                                      .restored = end_restored,
                                      .commands = end_commands,
-                                     .silence_ms = 6000,
+                                     /* Longer than several lost probes, 3 s apart: what a test
+                                        loses on purpose must not end a stream. */
+                                     .silence_ms = 25000,
                                      .away_ms = 6000};
 
     cr_assert_eq(transfer_create(&config, &end->transfer), QK_OK);
