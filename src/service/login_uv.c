@@ -353,19 +353,22 @@ static enum qk_err login_join(struct login_try *try, login_cb cb, void *arg)
     return QK_OK;
 }
 
-/* The most suspect of those who wait, the newest of equals, if it is more so than `suspicion`. */
+/* The most suspect of those who wait, the oldest of equals (the list has the newest first), if a
+ * newcomer of `suspicion` is no more so: of equals the newest are served first, so the oldest is
+ * who would wait longest. A storm from more addresses than there are places, each beyond suspicion
+ * once, would else close the door to everybody until all of them were served. */
 static struct login_try *login_worst(const struct login *login, unsigned suspicion)
 {
     struct login_try *worst = NULL;
 
     for (struct login_try *try = login->tries; try != NULL; try = try->next) {
-        if (!try->running && try->suspicion > (worst == NULL ? suspicion : worst->suspicion))
+        if (!try->running && try->suspicion >= (worst == NULL ? suspicion : worst->suspicion))
             worst = try;
     }
     return worst;
 }
 
-/* Room for one more try: where there is none, somebody more suspect makes way. */
+/* Room for one more try: where there is none, somebody makes way who is as suspect or more. */
 static enum qk_err login_room(struct login *login, struct bytes name, const char *address)
 {
     struct login_try *worst;

@@ -179,6 +179,28 @@ Test(login, when_all_places_are_taken_the_most_suspect_makes_way)
     documents.service.login = NULL;
 }
 
+/* Each guess comes from an address and at a name of its own: nobody is more suspect than another.
+ */
+Test(login, when_all_places_are_taken_by_the_unsuspected_the_oldest_makes_way)
+{
+    static struct answer wrong[FULL];
+    struct answer right = {0};
+    char name[16], address[32];
+
+    for (unsigned i = 0; i < FULL; i++) {
+        (void)snprintf(address, sizeof(address), "10.1.%u.1", i);
+        (void)snprintf(name, sizeof(name), "m%u", i);
+        begin_from(address, name, "guess", &wrong[i]);
+    }
+    begin_from("10.9.9.9", ADMIN_NAME, ADMIN_PASSWORD, &right);
+    documents_run_until(&documents, &right.done);
+    cr_assert_eq(right.err, QK_OK);
+    login_free(documents.service.login);
+    for (unsigned i = 0; i < FULL; i++)
+        documents_run_until(&documents, &wrong[i].done);
+    documents.service.login = NULL;
+}
+
 Test(login, sealed_or_too_long_is_refused_at_once)
 {
     char password[2000];
