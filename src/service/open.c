@@ -32,7 +32,7 @@ static void opening_failed(struct cluster *cluster, enum qk_err err, const char 
     else
         log_error("seal", "%s could not be opened: %s", what, qk_err_text(err));
     opening_drop(cluster);
-    if (cluster->service->catalog == NULL) {
+    if (cluster->service->catalog == NULL || cluster->seal.state != SEAL_UNSEALED) {
         catalog_close(cluster->service);
         integrity_close(cluster->service->integrity);
         keyring_close(cluster->service->keyring);
@@ -73,6 +73,8 @@ static void catalog_opened(void *arg, enum qk_err err)
         opening_failed(cluster, err, "the catalog");
         return;
     }
+    if (cluster->opening != NULL) /* of a newer deal: whether that opens is still to be told */
+        return;
     cluster->counters.unsealed_us = timer_now_us() - cluster->combine_began_us;
     log_info("seal", "unsealed %.1f ms after the last share arrived",
              (double)cluster->counters.unsealed_us / 1000.0);
