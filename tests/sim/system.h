@@ -106,6 +106,7 @@ struct machine {
     void (*opening_cb)(void *arg, enum qk_err err);
     void *opening_arg;
     uintptr_t openings;
+    bool catalog_waits; /* for a story to open it */
     struct system *sys;
     unsigned at;
     unsigned life;
@@ -126,6 +127,8 @@ struct machine {
     struct watch watches[SYSTEM_WATCHES_MAX];
     unsigned watches_n;
     struct flush *flushes;
+    store_cb compacted_cb;
+    void *compacted_arg;
     bool flushing, committing;
     struct local {
         char name[32];
@@ -134,7 +137,7 @@ struct machine {
     /* consensus */
     struct proposal *proposals;
     struct reading *readings;
-    uint64_t cookies;
+    uint64_t cookies, commands_n;
     struct wish change, transfer;
     bool pumping, state_told;
     /* link */
@@ -165,7 +168,7 @@ struct machine {
 
 struct acked {
     struct blob *key, *value;
-    uint64_t version;
+    uint64_t version, seq;
 };
 
 enum system_event {
@@ -196,7 +199,7 @@ struct system {
     struct link_join *joining[64];
     /* the seed's character */
     unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, remove, redeal, away,
-        seal, shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, late;
+        seal, shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, catalog_max, late;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -214,7 +217,8 @@ struct system {
     unsigned recovery_n;
     uint64_t docs_n;
     unsigned rollbacks_n;
-    uint64_t removals_n, rotations_n, pairs_n;
+    uint64_t removals_n, rotations_n, pairs_n, reencrypts_n;
+    uint64_t period_records, period_age_s; /* of every data key; 0: the product's */
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
     uint64_t delivered_sent;
@@ -284,6 +288,7 @@ void link_sim_join(struct machine *m, const struct event *event);
 bool link_sim_raft(const struct machine *from, const struct machine *to);
 
 /* system_local.c */
+void catalog_sim_open(struct machine *m);
 void timer_sim_fire(struct machine *m, const struct event *event);
 
 /* system_share.c */
@@ -292,6 +297,15 @@ void system_chaos_begin(struct system *sys);
 void system_chaos_end(struct system *sys);
 /* An intruder's message to `m`. */
 void system_intrude(struct machine *m);
+
+/* system_documents.c */
+void documents_start(struct machine *m);
+void documents_stop(struct machine *m);
+void documents_end(struct machine *m); /* its log is closed */
+void documents_dealt(struct machine *m);
+void documents_applied(struct machine *m);
+bool documents_check(struct machine *m);                        /* false: it has failed */
+const char *documents_unfinished(const struct machine *leader); /* NULL: all is done */
 
 /* system_people.c */
 void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
@@ -306,7 +320,7 @@ struct machine *people_leader(struct system *sys); /* NULL: none */
 /* Asks for a token, or joins with one that there is. */
 void people_join(struct system *sys, struct machine *m);
 void people_try_joins(struct system *sys);
-void people_put(struct system *sys);
+void people_put(struct system *sys); /* system_documents.c */
 
 /* system_orders.c */
 void orders_hold(struct system *sys);    /* or unhold */

@@ -168,6 +168,24 @@ enum qk_err __wrap_keyring_seal_halves(const struct keyring *keyring,
     return err;
 }
 
+/* --- the keys of documents ------------------------------------------------------------------- */
+
+struct key_limits __real_key_limits_in_force(const struct key_limits *limits);
+struct key_limits __wrap_key_limits_in_force(const struct key_limits *limits);
+
+/* No bug: periods as short as a seed, where the least that may be set is a thousand records. */
+struct key_limits __wrap_key_limits_in_force(const struct key_limits *limits)
+{
+    struct key_limits made = __real_key_limits_in_force(limits);
+    const struct system *sys = system_current != NULL ? system_current->sys : NULL;
+
+    if (sys != NULL && sys->period_records > 0)
+        made.records = sys->period_records;
+    if (sys != NULL && sys->period_age_s > 0)
+        made.age_s = sys->period_age_s;
+    return made;
+}
+
 /* --- the seal machine ------------------------------------------------------------------------ */
 
 struct release_decision __real_release_decide(const struct release_facts *facts,

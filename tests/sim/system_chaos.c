@@ -320,7 +320,10 @@ void system_chaos_begin(struct system *sys)
     sys->intrude = pick(w, 5, 20, 60);
     sys->delay_max = pick(w, 3, 15, 80);
     sys->commit_max = pick(w, 10, 60, 300);
+    sys->catalog_max = pick(w, 5, 20, 400);
     sys->late = sim_below(w, 8) == 0;
+    sys->period_records = pick(w, 0, 40, 4);
+    sys->period_age_s = pick(w, 0, 0, 5);
     sys->with_recovery = sim_below(w, 2) == 0;
     w->loss = pick(w, 0, 20, 80);
     w->duplicate = pick(w, 0, 30, 100);

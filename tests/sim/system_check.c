@@ -177,6 +177,7 @@ void system_check_applied(struct machine *m)
     m->sys->w->digest = m->sys->w->digest * 31 + now;
     note_members(m);
     removal_applied(m);
+    documents_applied(m);
     if (deal != NULL)
         note_deal(m, deal);
     if (final != NULL)
@@ -365,24 +366,6 @@ static bool is_member(const struct machine *m)
     return self != NULL && self->version > 0 && self->info.state == MEMBER_ACTIVE;
 }
 
-static bool check_docs(struct machine *m)
-{
-    struct system *sys = m->sys;
-
-    for (unsigned i = 0; i < sys->acked_n; i++) {
-        const struct acked *acked = &sys->acked[i];
-        const struct row *row = table_find(&m->mem, blob_bytes(acked->key));
-        if (row == NULL || row->version < acked->version ||
-            (row->version == acked->version &&
-             !bytes_equal(blob_bytes(row->value), blob_bytes(acked->value)))) {
-            fail(m, "m%u lacks an acknowledged write (version %llu)", m->at,
-                 (unsigned long long)acked->version);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool check_member(struct machine *m, uint64_t commit, bool final)
 {
     struct system *sys = m->sys;
@@ -398,6 +381,8 @@ static bool check_member(struct machine *m, uint64_t commit, bool final)
                     m->service.node_sec == NULL ? "has not joined" : "is not a full member", m->at);
     if (m->cluster->seal.state != SEAL_UNSEALED || m->service.keyring == NULL)
         return wait(sys, final, "is not open", m->at);
+    if (m->service.keys.behind)
+        return wait(sys, final, "is open with keys of an older deal", m->at);
     if (m->mem.index < commit && engine_applied(m->raft->engine) < commit)
         return wait(sys, final, "has not applied all", m->at);
     return true;
@@ -437,7 +422,7 @@ bool system_check_end(struct system *sys, bool final)
         if (!check_member(&sys->machines[i], commit, final))
             return false;
     for (unsigned i = 0; i < sys->machines_n; i++)
-        if (is_member(&sys->machines[i]) && !check_docs(&sys->machines[i]))
+        if (is_member(&sys->machines[i]) && !documents_check(&sys->machines[i]))
             return true;
     return true;
 }

@@ -115,6 +115,7 @@ enum qk_err consensus_submit(struct consensus *c, struct bytes command, consensu
         return QK_ERR_NOT_LEADER;
     proposal = calloc(1, sizeof(*proposal));
     assert(proposal != NULL);
+    m->commands_n++;
     proposal->cb = cb;
     proposal->arg = arg;
     proposal->command = blob_new(command);
@@ -124,6 +125,11 @@ enum qk_err consensus_submit(struct consensus *c, struct bytes command, consensu
     *tail = proposal;
     pump_soon(m);
     return QK_OK;
+}
+
+void consensus_stats(const struct consensus *c, struct consensus_stats *ret_stats)
+{
+    *ret_stats = (struct consensus_stats){.commands_n = machine_of(c)->commands_n};
 }
 
 enum qk_err consensus_read(struct consensus *c, unsigned timeout_ms, consensus_read_cb cb,

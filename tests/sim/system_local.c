@@ -269,13 +269,19 @@ enum qk_err members_file_load(const char *data_dir, struct member_facts *ret_fac
 
 /* --- catalog and passwords ------------------------------------------------------------------- */
 
-static void catalog_opened(struct machine *m, void *arg)
+void catalog_sim_open(struct machine *m)
 {
-    if (m->service.catalog_opening == NULL || (uintptr_t)arg != m->openings)
+    if (m->service.catalog_opening == NULL)
         return;
     m->service.catalog_opening = NULL;
     m->service.catalog = (struct catalog *)(void *)m;
     m->opening_cb(m->opening_arg, QK_OK);
+}
+
+static void catalog_opened(struct machine *m, void *arg)
+{
+    if ((uintptr_t)arg == m->openings)
+        catalog_sim_open(m);
 }
 
 enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg)
@@ -286,7 +292,9 @@ enum qk_err catalog_open(struct service *service, catalog_open_cb cb, void *arg)
     m->opening_arg = arg;
     m->openings++;
     service->catalog_opening = (struct catalog *)(void *)m;
-    system_later(m, 1 + sim_below(m->sys->w, 10), catalog_opened, (void *)m->openings);
+    if (!m->catalog_waits)
+        system_later(m, 1 + sim_below(m->sys->w, m->sys->catalog_max), catalog_opened,
+                     (void *)m->openings);
     return QK_OK;
 }
 
@@ -313,24 +321,28 @@ void catalog_keys_changed(struct service *service)
     (void)service;
 }
 
-enum qk_err catalog_user_key(const struct service *service, struct bytes name,
-                             uint8_t ret_key[static CATALOG_KEY_BYTES])
+enum qk_err catalog_check(const struct catalog *catalog)
 {
-    (void)service;
-    (void)name;
-    memset(ret_key, 7, CATALOG_KEY_BYTES);
-    record_space_id(RECORD_CATALOG, ret_key);
+    (void)catalog;
     return QK_OK;
 }
 
-enum qk_err catalog_user_seal(const struct service *service, const struct user *user,
-                              uint64_t record_version, struct buf *out)
+/* No database keeps its bodies in the clear. */
+const struct catalog_database *catalog_database_of(const struct catalog *catalog,
+                                                   const uint8_t database[static DATABASE_ID_BYTES])
 {
-    (void)service;
-    (void)user;
-    (void)record_version;
-    buf_put_str(out, "user");
-    return QK_OK;
+    (void)catalog;
+    (void)database;
+    return NULL;
+}
+
+void catalog_databases_each(const struct catalog *catalog,
+                            bool (*each)(void *arg, const struct catalog_database *database),
+                            void *arg)
+{
+    (void)catalog;
+    (void)each;
+    (void)arg;
 }
 
 /* None was ever set. */

@@ -1,4 +1,4 @@
-/* What people ask for: init, invitations, joins, writes. */
+/* What people ask for: init, invitations, joins. */
 #include "system.h"
 
 #include <assert.h>
@@ -9,8 +9,6 @@
 #include "consensus/consensus.h"
 #include "service/cluster_handlers.h"
 #include "wire/token.h"
-
-#define DOCS_MAX 24
 
 /* --- requests of people ---------------------------------------------------------------------- */
 
@@ -232,86 +230,4 @@ void people_try_joins(struct system *sys)
     if (!m->alive || m->dying || m->founder || (m->service.node_sec != NULL && !is_stuck(m)))
         return;
     people_join(sys, m);
-}
-
-/* --- writes ---------------------------------------------------------------------------------- */
-
-struct write {
-    struct system *sys;
-    struct blob *key, *value;
-    uint64_t version;
-};
-
-static void acknowledge(struct system *sys, struct write *write)
-{
-    struct acked *place = NULL;
-
-    sys->acked_total++;
-    for (unsigned i = 0; i < sys->acked_n; i++)
-        if (bytes_equal(blob_bytes(sys->acked[i].key), blob_bytes(write->key)))
-            place = &sys->acked[i];
-    if (place == NULL) {
-        assert(sys->acked_n < SYSTEM_ACKED_MAX);
-        place = &sys->acked[sys->acked_n++];
-        memset(place, 0, sizeof(*place));
-        place->key = blob_hold(write->key);
-    }
-    if (place->version >= write->version)
-        return;
-    blob_drop(place->value);
-    place->value = blob_hold(write->value);
-    place->version = write->version;
-}
-
-static void written(void *arg, enum qk_err err, uint64_t index, struct bytes result)
-{
-    struct write *write = arg;
-
-    (void)index;
-    if (err == QK_OK && wire_result_single(result, NULL) == QK_OK)
-        acknowledge(write->sys, write);
-    blob_drop(write->key);
-    blob_drop(write->value);
-    free(write);
-}
-
-void people_put(struct system *sys)
-{
-    struct machine *m = people_leader(sys), *before = system_current;
-    uint8_t database[DATABASE_ID_BYTES] = {9};
-    char name[16], text[48];
-    struct record_key key;
-    struct wire_command command;
-    struct write *write;
-    struct record record;
-    struct bytes bytes;
-    enum qk_err err;
-
-    if (m == NULL || m->dying || !service_is_open(&m->service))
-        return;
-    system_current = m;
-    snprintf(name, sizeof(name), "d%u", sim_below(sys->w, DOCS_MAX));
-    snprintf(text, sizeof(text), "value %llu", (unsigned long long)++sys->docs_n);
-    key = record_document(database, bytes_str(name));
-    write = calloc(1, sizeof(*write));
-    assert(write != NULL);
-    write->sys = sys;
-    write->key = blob_new(record_key_bytes(&key));
-    write->value = blob_new(bytes_str(text));
-    write->version = 1;
-    if (store_get(m->service.store, record_key_bytes(&key), &record) == QK_OK)
-        write->version = record.version + 1;
-    wire_command_begin(&command, WIRE_WRITE);
-    wire_command_batch(&command);
-    wire_command_put(&command, record_key_bytes(&key), write->version, WIRE_DOC,
-                     blob_bytes(write->value));
-    err = wire_command_end(&command, &bytes);
-    if (err == QK_OK && sys->bug == BUG_ACK_EARLY)
-        acknowledge(sys, write);
-    if (err == QK_OK)
-        err = consensus_submit(m->service.consensus, bytes, written, write);
-    if (err != QK_OK)
-        written(write, err, 0, BYTES_NONE);
-    wire_command_fini(&command);
-    system_current = before;
 }

@@ -45,7 +45,8 @@ void removal_order(struct system *sys)
     if (member == NULL || member->version == 0 || member->info.state == MEMBER_JOINING)
         return;
     system_say(m, "order: remove m%u, %s", whom->at, member->info.name);
-    people_ask_about(m, handle_node_remove, member->info.name, "{\"reencrypt\":false}");
+    people_ask_about(m, handle_node_remove, member->info.name,
+                     sim_chance(sys->w, 200) ? "{\"reencrypt\":false}" : "{}");
 }
 
 void removal_refresh(struct system *sys, bool rotate)
@@ -265,6 +266,15 @@ static void check_leaving(struct machine *m, const struct truth_deal *deal, cons
                  (unsigned long long)deal->epoch, (unsigned long long)truth->deals[i].epoch);
 }
 
+/* Whoever leaves has known the keys until then: all of them get new versions. */
+static bool leaves_out(const struct truth *truth, const struct truth_deal *deal)
+{
+    for (unsigned i = 0; i < truth->leaving_n; i++)
+        if (!names(deal, truth->leaving[i]))
+            return true;
+    return false;
+}
+
 void removal_check_deal(struct machine *m, const struct deal_record *record,
                         const struct truth_deal *deal)
 {
@@ -284,6 +294,8 @@ void removal_check_deal(struct machine *m, const struct deal_record *record,
     if (deal->mk_version > truth->mk_version)
         truth->mk_version = deal->mk_version;
     m->sys->rotations_n += newer;
+    if (newer && leaves_out(truth, deal))
+        documents_dealt(m);
     for (unsigned i = 0; i < truth->leaving_n; i++)
         check_leaving(m, deal, truth->leaving[i]);
     for (unsigned i = 0; i < truth->removed_n; i++)
@@ -338,5 +350,5 @@ const char *removal_unfinished(const struct machine *leader)
         return "leads, and a rotation is not done";
     if (cluster->record->epoch <= cluster->wanted.refresh_epoch)
         return "leads, and a refresh is not done";
-    return NULL;
+    return documents_unfinished(leader);
 }

@@ -6,16 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static uint64_t blob_hash(struct blob *blob)
+{
+    if (blob->hash == 0)
+        blob->hash = check_hash(blob_bytes(blob));
+    return blob->hash;
+}
+
 uint64_t table_hash(const struct table *table)
 {
     uint64_t value = table->n;
 
     for (size_t i = 0; i < table->n; i++) {
         const struct row *row = &table->rows[i];
-        value = value * 1099511628211u ^ check_hash(blob_bytes(row->key));
-        value = value * 1099511628211u ^ check_hash(blob_bytes(row->value));
+        value = value * 1099511628211u ^ blob_hash(row->key);
+        value = value * 1099511628211u ^ blob_hash(row->value);
         value = value * 1099511628211u ^ row->version ^ ((uint64_t)row->flags << 56);
     }
+    for (size_t i = 0; i < table->keys_n; i++)
+        value = value * 1099511628211u ^ table->keys[i].bodies ^ (table->keys[i].sealed << 32);
     return value;
 }
 
@@ -59,14 +68,57 @@ uint64_t store_synced(const struct store *store)
     return machine_of(store)->disk.index;
 }
 
-/* What the machines write is sealed under no data key. */
 void store_key_stats(const struct store *store, const uint8_t key_id[static KEY_USE_ID_BYTES],
                      uint32_t version, struct store_key_stats *ret_stats)
 {
-    (void)store;
-    (void)key_id;
-    (void)version;
+    uint8_t id[WIRE_TAG_BYTES];
+    const struct table_key *key;
+
+    memcpy(id, key_id, KEY_USE_ID_BYTES);
+    put_u32(id + KEY_USE_ID_BYTES, version);
+    key = table_key_find(&machine_of(store)->mem, id);
     *ret_stats = (struct store_key_stats){0};
+    if (key == NULL)
+        return;
+    ret_stats->bodies = key->bodies;
+    ret_stats->sealed = key->sealed;
+    ret_stats->sealed_bytes = key->sealed_bytes;
+}
+
+size_t store_pending_bytes(const struct store *store)
+{
+    (void)store;
+    return 0;
+}
+
+static void compact_end(struct machine *m, enum qk_err err)
+{
+    store_cb cb = m->compacted_cb;
+
+    m->compacted_cb = NULL;
+    if (cb != NULL)
+        cb(m->compacted_arg, err);
+}
+
+static void compacted(struct machine *m, void *arg)
+{
+    (void)arg;
+    compact_end(m, QK_OK);
+}
+
+/* A table has no free pages: only the time that it takes is here. */
+enum qk_err store_compact(struct store *store, store_cb cb, void *arg)
+{
+    struct machine *m = machine_of(store);
+
+    if (machine_mute(m))
+        return QK_ERR_CLOSED;
+    if (m->compacted_cb != NULL)
+        return QK_ERR_BUSY;
+    m->compacted_cb = cb;
+    m->compacted_arg = arg;
+    system_later(m, 1 + sim_below(m->sys->w, 300), compacted, NULL);
+    return QK_OK;
 }
 
 void store_figures(const struct store *store, struct store_figures *ret_figures)
@@ -189,8 +241,22 @@ enum qk_err store_local_put(struct store *store, const char *name, struct bytes 
 
 struct store_cursor {
     struct machine *m;
-    struct blob *prefix, *last;
+    struct blob *prefix, *last; /* of all that is to come, and the one that came last */
+    struct blob *from;          /* NULL: the prefix */
 };
+
+enum qk_err store_cursor_open(struct store *store, struct bytes from, struct bytes to,
+                              bool descending, struct store_cursor **ret_cursor)
+{
+    struct store_cursor *cursor = calloc(1, sizeof(*cursor));
+
+    assert(cursor != NULL && !descending && to.len == 0);
+    cursor->m = machine_of(store);
+    cursor->prefix = blob_new(BYTES_NONE);
+    cursor->from = blob_new(from);
+    *ret_cursor = cursor;
+    return QK_OK;
+}
 
 enum qk_err store_cursor_open_prefix(struct store *store, struct bytes prefix, bool descending,
                                      struct store_cursor **ret_cursor)
@@ -207,7 +273,8 @@ enum qk_err store_cursor_open_prefix(struct store *store, struct bytes prefix, b
 enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret_row)
 {
     const struct table *table = &cursor->m->disk;
-    size_t at = table_place(table, blob_bytes(cursor->last ? cursor->last : cursor->prefix));
+    const struct blob *from = cursor->from != NULL ? cursor->from : cursor->prefix;
+    size_t at = table_place(table, blob_bytes(cursor->last != NULL ? cursor->last : from));
 
     if (cursor->last != NULL && at < table->n &&
         bytes_equal(blob_bytes(table->rows[at].key), blob_bytes(cursor->last)))
@@ -229,6 +296,7 @@ void store_cursor_close(struct store_cursor *cursor)
     if (cursor == NULL)
         return;
     blob_drop(cursor->prefix);
+    blob_drop(cursor->from);
     blob_drop(cursor->last);
     free(cursor);
 }
@@ -300,6 +368,7 @@ void store_sim_close(struct machine *m, bool crash)
 {
     struct flush *flush = m->flushes;
 
+    compact_end(m, QK_ERR_CLOSED);
     if (crash && m->committing && sim_chance(m->sys->w, 300) && m->raft != NULL &&
         m->mem.index >= m->disk.index)
         to_disk(m);

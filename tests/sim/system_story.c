@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consensus/consensus.h"
+#include "keys/keyring.h"
 #include "service/cluster_handlers.h"
 
 #define STEP_MS 50
@@ -17,7 +18,7 @@ static void begin(struct system *sys, unsigned n)
     struct world *w = sys->w;
 
     sys->delay_max = w->delay_max = 3;
-    sys->commit_max = 10;
+    sys->commit_max = sys->catalog_max = 10;
     w->ordered = 1;
     w->flush_max = 2;
     for (unsigned i = 0; i < n; i++)
@@ -220,7 +221,7 @@ static void seal_in_init(struct system *sys)
     sys->with_recovery = true;
     m = system_add(sys);
     sys->delay_max = sys->w->delay_max = 3;
-    sys->commit_max = 10;
+    sys->commit_max = sys->catalog_max = 10;
     sys->w->flush_max = 2;
     system_start(m);
     people_init(m);
@@ -266,6 +267,62 @@ static void stranger_leads_held(struct system *sys)
     (void)until(&m[0], is_open, 20000, "is not open again");
 }
 
+static bool has_newest_keys(const struct machine *m)
+{
+    return is_open(m) && !m->service.keys.behind &&
+           keyring_mk_version(m->service.keyring) == m->cluster->record->mk_version;
+}
+
+static bool combines_again(const struct machine *m)
+{
+    return m->cluster->opening != NULL && m->service.catalog_opening != NULL &&
+           m->cluster->record->mk_version == 2;
+}
+
+/* Its log gets nothing and brings nothing; its links are up. */
+static void raft_cut(struct machine *m, bool off)
+{
+    struct world *w = m->sys->w;
+    unsigned at = (unsigned)(m->raft - w->nodes);
+
+    for (unsigned i = 0; i < w->nodes_n; i++)
+        w->cuts[at][i] = w->cuts[i][at] = off && i != at;
+}
+
+/* Seed 7019286: m2 is still opening by the old deal when a peer shows it a newer one, of another MK
+ * whose keyring its log has not brought yet. That the old catalog opened was taken for the new
+ * deal's success: open with old keys for ever. */
+static void newer_deal_in_opening(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 3);
+    if (!join_all(sys, 1, 2))
+        return;
+    for (unsigned i = 0; i < 3; i++)
+        system_crash(&m[i]);
+    m[2].catalog_waits = true;
+    system_start(&m[1]);
+    system_start(&m[2]);
+    raft_cut(&m[2], true);
+    pass(sys, 1000);
+    system_start(&m[0]);
+    if (!until(&m[0], is_open, 5000, "is not open") || !lead(&m[0]))
+        return;
+    removal_refresh(sys, true);
+    for (unsigned i = 0; i < 40000 && !combines_again(&m[2]); i++)
+        pass(sys, 1);
+    if (!combines_again(&m[2]))
+        sim_fail(sys->w, "the story was not told: m2 was shown no newer deal");
+    system_current = &m[2];
+    catalog_sim_open(&m[2]);
+    system_current = NULL;
+    m[2].catalog_waits = false;
+    pass(sys, 1000);
+    raft_cut(&m[2], false);
+    (void)until(&m[2], has_newest_keys, 20000, "does not open with the newest keys");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -275,6 +332,7 @@ static const struct story {
     {"stranger-leads-dealt", stranger_leads_dealt, "also if it was in a deal before"},
     {"removal-joiner", removal_joiner, "a removal waits for one who joins and stands in a deal"},
     {"seal-in-init", seal_in_init, "a node is not sealed while init is under way"},
+    {"newer-deal-in-opening", newer_deal_in_opening, "what opened by an old deal is not the new"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
     {"stranger-leads-held", stranger_leads_held, "one that was suspended hears that it is free"},
 };

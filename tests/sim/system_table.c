@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/key_uses.h"
+
 struct blob *blob_new(struct bytes bytes)
 {
     struct blob *blob = malloc(sizeof(*blob) + bytes.len + 1);
 
     assert(blob != NULL);
     blob->refs = 1;
+    blob->hash = 0;
     blob->len = bytes.len;
     if (bytes.len > 0)
         memcpy(blob->data, bytes.data, bytes.len);
@@ -39,6 +42,7 @@ void table_fini(struct table *table)
         blob_drop(table->rows[i].value);
     }
     free(table->rows);
+    free(table->keys);
     memset(table, 0, sizeof(*table));
 }
 
@@ -54,6 +58,11 @@ void table_copy(const struct table *from, struct table *to)
         copy.rows[i].key->refs++;
         copy.rows[i].value->refs++;
     }
+    copy.keys = malloc((from->keys_n + 1) * sizeof(*copy.keys));
+    assert(copy.keys != NULL);
+    copy.keys_cap = from->keys_n + 1;
+    if (from->keys_n > 0)
+        memcpy(copy.keys, from->keys, from->keys_n * sizeof(*copy.keys));
     table_fini(to);
     *to = copy;
 }
@@ -80,8 +89,58 @@ const struct row *table_find(const struct table *table, struct bytes key)
                                                                               : NULL;
 }
 
+/* --- what stands under which key ------------------------------------------------------------- */
+
+const struct table_key *table_key_find(const struct table *table,
+                                       const uint8_t id[static WIRE_TAG_BYTES])
+{
+    for (size_t i = 0; i < table->keys_n; i++)
+        if (memcmp(table->keys[i].id, id, WIRE_TAG_BYTES) == 0)
+            return &table->keys[i];
+    return NULL;
+}
+
+static struct table_key *table_key_make(struct table *table, const struct key_use *use)
+{
+    uint8_t id[WIRE_TAG_BYTES];
+    struct table_key *key;
+
+    memcpy(id, use->key_id, KEY_USE_ID_BYTES);
+    put_u32(id + KEY_USE_ID_BYTES, use->version);
+    for (size_t i = 0; i < table->keys_n; i++)
+        if (memcmp(table->keys[i].id, id, WIRE_TAG_BYTES) == 0)
+            return &table->keys[i];
+    if (table->keys_n == table->keys_cap) {
+        table->keys_cap = table->keys_cap == 0 ? 8 : 2 * table->keys_cap;
+        table->keys = realloc(table->keys, table->keys_cap * sizeof(*table->keys));
+        assert(table->keys != NULL);
+    }
+    key = &table->keys[table->keys_n++];
+    memset(key, 0, sizeof(*key));
+    memcpy(key->id, id, sizeof(id));
+    return key;
+}
+
+/* The record comes, or goes: what was sealed stays counted. */
+static void count_keys(struct table *table, uint8_t flags, struct bytes value, bool comes)
+{
+    struct key_uses uses;
+    struct key_use use;
+
+    if ((flags & WIRE_KEYED) == 0 || key_uses_open(value, &uses, NULL) != QK_OK)
+        return;
+    while (key_uses_next(&uses, &use)) {
+        struct table_key *key = table_key_make(table, &use);
+
+        key->bodies += comes ? use.bodies : (uint64_t)0 - use.bodies;
+        key->sealed += comes ? use.sealed : 0;
+        key->sealed_bytes += comes ? use.sealed_bytes : 0;
+    }
+}
+
 static void table_remove(struct table *table, size_t at)
 {
+    count_keys(table, table->rows[at].flags, blob_bytes(table->rows[at].value), false);
     blob_drop(table->rows[at].key);
     blob_drop(table->rows[at].value);
     table->n--;
@@ -106,6 +165,7 @@ static uint64_t table_put(struct table *table, const struct wire_op *op)
     size_t at = table_place(table, op->key);
 
     if (at < table->n && bytes_equal(blob_bytes(table->rows[at].key), op->key)) {
+        count_keys(table, table->rows[at].flags, blob_bytes(table->rows[at].value), false);
         blob_drop(table->rows[at].value);
     } else {
         if (table->n == table->cap) {
@@ -120,6 +180,7 @@ static uint64_t table_put(struct table *table, const struct wire_op *op)
     table->rows[at].value = blob_new(op->value);
     table->rows[at].version = op->version;
     table->rows[at].flags = (uint8_t)(op->flags & ~WIRE_SAME_SEQ);
+    count_keys(table, op->flags, op->value, true);
     if ((op->flags & WIRE_DOC) == 0)
         table->rows[at].seq = 0;
     else if ((op->flags & WIRE_SAME_SEQ) == 0)
@@ -213,11 +274,47 @@ static uint64_t perform(struct table *table, const struct wire_op *op,
     return seq;
 }
 
-/* Nothing here counts what a key has sealed, so a batch under such a limit is refused. */
+/* What is sealed under the tag's version, with what these operations seal under it. */
+static bool within_limit(const struct table *table, const struct wire_cond *limit,
+                         const struct wire_op *ops, uint32_t n)
+{
+    const struct table_key *key = table_key_find(table, limit->key.data);
+    uint64_t sealed = key != NULL ? key->sealed : 0, bytes = key != NULL ? key->sealed_bytes : 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct key_uses uses;
+        struct key_use use;
+
+        if (ops[i].type != WIRE_PUT || (ops[i].flags & WIRE_KEYED) == 0 ||
+            key_uses_open(ops[i].value, &uses, NULL) != QK_OK)
+            continue;
+        while (key_uses_next(&uses, &use)) {
+            bool same = memcmp(use.key_id, limit->key.data, KEY_USE_ID_BYTES) == 0 &&
+                        use.version == get_u32(limit->key.data + KEY_USE_ID_BYTES);
+
+            sealed += same ? use.sealed : 0;
+            bytes += same ? use.sealed_bytes : 0;
+        }
+    }
+    return sealed <= limit->sealed_max && bytes <= limit->bytes_max;
+}
+
+/* `conds` stands at the batch's first condition. */
+static void judge_limits(const struct table *table, struct wire_reader *conds,
+                         const struct wire_op *ops, uint32_t n, struct judged *judged)
+{
+    struct wire_cond cond;
+
+    for (uint32_t at = 0; wire_reader_cond(conds, &cond); at++)
+        if (cond.is_limit && !within_limit(table, &cond, ops, n))
+            judge_fail(judged, at);
+}
+
 static void apply_batch(struct table *table, struct wire_reader *reader, struct buf *result,
                         void (*changed)(void *arg, struct bytes key), void *arg)
 {
     struct wire_result outcome = {.ok = true};
+    struct wire_reader conds = *reader; /* a plain value: a copy is a bookmark */
     struct judged judged = {.ok = true};
     struct wire_cond cond;
     struct wire_op *ops = NULL;
@@ -225,7 +322,7 @@ static void apply_batch(struct table *table, struct wire_reader *reader, struct 
     struct wire_op op;
 
     for (; wire_reader_cond(reader, &cond); conds_n++)
-        if (cond.is_limit || version_of(table, cond.key) != cond.version)
+        if (!cond.is_limit && version_of(table, cond.key) != cond.version)
             judge_fail(&judged, conds_n);
     while (wire_reader_op(reader, &op)) {
         if (n == cap) {
@@ -236,6 +333,7 @@ static void apply_batch(struct table *table, struct wire_reader *reader, struct 
         ops[n++] = op;
     }
     judge(table, ops, n, conds_n, &judged);
+    judge_limits(table, &conds, ops, n, &judged);
     for (uint32_t i = 0; i < n && judged.ok; i++) {
         uint64_t seq = perform(table, &ops[i], changed, arg);
         outcome.seq = seq != 0 ? seq : outcome.seq;

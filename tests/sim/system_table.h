@@ -8,6 +8,7 @@
 
 struct blob {
     unsigned refs;
+    uint64_t hash; /* for whoever computes one; 0: not yet */
     size_t len;
     uint8_t data[];
 };
@@ -29,6 +30,11 @@ struct table {
         uint64_t seq;
     } sequences[TABLE_SEQUENCES_MAX];
     size_t sequences_n;
+    struct table_key { /* what stands, and was ever sealed, under a version of a data key */
+        uint8_t id[WIRE_TAG_BYTES];
+        uint64_t bodies, sealed, sealed_bytes;
+    } * keys;
+    size_t keys_n, keys_cap;
 };
 
 void table_fini(struct table *table);
@@ -36,6 +42,9 @@ void table_copy(const struct table *from, struct table *to);
 /* The first row not below `key`. */
 size_t table_place(const struct table *table, struct bytes key);
 const struct row *table_find(const struct table *table, struct bytes key);
+/* NULL: nothing was ever sealed under it. */
+const struct table_key *table_key_find(const struct table *table,
+                                       const uint8_t id[static WIRE_TAG_BYTES]);
 /* The rule of store_apply. `changed` is called for each key, after each batch. */
 MUST_USE enum qk_err table_apply(struct table *table, struct bytes command, struct buf *result,
                                  void (*changed)(void *arg, struct bytes key), void *arg);

@@ -41,6 +41,9 @@ struct truth {
     unsigned leaving_n, removed_n;
     uint64_t removal_index;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
+    /* system_documents.c: versions that no removed member has known, and what is under others */
+    uint64_t documents_index, reencrypt_version, old_sealed;
+    uint32_t fresh_version, fresh_catalog;
 };
 
 /* system_removal.c */

@@ -391,6 +391,7 @@ void system_start(struct machine *m)
     snprintf(m->service.client_address, sizeof(m->service.client_address), "c%u", m->at);
     err = cluster_new(&m->service, &ops, &settings, &m->cluster);
     assert(err == QK_OK);
+    documents_start(m);
     err = cluster_boot(m->cluster, reason);
     system_say(m, "starts: %s %s", qk_err_text(err), reason);
     if (err != QK_OK && !m->dying)
@@ -431,8 +432,10 @@ void system_crash(struct machine *m)
     m->sys->crashes_n++;
     system_say(m, "crashes");
     cluster_stop(m->cluster);
+    documents_stop(m);
     consensus_sim_close(m);
     store_sim_close(m, true);
+    documents_end(m);
     raft_stop(m);
     bugs_crashed(m);
     cluster_free(m->cluster, NULL, NULL);

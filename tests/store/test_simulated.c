@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "../sim/system_table.h"
+#include "base/key_uses.h"
 #include "fixture.h"
 
 #define SEEDS 6
 #define STEPS 1200
 #define LOOK_EVERY 100
+#define KEYS_N 3
+#define KEY_VERSIONS_N 4
 
 struct dice {
     uint64_t state;
@@ -40,9 +43,38 @@ static uint64_t version_for(const struct table *table, struct dice *dice, struct
     return roll(dice, 8) == 0 ? roll(dice, 4) : row != NULL ? row->version : 0;
 }
 
+/* Few keys and versions, so that their limits are met. */
+static void random_use(struct dice *dice, uint8_t ret_tag[static WIRE_TAG_BYTES])
+{
+    memset(ret_tag, 'k', WIRE_TAG_BYTES);
+    ret_tag[0] = (uint8_t)roll(dice, KEYS_N);
+    put_u32(ret_tag + KEY_USE_ID_BYTES, 1 + roll(dice, KEY_VERSIONS_N));
+}
+
+static void random_value(struct dice *dice, bool keyed, struct buf *out)
+{
+    uint8_t tag[WIRE_TAG_BYTES], rest[64];
+    struct key_use uses[2];
+    unsigned n = 1 + roll(dice, 2);
+
+    for (unsigned i = 0; i < n && keyed; i++) {
+        random_use(dice, tag);
+        memcpy(uses[i].key_id, tag, KEY_USE_ID_BYTES);
+        uses[i].version = get_u32(tag + KEY_USE_ID_BYTES);
+        uses[i].bodies = (uint16_t)(1 + roll(dice, 3));
+        uses[i].sealed = (uint16_t)roll(dice, 2);
+        uses[i].sealed_bytes = uses[i].sealed * roll(dice, 100);
+    }
+    if (keyed)
+        key_uses_put(uses, n, out);
+    memset(rest, (int)roll(dice, 256), sizeof rest);
+    buf_put(out, rest, roll(dice, sizeof rest));
+}
+
 static void random_op(const struct table *table, struct dice *dice, struct wire_command *command)
 {
-    uint8_t raw[RECORD_KEY_BYTES_MAX], value[64];
+    struct buf value = BUF_INIT(KIB);
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
     struct bytes key = random_key(dice, raw);
     const struct row *row = table_find(table, key);
     unsigned what = roll(dice, 40);
@@ -50,9 +82,11 @@ static void random_op(const struct table *table, struct dice *dice, struct wire_
 
     if ((flags & WIRE_DOC) == 0) /* a tombstone is one of a document */
         flags = 0;
-    if (row != NULL && row->flags != 0 && roll(dice, 4) == 0)
+    if (roll(dice, 2) == 0)
+        flags |= WIRE_KEYED;
+    if (row != NULL && (row->flags & WIRE_DOC) != 0 && roll(dice, 4) == 0)
         flags = (uint8_t)((roll(dice, 6) == 0 ? flags | WIRE_DOC : row->flags) | WIRE_SAME_SEQ);
-    memset(value, (int)roll(dice, 256), sizeof value);
+    random_value(dice, (flags & WIRE_KEYED) != 0, &value);
     if (what == 0)
         wire_command_delete_range(command, bytes_slice(key, 0, DATABASE_ID_BYTES));
     else if (what < 4)
@@ -60,8 +94,8 @@ static void random_op(const struct table *table, struct dice *dice, struct wire_
     else if (what < 9)
         wire_command_delete(command, key);
     else
-        wire_command_put(command, key, version_for(table, dice, key) + 1, flags,
-                         bytes_of(value, roll(dice, sizeof value)));
+        wire_command_put(command, key, version_for(table, dice, key) + 1, flags, buf_bytes(&value));
+    buf_fini(&value);
 }
 
 static void random_command(const struct table *table, struct dice *dice,
@@ -75,6 +109,10 @@ static void random_command(const struct table *table, struct dice *dice,
         unsigned conds = roll(dice, 3), ops = 1 + roll(dice, 5);
 
         wire_command_batch(command);
+        if (roll(dice, 3) == 0) {
+            random_use(dice, raw);
+            wire_command_limit(command, raw, 5 + roll(dice, 400), 100 + roll(dice, 20000));
+        }
         while (conds-- > 0) {
             struct bytes key = random_key(dice, raw);
 
@@ -91,6 +129,20 @@ static void same_record(const struct row *row, const struct record *record)
     cr_assert_eq(row->flags, record->flags);
     cr_assert_eq(row->seq, record->seq);
     cr_assert(bytes_equal(blob_bytes(row->value), record->value));
+}
+
+static void same_keys(struct fixture *f, const struct table *table)
+{
+    cr_assert_eq(table->keys_n, KEYS_N * KEY_VERSIONS_N);
+    for (size_t i = 0; i < table->keys_n; i++) {
+        const struct table_key *key = &table->keys[i];
+        struct store_key_stats stats;
+
+        store_key_stats(f->store, key->id, get_u32(key->id + KEY_USE_ID_BYTES), &stats);
+        cr_assert_eq(key->bodies, stats.bodies);
+        cr_assert_eq(key->sealed, stats.sealed);
+        cr_assert_eq(key->sealed_bytes, stats.sealed_bytes);
+    }
 }
 
 /* Both directions: what the table holds by get, what the file holds by a scan of all. */
@@ -115,6 +167,7 @@ static void compare(struct fixture *f, const struct table *table)
     }
     store_cursor_close(cursor);
     cr_assert_eq(n, table->n);
+    same_keys(f, table);
     cr_assert_eq(store_applied(f->store), table->index);
 }
 
