@@ -194,6 +194,8 @@ static enum qk_err json_scan(struct bytes text, unsigned depth_max, struct doc_p
 
 /* --- parsing --- */
 
+#define INVALID_JSON "invalid UTF-8 JSON" /* CouchDB's words */
+
 static enum qk_err parse_problem(const json_error_t *error, struct doc_problem *problem)
 {
     enum json_error_code code = json_error_code(error);
@@ -213,7 +215,7 @@ static enum qk_err parse_problem(const json_error_t *error, struct doc_problem *
         return doc_problem_set(problem, 400, "bad_request",
                                "a member name with \\u0000 at line %d, column %d", error->line,
                                error->column);
-    return doc_problem_set(problem, 400, "bad_request", "invalid UTF-8 JSON"); /* CouchDB's words */
+    return doc_problem_set(problem, 400, "bad_request", INVALID_JSON);
 }
 
 enum qk_err json_parse(struct bytes text, unsigned depth_max, struct doc_problem *ret_problem,
@@ -226,6 +228,9 @@ enum qk_err json_parse(struct bytes text, unsigned depth_max, struct doc_problem
     assert(ret_problem != NULL && ret_value != NULL);
     assert(depth_max > 0 && depth_max <= JSON_WRITE_DEPTH_MAX);
 
+    /* No JSON has a zero byte, but jansson 2.14 loses one that stands behind a number or a word. */
+    if (text.len > 0 && memchr(text.data, '\0', text.len) != NULL)
+        return doc_problem_set(ret_problem, 400, "bad_request", INVALID_JSON);
     err = json_scan(text, depth_max, ret_problem);
     if (err != QK_OK)
         return err;

@@ -91,6 +91,26 @@ Test(json, a_member_twice_is_refused)
     refuses("{\"a\\u0000b\":1}", "\\u0000");
 }
 
+/* The fuzz target `oracle` found [1\0] taken: jansson loses such a byte. */
+Test(json, a_zero_byte_is_refused_wherever_it_stands)
+{
+    static const char *const texts[] = {
+        "1@",      "@1",         "[1@]",   "[1@,2]",    "{\"a\":true@}",
+        "\"a@b\"", "{\"a\"@:1}", "null@@", "[-1.5e3@ ]"};
+    char text[32];
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        size_t len = strlen(texts[i]);
+        json_t *value = NULL;
+
+        for (size_t at = 0; at < len; at++)
+            text[at] = texts[i][at] == '@' ? '\0' : texts[i][at];
+        cr_assert_eq(json_parse(bytes_of(text, len), JSON_DEPTH_MAX, &problem, &value),
+                     QK_ERR_INVALID, "%s", texts[i]);
+        cr_assert_str_eq(problem.reason, "invalid UTF-8 JSON");
+    }
+}
+
 static char *nested(unsigned depth)
 {
     char *text = calloc(2 * (size_t)depth + 1, 1);
