@@ -113,7 +113,7 @@ static enum qk_err path_join(struct parse *parse, struct bytes path, const struc
         text[path.len] = '.';
     if (name != NULL && name->len > 0)
         memcpy(text + path.len + dot, name->data, name->len);
-    *ret_path = (struct bytes){text, len};
+    *ret_path = bytes_of(text, len);
     return QK_OK;
 }
 

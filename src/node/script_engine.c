@@ -96,17 +96,17 @@ static const char PRELUDE[] =
 static void *memory_resize(void *arg, void *old, size_t size)
 {
     struct script_engine *engine = arg;
-    struct block *block = old == NULL ? NULL : (struct block *)old - 1;
+    struct block *block = old == NULL ? NULL : (struct block *)old - 1, *moved;
     size_t before = block == NULL ? 0 : block->head.size;
 
     if (size > SCRIPT_MEMORY_BYTES_MAX || engine->bytes - before > SCRIPT_MEMORY_BYTES_MAX - size)
         return NULL;
-    block = realloc(block, sizeof(*block) + size);
-    if (block == NULL)
-        return NULL;
+    moved = realloc(block, sizeof(*block) + size);
+    if (moved == NULL)
+        return NULL; /* `old` stays, and the engine's owner */
     engine->bytes += size - before;
-    block->head.size = size;
-    return block + 1;
+    moved->head.size = size;
+    return moved + 1;
 }
 
 static void memory_free(void *arg, void *old)

@@ -238,7 +238,7 @@ enum qk_err script_new(struct service *service, const struct view_design *design
 static size_t map_of(const struct view_design *design, const json_t *item)
 {
     const json_t *at = json_array_get(item, 0);
-    json_int_t place = json_is_number(at) ? (json_int_t)json_number_value(at) : -1;
+    json_int_t place = json_is_integer(at) ? json_integer_value(at) : -1;
 
     return place < 0 || (size_t)place >= design->views_n ? design->views_n : (size_t)place;
 }

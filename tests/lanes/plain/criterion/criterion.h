@@ -48,27 +48,47 @@ void plain_skip(void) __attribute__((noreturn));
     static void plain_run_##suite_##_##name_(void)
 #define TestSuite(suite_, ...) PLAIN_ADD(suite_, suite, NULL, NULL, __VA_ARGS__)
 
-#define PLAIN_CHECK(holds_, what_, ...)                                                            \
-    plain_check((holds_), false, what_, __FILE__, __LINE__, "" __VA_ARGS__)
-#define cr_assert(holds_, ...) PLAIN_CHECK(!!(holds_), #holds_, __VA_ARGS__)
-#define cr_assert_not(holds_, ...) PLAIN_CHECK(!(holds_), "not " #holds_, __VA_ARGS__)
-#define cr_assert_eq(a_, b_, ...) PLAIN_CHECK((a_) == (b_), #a_ " == " #b_, __VA_ARGS__)
-#define cr_assert_neq(a_, b_, ...) PLAIN_CHECK((a_) != (b_), #a_ " != " #b_, __VA_ARGS__)
-#define cr_assert_lt(a_, b_, ...) PLAIN_CHECK((a_) < (b_), #a_ " < " #b_, __VA_ARGS__)
-#define cr_assert_leq(a_, b_, ...) PLAIN_CHECK((a_) <= (b_), #a_ " <= " #b_, __VA_ARGS__)
-#define cr_assert_gt(a_, b_, ...) PLAIN_CHECK((a_) > (b_), #a_ " > " #b_, __VA_ARGS__)
-#define cr_assert_geq(a_, b_, ...) PLAIN_CHECK((a_) >= (b_), #a_ " >= " #b_, __VA_ARGS__)
-#define cr_assert_null(a_, ...) PLAIN_CHECK((a_) == NULL, #a_ " is null", __VA_ARGS__)
-#define cr_assert_not_null(a_, ...) PLAIN_CHECK((a_) != NULL, #a_ " is not null", __VA_ARGS__)
+/* `on_`: whether the test goes on after it failed. */
+#define PLAIN_CHECK(on_, holds_, what_, ...)                                                       \
+    plain_check((holds_), on_, what_, __FILE__, __LINE__, "" __VA_ARGS__)
+#define cr_assert(holds_, ...) PLAIN_CHECK(false, !!(holds_), #holds_, __VA_ARGS__)
+#define cr_assert_not(holds_, ...) PLAIN_CHECK(false, !(holds_), "not " #holds_, __VA_ARGS__)
+#define cr_assert_eq(a_, b_, ...) PLAIN_CHECK(false, (a_) == (b_), #a_ " == " #b_, __VA_ARGS__)
+#define cr_assert_neq(a_, b_, ...) PLAIN_CHECK(false, (a_) != (b_), #a_ " != " #b_, __VA_ARGS__)
+#define cr_assert_lt(a_, b_, ...) PLAIN_CHECK(false, (a_) < (b_), #a_ " < " #b_, __VA_ARGS__)
+#define cr_assert_leq(a_, b_, ...) PLAIN_CHECK(false, (a_) <= (b_), #a_ " <= " #b_, __VA_ARGS__)
+#define cr_assert_gt(a_, b_, ...) PLAIN_CHECK(false, (a_) > (b_), #a_ " > " #b_, __VA_ARGS__)
+#define cr_assert_geq(a_, b_, ...) PLAIN_CHECK(false, (a_) >= (b_), #a_ " >= " #b_, __VA_ARGS__)
+#define cr_assert_null(a_, ...) PLAIN_CHECK(false, (a_) == NULL, #a_ " is null", __VA_ARGS__)
+#define cr_assert_not_null(a_, ...)                                                                \
+    PLAIN_CHECK(false, (a_) != NULL, #a_ " is not null", __VA_ARGS__)
 #define cr_assert_str_eq(a_, b_, ...)                                                              \
-    PLAIN_CHECK(strcmp((a_), (b_)) == 0, #a_ " is " #b_, __VA_ARGS__)
+    PLAIN_CHECK(false, strcmp((a_), (b_)) == 0, #a_ " is " #b_, __VA_ARGS__)
 #define cr_assert_str_neq(a_, b_, ...)                                                             \
-    PLAIN_CHECK(strcmp((a_), (b_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
+    PLAIN_CHECK(false, strcmp((a_), (b_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
 #define cr_assert_arr_eq(a_, b_, len_, ...)                                                        \
-    PLAIN_CHECK(memcmp((a_), (b_), (len_)) == 0, #a_ " is " #b_, __VA_ARGS__)
-#define cr_assert_fail(...) PLAIN_CHECK(false, "fail", __VA_ARGS__)
-#define cr_expect_eq(a_, b_, ...)                                                                  \
-    plain_check((a_) == (b_), true, #a_ " == " #b_, __FILE__, __LINE__, "" __VA_ARGS__)
+    PLAIN_CHECK(false, memcmp((a_), (b_), (len_)) == 0, #a_ " is " #b_, __VA_ARGS__)
+#define cr_assert_arr_neq(a_, b_, len_, ...)                                                       \
+    PLAIN_CHECK(false, memcmp((a_), (b_), (len_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
+#define cr_expect(holds_, ...) PLAIN_CHECK(true, !!(holds_), #holds_, __VA_ARGS__)
+#define cr_expect_not(holds_, ...) PLAIN_CHECK(true, !(holds_), "not " #holds_, __VA_ARGS__)
+#define cr_expect_eq(a_, b_, ...) PLAIN_CHECK(true, (a_) == (b_), #a_ " == " #b_, __VA_ARGS__)
+#define cr_expect_neq(a_, b_, ...) PLAIN_CHECK(true, (a_) != (b_), #a_ " != " #b_, __VA_ARGS__)
+#define cr_expect_lt(a_, b_, ...) PLAIN_CHECK(true, (a_) < (b_), #a_ " < " #b_, __VA_ARGS__)
+#define cr_expect_leq(a_, b_, ...) PLAIN_CHECK(true, (a_) <= (b_), #a_ " <= " #b_, __VA_ARGS__)
+#define cr_expect_gt(a_, b_, ...) PLAIN_CHECK(true, (a_) > (b_), #a_ " > " #b_, __VA_ARGS__)
+#define cr_expect_geq(a_, b_, ...) PLAIN_CHECK(true, (a_) >= (b_), #a_ " >= " #b_, __VA_ARGS__)
+#define cr_expect_null(a_, ...) PLAIN_CHECK(true, (a_) == NULL, #a_ " is null", __VA_ARGS__)
+#define cr_expect_not_null(a_, ...) PLAIN_CHECK(true, (a_) != NULL, #a_ " is not null", __VA_ARGS__)
+#define cr_expect_str_eq(a_, b_, ...)                                                              \
+    PLAIN_CHECK(true, strcmp((a_), (b_)) == 0, #a_ " is " #b_, __VA_ARGS__)
+#define cr_expect_str_neq(a_, b_, ...)                                                             \
+    PLAIN_CHECK(true, strcmp((a_), (b_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
+#define cr_expect_arr_eq(a_, b_, len_, ...)                                                        \
+    PLAIN_CHECK(true, memcmp((a_), (b_), (len_)) == 0, #a_ " is " #b_, __VA_ARGS__)
+#define cr_expect_arr_neq(a_, b_, len_, ...)                                                       \
+    PLAIN_CHECK(true, memcmp((a_), (b_), (len_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
+#define cr_assert_fail(...) PLAIN_CHECK(false, false, "fail", __VA_ARGS__)
 #define cr_skip_test(...) (printf("" __VA_ARGS__), printf("\n"), plain_skip())
 #define cr_log_info(...) (printf("" __VA_ARGS__), printf("\n"))
 
