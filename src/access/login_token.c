@@ -92,7 +92,7 @@ enum qk_err login_token_read(const struct secret *key, struct bytes text,
     if (err == QK_OK)
         err = raw_hash(key, &raw, ret_id, ret_hash);
     buf_fini(&raw);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     return err;
 }
 

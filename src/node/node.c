@@ -184,6 +184,23 @@ static enum qk_err signals_start(struct node *node)
     return QK_OK;
 }
 
+static void on_rest(uv_prepare_t *handle)
+{
+    (void)handle;
+    secret_turn_end();
+}
+
+/* The loop works in turns (secret/secret.h). The handle keeps no loop alive. */
+static enum qk_err turns_start(struct node *node)
+{
+    if (uv_prepare_init(&node->loop, &node->rest) != 0 ||
+        uv_prepare_start(&node->rest, on_rest) != 0)
+        return QK_ERR_IO;
+    uv_unref((uv_handle_t *)&node->rest);
+    secret_turns_begin();
+    return QK_OK;
+}
+
 static void service_fill(struct node *node)
 {
     struct service *service = &node->service;
@@ -207,6 +224,8 @@ static enum qk_err process_start(struct node *node, char *ret_reason)
     }
     service_fill(node);
     err = audit_init(node) == QK_OK ? signals_start(node) : QK_ERR_IO;
+    if (err == QK_OK)
+        err = turns_start(node);
     if (err != QK_OK) {
         snprintf(ret_reason, NODE_REASON_BYTES, "signals: %s", qk_err_text(err));
         return err;
@@ -261,6 +280,7 @@ static void end_loop(void *arg)
     for (i = 0; i < NODE_SIGNALS_N; i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
     uv_close((uv_handle_t *)&node->audit.timer, NULL);
+    uv_close((uv_handle_t *)&node->rest, NULL);
 }
 
 static void end_cluster(struct node *node)

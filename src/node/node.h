@@ -67,6 +67,7 @@ struct node {
     struct transfer *transfer; /* with the member: snapshots over the link */
     struct restore restore;
     uv_signal_t signals[NODE_SIGNALS_N];
+    uv_prepare_t rest; /* before each wait of the loop no key's page stays open */
     struct node_audit audit;
     int lock_fd; /* <data>/lock: one process a directory */
     enum node_end end;

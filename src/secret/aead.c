@@ -74,7 +74,7 @@ static enum qk_err seal_with(enum cipher cipher, const struct secret *key, const
         return buf_error(out);
     (void)cipher_seal(cipher, at, plain, aad, nonce, secret_borrow(key));
     secret_return(key);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     return QK_OK;
 }
 
@@ -99,7 +99,7 @@ static enum qk_err open_with(enum cipher cipher, const struct secret *key, const
     /* libsodium wants an address even for an empty plaintext; nothing is written through it. */
     rc = cipher_open(cipher, at, sealed, aad, nonce, secret_borrow(key));
     secret_return(key);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     if (rc == 0)
         return QK_OK;
     if (len > 0)
@@ -150,7 +150,7 @@ enum qk_err aead_open_secret(const struct secret *key, const uint8_t *nonce, str
                      nonce == NULL ? nonce_zero : nonce, secret_borrow(key));
     secret_return(key);
     secret_return_mut(plain);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     if (rc != 0) {
         secret_free(plain);
         return QK_ERR_CORRUPT;

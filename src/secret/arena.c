@@ -31,6 +31,10 @@ struct arena_page {
 };
 
 #define ARENA_PENDING_MAX 64
+/* Keys that live for one call lie at the arena's end, in pages of their own: they are written each
+ * time, and a page that is open for writing shall hold no key that lasts. */
+#define ARENA_PASSING_PAGES 4
+#define ARENA_PASSING_SHARE 8 /* but never more than this part of a small arena */
 
 static struct {
     pthread_mutex_t lock;
@@ -39,6 +43,7 @@ static struct {
     uint8_t *base;
     size_t bytes, page_bytes;
     size_t slots_n, slots_used, hint;
+    size_t passing; /* the first slot of those for keys that live for one call */
     uint8_t *taken; /* one byte a slot */
     struct arena_page *pages;
     uint8_t canary[ARENA_CANARY_BYTES];
@@ -46,6 +51,12 @@ static struct {
     size_t pending[ARENA_PENDING_MAX];
     size_t pending_n;
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Of a thread that works in turns. */
+static _Thread_local struct {
+    bool on;   /* secret_turns_begin was called */
+    bool open; /* a page was opened in this turn: its scope is open */
+} turns;
 
 static size_t run_slots(size_t len)
 {
@@ -109,6 +120,13 @@ static enum qk_err arena_map(enum secret_arena kind)
     return arena_map_private(arena.kind == SECRET_ARENA_MLOCK);
 }
 
+static size_t passing_pages(void)
+{
+    size_t most = arena.bytes / arena.page_bytes / ARENA_PASSING_SHARE;
+
+    return most < ARENA_PASSING_PAGES ? most : ARENA_PASSING_PAGES;
+}
+
 /* The whole region is reserved without access first, so that the guard pages are ours for good. */
 static enum qk_err arena_reserve(size_t bytes)
 {
@@ -122,6 +140,7 @@ static enum qk_err arena_reserve(size_t bytes)
     }
     arena.base = arena.region + arena.page_bytes;
     arena.slots_n = arena.bytes / ARENA_SLOT_BYTES;
+    arena.passing = arena.slots_n - passing_pages() * arena.page_bytes / ARENA_SLOT_BYTES;
     arena.taken = calloc(arena.slots_n, 1);
     arena.pages = calloc(arena.bytes / arena.page_bytes, sizeof *arena.pages);
     return arena.taken == NULL || arena.pages == NULL ? QK_ERR_NOMEM : QK_OK;
@@ -173,6 +192,7 @@ void secret_arena_fini(void)
 {
     if (arena.base == NULL)
         return;
+    secret_turn_end();
     secret_wipe_all();
     if (mprotect(arena.base, arena.bytes, PROT_READ | PROT_WRITE) == 0)
         sodium_memzero(arena.base, arena.bytes);
@@ -234,6 +254,19 @@ void secret_scope_begin(void)
     (void)pthread_mutex_unlock(&arena.lock);
 }
 
+void secret_turns_begin(void)
+{
+    turns.on = true;
+}
+
+void secret_turn_end(void)
+{
+    if (!turns.open)
+        return;
+    turns.open = false;
+    secret_scope_end();
+}
+
 void secret_scope_end(void)
 {
     (void)pthread_mutex_lock(&arena.lock);
@@ -261,6 +294,10 @@ static size_t page_last(uint32_t slot, size_t len)
 
 static void arena_open_locked(uint32_t slot, size_t len, bool writing)
 {
+    if (turns.on && !turns.open) {
+        turns.open = true;
+        arena.scopes++;
+    }
     for (size_t page = page_first(slot); page <= page_last(slot, len); page++) {
         uint32_t *count = writing ? &arena.pages[page].writers : &arena.pages[page].readers;
 
@@ -315,7 +352,16 @@ static bool run_find(size_t need, size_t from, size_t to, size_t *ret_slot)
     return false;
 }
 
-enum qk_err arena_take(size_t len, uint32_t *ret_slot)
+/* Whichever kind has no room left takes that of the other. */
+static bool run_find_any(size_t need, bool passing, size_t *ret_slot)
+{
+    if (passing && run_find(need, arena.passing, arena.slots_n, ret_slot))
+        return true;
+    return run_find(need, arena.hint, arena.passing, ret_slot) ||
+           run_find(need, 0, arena.slots_n, ret_slot);
+}
+
+enum qk_err arena_take(size_t len, bool passing, uint32_t *ret_slot)
 {
     size_t need = run_slots(len), slot = 0;
     enum qk_err err = QK_OK;
@@ -323,14 +369,14 @@ enum qk_err arena_take(size_t len, uint32_t *ret_slot)
     if (arena.base == NULL)
         return QK_ERR_LOCKED_MEMORY;
     (void)pthread_mutex_lock(&arena.lock);
-    if (!run_find(need, arena.hint, arena.slots_n, &slot) &&
-        !run_find(need, 0, arena.slots_n, &slot)) {
+    if (!run_find_any(need, passing, &slot)) {
         err = QK_ERR_NOMEM;
         goto out;
     }
     memset(arena.taken + slot, 1, need);
     arena.slots_used += need;
-    arena.hint = slot + need == arena.slots_n ? 0 : slot + need;
+    if (slot < arena.passing)
+        arena.hint = slot + need >= arena.passing ? 0 : slot + need;
     arena_open_locked((uint32_t)slot, len, true);
     memcpy(arena.base + slot * ARENA_SLOT_BYTES + len, arena.canary, sizeof arena.canary);
     arena_close_locked((uint32_t)slot, len, true);

@@ -8,9 +8,9 @@
 #define ARENA_CANARY_BYTES 16
 
 bool arena_is_up(void);
-/* Finds room for `len` bytes and a canary; the run is zeroed. QK_ERR_NOMEM, QK_ERR_LOCKED_MEMORY
- * when there is no arena. */
-MUST_USE enum qk_err arena_take(size_t len, uint32_t *ret_slot);
+/* Finds room for `len` bytes and a canary; the run is zeroed. `passing`: for one call, so apart
+ * from the keys that last. QK_ERR_NOMEM, QK_ERR_LOCKED_MEMORY when there is no arena. */
+MUST_USE enum qk_err arena_take(size_t len, bool passing, uint32_t *ret_slot);
 /* Checks the canary, zeroes and gives back. */
 void arena_give(uint32_t slot, size_t len);
 /* Opens the pages of a run for reading, or also for writing; nests. */
@@ -24,5 +24,7 @@ void arena_usage(size_t *ret_total, size_t *ret_used);
 
 /* The secret becomes its own first `len` bytes. */
 void secret_truncate(struct secret *secret, size_t len);
+/* As secret_new_zero, for what is freed before the caller returns to the loop. */
+MUST_USE enum qk_err secret_new_passing(size_t len, struct secret **ret_secret);
 
 #endif

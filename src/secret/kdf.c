@@ -51,7 +51,7 @@ static enum qk_err labelled(const struct secret *key, const char *label, const s
     blake2b_parts(&state, parts, parts_n);
     (void)crypto_generichash_blake2b_final(&state, ret_out, KEY_BYTES);
     sodium_memzero(&state, sizeof state);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     return QK_OK;
 }
 
@@ -114,7 +114,7 @@ enum qk_err mac_hashes(const struct secret *key, const char *personal, const uin
                                                        hashes + i * HASH_BYTES, HASH_BYTES,
                                                        borrowed, KEY_BYTES, NULL, padded);
     secret_return(key);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     return QK_OK;
 }
 
@@ -133,7 +133,7 @@ enum qk_err kdf_derive_pair(const struct secret *key, const char *personal, stru
     if (secret_is_wiped(key))
         return QK_ERR_SEALED;
     memcpy(padded, personal, personal_len);
-    err = secret_new_zero(2 * (size_t)KEY_BYTES, &pair);
+    err = secret_new_passing(2 * (size_t)KEY_BYTES, &pair);
     if (err != QK_OK)
         return err;
     out = secret_borrow_mut(pair);
@@ -142,7 +142,7 @@ enum qk_err kdf_derive_pair(const struct secret *key, const char *personal, stru
                                                  padded) != 0)
         err = QK_ERR_INVALID;
     secret_return(key);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     memcpy(ret_kc, out + KEY_BYTES, KEY_BYTES);
     secret_return_mut(pair);
     if (err != QK_OK) {
@@ -203,7 +203,7 @@ enum qk_err hmac512_compute(const struct secret *key, const struct bytes *parts,
     assert(secret_len(key) <= HMAC512_BLOCK_BYTES);
     if (secret_is_wiped(key))
         return QK_ERR_SEALED;
-    err = secret_new_zero(HMAC512_BLOCK_BYTES + HASH512_BYTES, &scratch);
+    err = secret_new_passing(HMAC512_BLOCK_BYTES + HASH512_BYTES, &scratch);
     if (err == QK_OK)
         err = secret_new_zero(HASH512_BYTES, &mac);
     if (err != QK_OK)
@@ -215,7 +215,7 @@ enum qk_err hmac512_compute(const struct secret *key, const struct bytes *parts,
               out);
     secret_return_mut(mac);
     secret_return_mut(scratch);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
     *ret_mac = mac;
 
 out:

@@ -49,7 +49,7 @@ static void live_remove(struct secret *secret)
     (void)pthread_mutex_unlock(&live.lock);
 }
 
-enum qk_err secret_new_zero(size_t len, struct secret **ret_secret)
+static enum qk_err secret_new(size_t len, bool passing, struct secret **ret_secret)
 {
     struct secret *secret;
     enum qk_err err;
@@ -60,7 +60,7 @@ enum qk_err secret_new_zero(size_t len, struct secret **ret_secret)
     if (secret == NULL)
         return QK_ERR_NOMEM;
     secret->len = (uint32_t)len;
-    err = arena_take(len, &secret->slot);
+    err = arena_take(len, passing, &secret->slot);
     if (err != QK_OK) {
         free(secret);
         return err;
@@ -68,6 +68,16 @@ enum qk_err secret_new_zero(size_t len, struct secret **ret_secret)
     live_add(secret);
     *ret_secret = secret;
     return QK_OK;
+}
+
+enum qk_err secret_new_zero(size_t len, struct secret **ret_secret)
+{
+    return secret_new(len, false, ret_secret);
+}
+
+enum qk_err secret_new_passing(size_t len, struct secret **ret_secret)
+{
+    return secret_new(len, true, ret_secret);
 }
 
 enum qk_err secret_new_random(size_t len, struct secret **ret_secret)
@@ -205,6 +215,13 @@ void secret_wipe(void *data, size_t len)
 __attribute__((noinline, no_sanitize("address"))) void secret_stack_burn(void)
 {
     uint8_t area[STACK_BURN_BYTES];
+
+    explicit_bzero(area, sizeof area);
+}
+
+__attribute__((noinline, no_sanitize("address"))) void secret_stack_burn_symmetric(void)
+{
+    uint8_t area[SECRET_STACK_SYMMETRIC_BYTES];
 
     explicit_bzero(area, sizeof area);
 }

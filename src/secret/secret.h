@@ -64,6 +64,12 @@ void secret_return_mut(struct secret *secret);
  * of records, the frames of one read); never across a return to the loop. Nests. */
 void secret_scope_begin(void);
 void secret_scope_end(void);
+/* The calling thread works in turns, as a loop does: from now on the first key that it opens in a
+ * turn begins a scope, which secret_turn_end ends. That must be called before each wait, so that no
+ * page is open while the thread rests. Why: two system calls for each key that is used cost more
+ * than the encryption of a small document. */
+void secret_turns_begin(void);
+void secret_turn_end(void);
 /* Constant time; false if lengths differ or either was wiped. */
 bool secret_equal(const struct secret *a, const struct secret *b);
 
@@ -77,6 +83,10 @@ void secret_wipe(void *data, size_t len);
 /* Clears the stack below the caller, where a callee that has returned may have left key bytes
  * (libsodium's BLAKE2b state holds the key block). Every wrapper in crypto.h does it itself. */
 void secret_stack_burn(void);
+/* The same after hashing and AEAD alone, whose frames in libsodium are smaller (a test paints the
+ * stack to see): clearing 16 KiB costs more than such a call itself. */
+#define SECRET_STACK_SYMMETRIC_BYTES ((size_t)4 * 1024)
+void secret_stack_burn_symmetric(void);
 
 struct secret_stats {
     enum secret_arena kind;

@@ -38,7 +38,7 @@ static enum qk_err keys_derive(const struct secret *key, struct bytes context,
 static void keys_forget(struct siv_keys *keys)
 {
     sodium_memzero(keys, sizeof *keys);
-    secret_stack_burn();
+    secret_stack_burn_symmetric();
 }
 
 static void tag_compute(const struct siv_keys *keys, struct bytes plain,

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,6 +129,96 @@ static void read_after_scope(void *arg)
     if (write(((const struct plan *)arg)->mark, "x", 1) != 1)
         _exit(80);
     (void)at[0];
+}
+
+static void read_after_turn(void *arg)
+{
+    struct secret *secret;
+    const volatile uint8_t *at;
+
+    secret_turns_begin();
+    secret = child_secret(arg);
+    for (int i = 0; i < 2; i++) {
+        secret_turn_end();
+        at = secret_borrow(secret);
+        secret_return(secret);
+        (void)at[0]; /* the turn is not over */
+    }
+    secret_turn_end();
+    if (write(((const struct plan *)arg)->mark, "x", 1) != 1)
+        _exit(80);
+    (void)at[0];
+}
+
+static void expect_marked_fault(void (*act)(void *))
+{
+    int fds[2];
+    char mark = 0;
+    struct plan plan = {SECRET_ARENA_AUTO, 32, 0};
+
+    cr_assert_eq(pipe(fds), 0);
+    plan.mark = fds[1];
+    cr_assert_eq(ended_by(act, &plan), SIGSEGV);
+    (void)close(fds[1]);
+    cr_assert_eq(read(fds[0], &mark, 1), 1);
+    (void)close(fds[0]);
+}
+
+Test(arena, a_turn_closes_its_pages_at_its_end)
+{
+    expect_marked_fault(read_after_turn);
+}
+
+static void *open_and_close(void *arg)
+{
+    (void)secret_borrow(arg);
+    secret_return(arg);
+    return NULL;
+}
+
+/* A job of the pool works in no turns: what it closes is closed while the loop rests. */
+static void read_after_another_thread(void *arg)
+{
+    struct secret *secret = child_secret(arg);
+    const volatile uint8_t *at = secret_borrow(secret);
+    pthread_t thread;
+
+    secret_return(secret);
+    secret_turns_begin();
+    if (pthread_create(&thread, NULL, open_and_close, secret) != 0 ||
+        pthread_join(thread, NULL) != 0 || write(((const struct plan *)arg)->mark, "x", 1) != 1)
+        _exit(80);
+    (void)at[0];
+}
+
+Test(arena, a_thread_without_turns_leaves_nothing_open)
+{
+    expect_marked_fault(read_after_another_thread);
+}
+
+/* In a turn the pages that were used stay open, but a key that lasts only for reading: those that
+ * are written, one for each record, lie elsewhere. */
+static void write_a_lasting_key_in_a_turn(void *arg)
+{
+    struct secret *secret = child_secret(arg), *derived;
+    volatile uint8_t *at;
+    uint8_t commitment[KEY_BYTES];
+
+    secret_turns_begin();
+    if (kdf_derive_pair(secret, "qk.record.v1", bytes_str("x"), &derived, commitment) != QK_OK)
+        _exit(80);
+    secret_free(derived);
+    at = (volatile uint8_t *)(uintptr_t)secret_borrow(secret);
+    secret_return(secret);
+    (void)at[0];
+    if (write(((const struct plan *)arg)->mark, "x", 1) != 1)
+        _exit(80);
+    at[0] = 1;
+}
+
+Test(arena, a_turn_leaves_no_lasting_key_writable)
+{
+    expect_marked_fault(write_a_lasting_key_in_a_turn);
 }
 
 Test(arena, a_scope_closes_its_pages_at_its_end)
