@@ -149,6 +149,7 @@ enum cli_exit cli_secret_config(struct cli *cli);
 enum cli_exit cli_secret_key(struct cli *cli);
 enum cli_exit cli_audit_show(struct cli *cli);
 enum cli_exit cli_audit_verify(struct cli *cli);
+enum cli_exit cli_bench(struct cli *cli);
 enum cli_exit cli_completion(struct cli *cli);
 
 #endif

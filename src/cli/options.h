@@ -27,6 +27,7 @@ struct options {
     bool reencrypt, shred, clear, encrypted, hidden_ids;
     const char *field, *cas, *version, *versions, *max_versions, *delete_after, *cas_required;
     bool object, merge; /* secret put */
+    const char *clients, *seconds, *warm_up, *rate, *size, *docs, *batch, *nodes, *pids, *database;
     /* what stands without dashes, group and verb left out */
     const char *args[OPTIONS_ARGS_MAX];
     unsigned args_n;
@@ -40,7 +41,7 @@ struct option_spec {
     const char *help;
 };
 
-#define OPTION_SPECS_N 66
+#define OPTION_SPECS_N 76
 extern const struct option_spec option_specs[OPTION_SPECS_N];
 
 /* Does the list of names without dashes, "ttl wait", hold that of `spec`? */

@@ -268,6 +268,11 @@ const struct verb cli_verbs[] = {
      "List the entries of a stopped node's log (--data) from the index --start on, in the same "
      "way.",
      "quorumkeep debug log --data /var/lib/quorumkeep --limit 20", cli_debug_log},
+    {NULL, "bench", "[put|get|local|bulk|scan|changes|find|mix]...", 0, OPTIONS_ARGS_MAX,
+     "clients seconds warm-up rate size docs batch nodes pids db clear", false,
+     "Put load on the cluster, in a database of its own that is dropped at the end, and print what "
+     "it does a second and how long requests take.",
+     "quorumkeep bench put get --clients 1,16,64 --seconds 10", cli_bench},
     {NULL, "completion", "[bash|zsh]", 0, 1, "", true, "Print a completion script for a shell.",
      "source <(quorumkeep completion bash)", cli_completion},
     {NULL, NULL, NULL, 0, 0, NULL, false, NULL, NULL, NULL},
