@@ -1,5 +1,6 @@
 /* Our wrappers of libsodium against OpenSSL, by the first byte: keyed BLAKE2b, HMAC and HKDF,
- * ChaCha20-Poly1305, X25519, Ed25519. Key material is the next 32 bytes, the rest is the message.
+ * ChaCha20-Poly1305, X25519, Ed25519, AES-256-GCM, deterministic encryption. Key material is the
+ * next 32 bytes, the rest is the message.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -10,7 +11,7 @@
 #include "fuzz.h"
 #include "secret/crypto.h"
 
-#define MODES 8
+#define MODES 10
 #define PERSONAL_BYTES 16
 
 bool fuzz_seed(unsigned number, struct buf *out)
@@ -130,14 +131,14 @@ static void fuzz_hkdf(const struct secret *key, struct bytes raw, struct bytes m
     }
 }
 
-static void openssl_seal(const uint8_t *key, const uint8_t *nonce, struct bytes aad,
-                         struct bytes plain, struct buf *out)
+static void openssl_seal(const EVP_CIPHER *cipher, const uint8_t *key, const uint8_t *nonce,
+                         struct bytes aad, struct bytes plain, struct buf *out)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     uint8_t *at = buf_extend(out, plain.len + AEAD_TAG_BYTES);
     int got = 0;
 
-    fuzz_require(EVP_EncryptInit_ex(ctx, EVP_chacha20_poly1305(), NULL, key, nonce) == 1);
+    fuzz_require(EVP_EncryptInit_ex(ctx, cipher, NULL, key, nonce) == 1);
     if (aad.len > 0)
         fuzz_require(EVP_EncryptUpdate(ctx, NULL, &got, aad.data, (int)aad.len) == 1);
     if (plain.len > 0)
@@ -160,7 +161,7 @@ static void fuzz_noise(const struct secret *key, struct bytes raw, struct bytes 
     for (unsigned i = 0; i < 8; i++)
         nonce[4 + i] = (uint8_t)(counter >> (8 * i));
     fuzz_must(noise_seal(key, counter, aad, plain, &ours));
-    openssl_seal(raw.data, nonce, aad, plain, &theirs);
+    openssl_seal(EVP_chacha20_poly1305(), raw.data, nonce, aad, plain, &theirs);
     fuzz_require(bytes_equal(buf_bytes(&ours), buf_bytes(&theirs)));
     fuzz_must(noise_open(key, counter, aad, buf_bytes(&theirs), &back));
     fuzz_require(bytes_equal(buf_bytes(&back), plain));
@@ -183,10 +184,71 @@ static void fuzz_xchacha(const struct secret *key, struct bytes raw, struct byte
     (void)crypto_core_hchacha20(inner, nonce, raw.data, NULL);
     memcpy(last + 4, nonce + 16, 8);
     fuzz_must(aead_seal(key, nonce, aad, plain, &ours));
-    openssl_seal(inner, last, aad, plain, &theirs);
+    openssl_seal(EVP_chacha20_poly1305(), inner, last, aad, plain, &theirs);
     fuzz_require(bytes_equal(buf_bytes(&ours), buf_bytes(&theirs)));
     buf_fini(&ours);
     buf_fini(&theirs);
+}
+
+/* As records are sealed: under an all-zero nonce. */
+static void fuzz_aes(const struct secret *key, struct bytes raw, struct bytes message)
+{
+    struct bytes aad = bytes_slice(message, 0, message.len / 3);
+    struct bytes plain = bytes_slice(message, message.len / 3, message.len);
+    struct buf ours = BUF_INIT(64 * KIB), theirs = BUF_INIT(64 * KIB);
+    struct buf back = BUF_SECRET_INIT(64 * KIB);
+    const uint8_t nonce[12] = {0};
+
+    if (!aead_has_aes256gcm())
+        return;
+    fuzz_must(aead_seal_once(AEAD_AES256GCM, key, aad, plain, &ours));
+    openssl_seal(EVP_aes_256_gcm(), raw.data, nonce, aad, plain, &theirs);
+    fuzz_require(bytes_equal(buf_bytes(&ours), buf_bytes(&theirs)));
+    fuzz_must(aead_open_once(AEAD_AES256GCM, key, aad, buf_bytes(&theirs), &back));
+    fuzz_require(bytes_equal(buf_bytes(&back), plain));
+    theirs.data[raw.data[0] % theirs.len] ^= 1;
+    fuzz_require(aead_open_once(AEAD_AES256GCM, key, aad, buf_bytes(&theirs), &back) ==
+                 QK_ERR_CORRUPT);
+    buf_fini(&ours);
+    buf_fini(&theirs);
+    buf_fini(&back);
+}
+
+/* What crypto.h says siv_seal is, from OpenSSL's parts (HChaCha20 is libsodium's own). */
+static void openssl_siv(struct bytes raw, struct bytes context, struct bytes plain, struct buf *out)
+{
+    uint8_t keys[HASH512_BYTES], inner[KEY_BYTES], counter[16] = {0};
+    uint8_t *tag = buf_extend(out, SIV_TAG_BYTES + plain.len);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int got = 0;
+
+    openssl_blake2b(raw, "qk.siv.v1", sizeof keys, &context, 1, keys);
+    openssl_blake2b(bytes_of(keys, KEY_BYTES), "", SIV_TAG_BYTES, &plain, 1, tag);
+    (void)crypto_core_hchacha20(inner, tag, keys + KEY_BYTES, NULL);
+    fuzz_require(EVP_EncryptInit_ex(ctx, EVP_chacha20(), NULL, inner, counter) == 1);
+    if (plain.len > 0)
+        fuzz_require(
+            EVP_EncryptUpdate(ctx, tag + SIV_TAG_BYTES, &got, plain.data, (int)plain.len) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+}
+
+static void fuzz_siv(const struct secret *key, struct bytes raw, struct bytes message)
+{
+    struct bytes context = bytes_slice(message, 0, message.len / 3);
+    struct bytes plain = bytes_slice(message, message.len / 3, message.len);
+    struct buf ours = BUF_INIT(64 * KIB), theirs = BUF_INIT(64 * KIB);
+    struct buf back = BUF_SECRET_INIT(64 * KIB);
+
+    fuzz_must(siv_seal(key, context, plain, &ours));
+    openssl_siv(raw, context, plain, &theirs);
+    fuzz_require(bytes_equal(buf_bytes(&ours), buf_bytes(&theirs)));
+    fuzz_must(siv_open(key, context, buf_bytes(&theirs), &back));
+    fuzz_require(bytes_equal(buf_bytes(&back), plain));
+    theirs.data[raw.data[0] % theirs.len] ^= 1;
+    fuzz_require(siv_open(key, context, buf_bytes(&theirs), &back) == QK_ERR_CORRUPT);
+    buf_fini(&ours);
+    buf_fini(&theirs);
+    buf_fini(&back);
 }
 
 static void fuzz_x25519(const struct secret *key, struct bytes raw, struct bytes message)
@@ -257,6 +319,12 @@ static void fuzz_mode(unsigned mode, const struct secret *key, struct bytes raw,
         break;
     case 6:
         fuzz_x25519(key, raw, message);
+        break;
+    case 7:
+        fuzz_aes(key, raw, message);
+        break;
+    case 8:
+        fuzz_siv(key, raw, message);
         break;
     default:
         fuzz_ed25519(raw, message);

@@ -44,3 +44,18 @@ compile() {
 known() {
     grep -vE -f <(grep -vE '^(#|$)' "$1") || true
 }
+
+# each FUNCTION ITEM...: FUNCTION of each, as many at a time as there are processors. 1 if any failed.
+each() {
+    local function=$1
+    shift
+    export -f "${function?}"
+    export dir
+    printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -uo pipefail -c "$function {}" || return 1
+}
+
+# all_passed LOG: the last line of a program of tests says so. One that died says nothing.
+all_passed() {
+    grep -qE '^[1-9][0-9]* passed, 0 failed, ' <(tail -n 1 "$1")
+}
+export -f all_passed
