@@ -18,10 +18,13 @@ import tempfile
 import threading
 import time
 
+import sweeping
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QUORUMKEEP_BUILD", ROOT / "build" / "release"))
 DAEMON = str(BUILD / "src" / "node" / "quorumkeepd")
 CLI = str(BUILD / "src" / "cli" / "quorumkeep")
+SWEEP = str(BUILD / "tests" / "secrecy" / "sweep")
 SLOW = int(os.environ.get("QUORUMKEEP_SLOW", "1"))  # a sanitized build waits longer
 
 
@@ -117,6 +120,7 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def _ask(self, connection, method, path, body, headers, keep=False):
+        told = body
         try:
             if isinstance(body, (dict, list, int)):
                 body = json.dumps(body)
@@ -126,6 +130,7 @@ class Node:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             reply = Reply(answer.status, answer.headers, answer.read())
+            sweeping.note(self.cluster.texts, told, headers, reply)
             keep = keep and not answer.will_close
             return reply
         except BaseException:
@@ -205,15 +210,19 @@ class Node:
 
 
 class Cluster:
+    all = []
+
     def __init__(self, nodes=3, settings=None, keep=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="qk-"))
         self.keep = keep or bool(os.environ.get("QUORUMKEEP_KEEP"))
         self.settings = settings
         self.nodes = {}
         self.auth = None
+        self.texts, self.exempt, self.report = {}, [], None
+        Cluster.all.append(self)
         for number in range(1, nodes + 1):
             self.add(number)
-        atexit.register(self.down)
+        atexit.register(self.down, sweep=False)
 
     def add(self, number):
         node = Node(self, number, self.settings)
@@ -268,11 +277,17 @@ class Cluster:
                 return node
         return None
 
-    def down(self):
+    def may_have(self, *names):
+        """Files that the test itself writes secrets into."""
+        self.exempt += [self.folder / name for name in names]
+
+    def down(self, sweep=True):
         for node in self:
             if node.process is not None and node.process.poll() is None:
                 node.process.kill()
                 node.process.wait()
+        if sweep and self.report is None:
+            self.report = sweeping.sweep(SWEEP, self.folder, self.texts, self.exempt)
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
@@ -289,4 +304,10 @@ def run(*tests):
             say(f"FAIL {test.__name__}")
             raise
         say(f"ok   {test.__name__} ({time.monotonic() - began:.1f} s)")
+    began = time.monotonic()
+    for cluster in Cluster.all:
+        cluster.down()
+    sums = [sum(cluster.report[what] for cluster in Cluster.all) for what in ("keys", "texts", "files", "kib")]
+    say("ok   no secret in any file ({} keys, {} texts, {} files, {} KiB, {:.1f} s)".format(
+        *sums, time.monotonic() - began))
     sys.exit(0)

@@ -79,6 +79,7 @@ class Cluster(loopback.Cluster):
         self.keep = True
         self.settings = settings
         self.nodes, self.auth = {}, None
+        self.texts, self.exempt, self.report = {}, [], None
         for number in network.numbers:
             self.nodes[number] = Node(self, number, settings)
 
