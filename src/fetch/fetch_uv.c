@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "base/encode.h"
+#include "base/limits.h"
 #include "secret/secret.h"
 
 #define CONNECT_MS 15000L
@@ -328,21 +331,53 @@ static void call_body(struct fetch_call *call, const struct fetch_request *reque
     (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+static enum qk_err field_add(struct fetch_call *call, const char *field)
+{
+    struct curl_slist *more = curl_slist_append(call->fields, field);
+
+    if (more == NULL)
+        return QK_ERR_NOMEM;
+    call->fields = more;
+    return QK_OK;
+}
+
+/* As a field of our own: a password that libcurl knows as one stays with the connection, which is
+ * kept for the next request, long after the last one that had it. */
+static enum qk_err login_add(struct fetch_call *call, const struct fetch_request *request)
+{
+    struct buf login = BUF_SECRET_INIT(HTTP_HEADER_BYTES_MAX);
+    struct buf field = BUF_SECRET_INIT((size_t)2 * HTTP_HEADER_BYTES_MAX);
+    enum qk_err err;
+
+    buf_put_str(&login, request->user);
+    buf_put_u8(&login, ':');
+    buf_put_str(&login, request->password == NULL ? "" : request->password);
+    buf_put_str(&field, "Authorization: Basic ");
+    base64_encode(buf_bytes(&login), &field);
+    buf_put_u8(&field, 0);
+    err = buf_error(&login) != QK_OK ? buf_error(&login) : buf_error(&field);
+    if (err == QK_OK)
+        err = field_add(call, (const char *)field.data);
+    buf_fini(&login);
+    buf_fini(&field);
+    return err;
+}
+
 static enum qk_err call_fields(struct fetch_call *call, const struct fetch_request *request)
 {
     /* Without "Expect" a large body goes at once. */
     static const char *const OWN[] = {"Accept: application/json", "Expect:"};
+    enum qk_err err = QK_OK;
+    bool has_own = false; /* that one counts */
 
-    for (unsigned i = 0; i < 2 + request->fields_n; i++) {
-        struct curl_slist *more =
-            curl_slist_append(call->fields, i < 2 ? OWN[i] : request->fields[i - 2]);
-
-        if (more == NULL)
-            return QK_ERR_NOMEM;
-        call->fields = more;
-    }
+    for (unsigned i = 0; i < request->fields_n; i++)
+        has_own = has_own || strncasecmp(request->fields[i], "authorization:", 14) == 0;
+    if (request->user != NULL && !has_own)
+        err = login_add(call, request);
+    for (unsigned i = 0; err == QK_OK && i < 2 + request->fields_n; i++)
+        err = field_add(call, i < 2 ? OWN[i] : request->fields[i - 2]);
     (void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->fields);
-    return QK_OK;
+    return err;
 }
 
 /* What may fail for want of memory is asked for; the others cannot fail. */
@@ -354,14 +389,9 @@ static enum qk_err call_options(struct fetch_call *call, const struct fetch_requ
               curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
               curl_easy_setopt(easy, CURLOPT_USERAGENT, "quorumkeep/" QK_VERSION) == CURLE_OK;
 
-    if (ok && request->user != NULL)
-        ok = curl_easy_setopt(easy, CURLOPT_USERNAME, request->user) == CURLE_OK &&
-             curl_easy_setopt(easy, CURLOPT_PASSWORD,
-                              request->password == NULL ? "" : request->password) == CURLE_OK;
     if (ok && call->fetch->ca_file != NULL)
         ok = curl_easy_setopt(easy, CURLOPT_CAINFO, call->fetch->ca_file) == CURLE_OK &&
              curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
-    (void)curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->why);

@@ -46,6 +46,8 @@ static void bulk_free(struct bulk *bulk)
 
     for (i = 0; i < bulk->items_n; i++)
         document_fini(&bulk->items[i].document);
+    if (bulk->items != NULL)
+        secret_wipe(bulk->items, bulk->items_n * sizeof(*bulk->items)); /* names of data keys */
     free(bulk->items);
     free(bulk->proposed);
     free(bulk);

@@ -4,10 +4,12 @@
  * point. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <sodium.h>
 
 #include "access/login_token.h"
+#include "access/user.h"
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
 #include "service/catalog.h"
@@ -41,6 +43,32 @@ enum qk_err login_by_token(const struct service *service, struct bytes text,
         return QK_ERR_NOT_FOUND;
     *ret_who = login_token_principal(token, user);
     return QK_OK;
+}
+
+/* --- whether a login still holds --- */
+
+const struct user *login_user(const struct service *service, const struct principal *who)
+{
+    const struct login_token *token;
+    const struct user *user;
+
+    if (who->kind != PRINCIPAL_USER || service->catalog == NULL)
+        return NULL;
+    user = catalog_user_find(service->catalog, bytes_str(who->name));
+    if (user == NULL || user->disabled || memcmp(user->id, who->user_id, USER_ID_BYTES) != 0 ||
+        user->credential_version != who->credential_version)
+        return NULL;
+    if (principal_has_token(who)) {
+        token = catalog_token_find(service->catalog, who->token_id);
+        if (token == NULL || !login_token_is_good(token, user, service_time_s(service)))
+            return NULL;
+    }
+    return user;
+}
+
+bool login_is_current(const struct service *service, const struct principal *who)
+{
+    return who->kind == PRINCIPAL_CONTROL || login_user(service, who) != NULL;
 }
 
 /* --- catching up --- */

@@ -2,6 +2,11 @@
  * pool -> compare -> forgive the try if it was right. A name that does not exist costs the same
  * work, against a hash of nothing, so that time does not tell which names there are.
  *
+ * This node may be a little behind: who was made, or got a new password, by an answer of another
+ * node would be refused here. So what is not right is looked at again after a read point
+ * (login_catch_up), and if the record is another one then, the try is made once more. Where no read
+ * point is to be had the refusal stands, and counts.
+ *
  * Who comes with the same name and password while a try is under way waits for its outcome: a
  * client that opens many connections at once costs one argon2id and counts as one try, and nobody
  * learns more from it than from one. */
@@ -18,11 +23,13 @@
 #include "secret/crypto.h"
 #include "service/audit_use.h"
 #include "service/catalog.h"
-#include "service/clock.h"
 
 #define LOGIN_TRIES_MAX 256
 #define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
+/* Second looks at once: without a majority each waits for its time limit, and may not take all the
+ * places of those who come meanwhile. */
+#define LOGIN_LOOKS_MAX 32
 
 struct login_waiter {
     struct login_waiter *next;
@@ -40,7 +47,8 @@ struct login_try {
     char address[LOGIN_ADDRESS_BYTES];
     char hash[PASSWORD_HASH_BYTES];
     bool exists;
-    bool running;
+    bool running;       /* or waiting for the read point */
+    bool again;         /* it has been looked at twice */
     unsigned slot;      /* while it runs */
     unsigned suspicion; /* how many tries of its account and address counted when it came */
     enum qk_err err;
@@ -50,7 +58,7 @@ struct login {
     struct service *service;
     struct throttle throttle;
     struct login_try *tries;
-    unsigned tries_n, running_n, waiters_n;
+    unsigned tries_n, running_n, waiters_n, looks_n;
     bool slots[LOGIN_RUNNING_MAX]; /* in use */
     unsigned slots_n;
     struct login_hasher hasher;
@@ -258,6 +266,63 @@ static void login_record_failure(const struct login_try *try)
     log_info("login", "wrong name or password from %s", try->address);
 }
 
+static void login_finish(struct login_try *try, enum qk_err err, const struct principal *who)
+{
+    struct login *login = try->login;
+
+    /* Only a wrong password is the client's fault. */
+    if (err != QK_ERR_UNAUTHENTICATED)
+        throttle_forgive(&login->throttle, bytes_str(try->name), bytes_str(try->address),
+                         uv_now(login->service->loop));
+    else
+        login_record_failure(try);
+    login_unlink(try);
+    login_tell(try, err, who);
+    login->tries_n--;
+    try_free(try);
+    login_run(login);
+    login_release(login);
+}
+
+/* What the try is compared with, as the catalog has it now; whether that is another than before. */
+static bool login_take_hash(struct login_try *try)
+{
+    const struct user *user = catalog_user_find(try->login->service->catalog, bytes_str(try->name));
+    bool exists = user != NULL && user->password_hash[0] != '\0';
+    bool other = exists && (!try->exists || strcmp(try->hash, user->password_hash) != 0);
+
+    try->exists = exists;
+    memcpy(try->hash, exists ? user->password_hash : try->login->nobody, sizeof(try->hash));
+    return other;
+}
+
+static void login_caught_up(void *arg, enum qk_err err)
+{
+    struct login_try *try = arg;
+
+    try->login->looks_n--;
+    if (try->login->closing || try->login->service->catalog == NULL) {
+        login_finish(try, try->login->closing ? QK_ERR_CLOSED : QK_ERR_SEALED, NULL);
+    } else if (err != QK_OK || !login_take_hash(try)) {
+        login_finish(try, QK_ERR_UNAUTHENTICATED, NULL);
+    } else {
+        try->running = false;
+        login_run(try->login);
+    }
+}
+
+static bool login_look_again(struct login_try *try)
+{
+    struct login *login = try->login;
+
+    if (try->again || login->looks_n == LOGIN_LOOKS_MAX ||
+        login_catch_up(login->service, login_caught_up, try) != QK_OK)
+        return false;
+    try->again = true;
+    login->looks_n++;
+    return true;
+}
+
 static void login_after(uv_work_t *work, int status)
 {
     struct login_try *try = work->data;
@@ -271,18 +336,10 @@ static void login_after(uv_work_t *work, int status)
         try->err = QK_ERR_CLOSED;
     login_keep_nobody(login, try);
     err = login_judge(try, &who);
-    /* Only a wrong password is the client's fault. */
-    if (err != QK_ERR_UNAUTHENTICATED)
-        throttle_forgive(&login->throttle, bytes_str(try->name), bytes_str(try->address),
-                         uv_now(login->service->loop));
+    if (err == QK_ERR_UNAUTHENTICATED && login_look_again(try))
+        login_run(login);
     else
-        login_record_failure(try);
-    login_unlink(try);
-    login_tell(try, err, &who);
-    login->tries_n--;
-    try_free(try);
-    login_run(login);
-    login_release(login);
+        login_finish(try, err, &who);
 }
 
 /* --- starting --- */
@@ -290,16 +347,12 @@ static void login_after(uv_work_t *work, int status)
 static enum qk_err login_copy(struct login *login, struct login_try *try, struct bytes name,
                               struct bytes password, const char *address)
 {
-    const struct user *user;
-
     buf_put_bytes(&try->password, password);
     memcpy(try->name, name.data, name.len);
     strncpy(try->address, address, sizeof(try->address) - 1);
-    user = catalog_user_find(login->service->catalog, name);
     try->suspicion = throttle_suspicion(&login->throttle, name, bytes_str(address),
                                         uv_now(login->service->loop));
-    try->exists = user != NULL && user->password_hash[0] != '\0';
-    memcpy(try->hash, try->exists ? user->password_hash : login->nobody, sizeof(try->hash));
+    (void)login_take_hash(try);
     return buf_error(&try->password);
 }
 
@@ -447,28 +500,4 @@ unsigned login_retry_after_s(const struct login *login, struct bytes name, const
                        &retry_ms) == QK_OK)
         return 1;
     return (unsigned)((retry_ms + 999) / 1000);
-}
-
-const struct user *login_user(const struct service *service, const struct principal *who)
-{
-    const struct login_token *token;
-    const struct user *user;
-
-    if (who->kind != PRINCIPAL_USER || service->catalog == NULL)
-        return NULL;
-    user = catalog_user_find(service->catalog, bytes_str(who->name));
-    if (user == NULL || user->disabled || memcmp(user->id, who->user_id, USER_ID_BYTES) != 0 ||
-        user->credential_version != who->credential_version)
-        return NULL;
-    if (principal_has_token(who)) {
-        token = catalog_token_find(service->catalog, who->token_id);
-        if (token == NULL || !login_token_is_good(token, user, service_time_s(service)))
-            return NULL;
-    }
-    return user;
-}
-
-bool login_is_current(const struct service *service, const struct principal *who)
-{
-    return who->kind == PRINCIPAL_CONTROL || login_user(service, who) != NULL;
 }

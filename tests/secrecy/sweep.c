@@ -24,19 +24,29 @@
 #include "needles.h"
 #include "pool.h"
 
-#define FOUND_MAX 200
+#define FOUND_MAX 1000
 #define DEPTH_MAX 16
 #define CHUNK_BYTES ((size_t)1 << 20)
+
+/* One needle in one file, or in one kind of memory of one process. */
+struct found {
+    const struct needle *needle;
+    char where[1024];
+    uint64_t at; /* the first place */
+    uint64_t n;
+};
 
 struct sweep {
     struct pool pool;
     struct needles needles;
     const char *except[16];
     size_t except_n;
-    char where[4096];
+    char where[1024];
     uint64_t base;
     bool may_own;
-    uint64_t own, found, files, bytes;
+    struct found found[FOUND_MAX];
+    size_t found_n;
+    uint64_t own, files, bytes;
 };
 
 static void die(const char *what, const char *why)
@@ -57,18 +67,38 @@ static void json_text(const char *text)
 static void found_cb(void *arg, const struct needle *needle, size_t at)
 {
     struct sweep *sweep = arg;
+    struct found *one = sweep->found;
 
     if (needle->own && sweep->may_own) {
         sweep->own++;
         return;
     }
-    if (sweep->found++ >= FOUND_MAX)
+    while (one < sweep->found + sweep->found_n &&
+           (one->needle != needle || strcmp(one->where, sweep->where) != 0))
+        one++;
+    if (one == sweep->found + FOUND_MAX)
         return;
-    printf("%s{\"what\": \"", sweep->found > 1 ? ", " : "");
-    json_text(needle->name);
-    printf("\", \"where\": \"");
-    json_text(sweep->where);
-    printf("\", \"at\": %" PRIu64 "}", sweep->base + at);
+    if (one == sweep->found + sweep->found_n) {
+        *one = (struct found){.needle = needle, .at = sweep->base + at};
+        snprintf(one->where, sizeof one->where, "%s", sweep->where);
+        sweep->found_n++;
+    }
+    one->n++;
+}
+
+static void found_print(const struct sweep *sweep)
+{
+    size_t i;
+
+    for (i = 0; i < sweep->found_n; i++) {
+        const struct found *one = &sweep->found[i];
+
+        printf("%s{\"what\": \"", i > 0 ? ", " : "");
+        json_text(one->needle->name);
+        printf("\", \"where\": \"");
+        json_text(one->where);
+        printf("\", \"at\": %" PRIu64 ", \"n\": %" PRIu64 "}", one->at, one->n);
+    }
 }
 
 static void file_search(struct sweep *sweep, int fd, size_t len)
@@ -105,7 +135,7 @@ static void folder_search(struct sweep *sweep, const char *path, int depth)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
-    char below[4096];
+    char below[1024];
     struct stat stat;
 
     if (dir == NULL || depth > DEPTH_MAX)
@@ -308,7 +338,6 @@ int main(int argc, char **argv)
     arguments_take(&sweep, argc, argv);
     keys_take(&sweep);
     texts_n = texts_take(&sweep);
-    printf("{\"found\": [");
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--memory") == 0)
             process_search(&sweep, argv[++i]);
@@ -317,6 +346,8 @@ int main(int argc, char **argv)
         else
             folder_search(&sweep, argv[i], 0);
     }
+    printf("{\"found\": [");
+    found_print(&sweep);
     printf("], \"mk\": %s, \"keys\": %zu, \"texts\": %zu, \"own\": %" PRIu64 ", \"files\": %" PRIu64
            ", \"kib\": %" PRIu64 "}\n",
            sweep.pool.mk != NULL ? "true" : "false", sweep.needles.keys_n, texts_n, sweep.own,

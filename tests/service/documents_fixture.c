@@ -161,6 +161,16 @@ static void run_command(struct submission *submission)
     buf_fini(&result);
 }
 
+static void run_read(struct submission *submission)
+{
+    void (*reading)(struct documents *) = current->reading;
+
+    current->reading = NULL;
+    if (reading != NULL)
+        reading(current);
+    submission->read_cb(submission->arg, current->read_err, current->index);
+}
+
 static void on_idle(uv_idle_t *idle)
 {
     struct submission *submission = current->first;
@@ -172,7 +182,7 @@ static void on_idle(uv_idle_t *idle)
     if (submission->command != NULL)
         run_command(submission);
     else
-        submission->read_cb(submission->arg, current->read_err, current->index);
+        run_read(submission);
     free(submission->command);
     free(submission);
 }
@@ -269,20 +279,22 @@ static void store_keyring(struct documents *documents)
     keyring_records_fini(&records);
 }
 
-static void store_admin(struct documents *documents)
+void documents_put_admin(struct documents *documents, const char *name, const char *password,
+                         unsigned version)
 {
-    struct user user = {.credential_version = 1, .admin = true, .name = ADMIN_NAME};
+    struct user user = {.credential_version = version, .admin = true};
     struct buf value = BUF_INIT(64 * KIB);
     uint8_t key[CATALOG_KEY_BYTES];
     struct wire_command command;
 
+    snprintf(user.name, sizeof(user.name), "%s", name);
     random_fill(user.id, sizeof(user.id));
-    cr_assert_eq(password_hash(bytes_str(ADMIN_PASSWORD), user.password_hash), QK_OK);
-    cr_assert_eq(catalog_user_key(&documents->service, bytes_str(ADMIN_NAME), key), QK_OK);
-    cr_assert_eq(catalog_user_seal(&documents->service, &user, 1, &value), QK_OK);
+    cr_assert_eq(password_hash(bytes_str(password), user.password_hash), QK_OK);
+    cr_assert_eq(catalog_user_key(&documents->service, bytes_str(name), key), QK_OK);
+    cr_assert_eq(catalog_user_seal(&documents->service, &user, version, &value), QK_OK);
     wire_command_begin(&command, WIRE_WRITE);
     wire_command_batch(&command);
-    wire_command_put(&command, bytes_of(key, sizeof(key)), 1, 0, buf_bytes(&value));
+    wire_command_put(&command, bytes_of(key, sizeof(key)), version, 0, buf_bytes(&value));
     documents_apply(documents, &command);
     buf_fini(&value);
 }
@@ -311,7 +323,7 @@ void documents_init(struct documents *documents)
     cr_assert_eq(feeds_new(&documents->service, &documents->service.feeds), QK_OK);
     open_store(documents);
     store_keyring(documents);
-    store_admin(documents);
+    documents_put_admin(documents, ADMIN_NAME, ADMIN_PASSWORD, 1);
     open_catalog(documents);
 }
 

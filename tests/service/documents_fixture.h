@@ -34,6 +34,8 @@ struct documents {
     bool hold;               /* nothing submitted is applied */
     /* Called before a command is applied, once: another leader's write. */
     void (*interfere)(struct documents *documents);
+    /* Called before a read is answered, once: what this node had not applied yet. */
+    void (*reading)(struct documents *documents);
     /* Sees each command as it is submitted. */
     void (*submitted)(struct documents *documents, struct bytes command);
 };
@@ -41,6 +43,9 @@ struct documents {
 /* Opens everything; the catalog has the admin user. */
 void documents_init(struct documents *documents);
 void documents_fini(struct documents *documents);
+/* An administrator's record in its `version`, as applied from the log. */
+void documents_put_admin(struct documents *documents, const char *name, const char *password,
+                         unsigned version);
 /* Closes and opens store, keyring and catalog again. */
 void documents_restart(struct documents *documents);
 void documents_run_until(struct documents *documents, const bool *flag);
