@@ -17,6 +17,7 @@
 #define MESSAGE_BYTES_MAX 8192
 #define AUTHORIZATION_BYTES_MAX 512
 #define PRELOAD_BATCH 500
+#define PRELOAD_BYTES (4 * MIB) /* of one request */
 
 struct bench {
     struct cli *cli;
@@ -161,18 +162,28 @@ static enum cli_exit run_load(struct bench *bench, struct load_documents *docume
     return code;
 }
 
-/* Documents for what reads: a whole number of batches, so there may be a few more than asked for.
- */
+static uint64_t batch_of(const struct bench_wish *wish)
+{
+    uint64_t fit = PRELOAD_BYTES / wish->size;
+
+    return fit == 0 ? 1 : fit < PRELOAD_BATCH ? fit : PRELOAD_BATCH;
+}
+
+/* How many batches the documents to read are: a few more documents than asked for, maybe. */
+static uint64_t batches_of(const struct bench_wish *wish)
+{
+    return (wish->docs + batch_of(wish) - 1) / batch_of(wish);
+}
+
 static enum cli_exit preload(struct bench *bench)
 {
     struct load_documents documents;
     struct load_plan plan = {.conns_n = 1, .measure_ns = UINT64_C(86400) * 1000000000U};
     enum cli_exit code = CLI_ERROR;
 
-    bench->wish.docs = (bench->wish.docs + PRELOAD_BATCH - 1) / PRELOAD_BATCH * PRELOAD_BATCH;
-    plan.requests_max = bench->wish.docs / PRELOAD_BATCH;
+    plan.requests_max = batches_of(&bench->wish);
     if (load_documents_init(&documents, LOAD_BULK, bench->database, bench->wish.size) == QK_OK) {
-        documents.batch = PRELOAD_BATCH;
+        documents.batch = batch_of(&bench->wish);
         code = run_load(bench, &documents, &plan);
     }
     load_documents_fini(&documents);
@@ -181,11 +192,24 @@ static enum cli_exit preload(struct bench *bench)
     return code;
 }
 
+/* Is the last of the documents to read there already? */
+static bool is_filled(struct bench *bench)
+{
+    char path[DATABASE_NAME_BYTES_MAX + 32], key[LOAD_KEY_BYTES];
+    json_t *reply = NULL;
+    int status;
+
+    load_key(batches_of(&bench->wish) * batch_of(&bench->wish) - 1, key);
+    (void)snprintf(path, sizeof(path), "/%s/%s", bench->database, key);
+    status = ask(bench, "GET", path, NULL, &reply);
+    json_decref(reply);
+    return status == 200;
+}
+
 static enum cli_exit make_database(struct bench *bench)
 {
     char path[DATABASE_NAME_BYTES_MAX + 32];
     json_t *reply = NULL;
-    uint64_t have = 0;
     int status;
 
     if (bench->wish.database != NULL)
@@ -206,12 +230,7 @@ static enum cli_exit make_database(struct bench *bench)
     }
     bench->made = bench->wish.database == NULL;
     json_decref(reply);
-    (void)snprintf(path, sizeof(path), "/%s", bench->database);
-    if (status == 412 && ask(bench, "GET", path, NULL, &reply) == 200)
-        have = (uint64_t)json_integer_value(json_object_get(reply, "doc_count"));
-    if (status == 412)
-        json_decref(reply);
-    return have >= bench->wish.docs ? CLI_OK : preload(bench);
+    return status == 412 && is_filled(bench) ? CLI_OK : preload(bench);
 }
 
 static void drop_database(struct bench *bench)

@@ -128,6 +128,20 @@ def start(wish, problems):
     return running
 
 
+def check_null(running):
+    """What is compared is what it is called: one of the two builds writes a document in clear, the other does not."""
+    for name, in_clear in (("quorumkeep", False), ("null", True)):
+        if name not in running:
+            continue
+        cluster = running[name].cluster
+        marker = "seen-only-without-encryption"
+        assert cluster[1].ask("PUT", "/marker").status == 201
+        assert cluster[1].ask("PUT", "/marker/a", {"text": marker}).status == 201
+        files = [path for node in cluster for path in node.data.rglob("*") if path.is_file()]
+        found = any(marker.encode() in path.read_bytes() for path in files)
+        assert found == in_clear, f"{name}: the document is {'' if found else 'not '}in clear on its disks"
+
+
 def best_etcd(table, case):
     """etcd by its better way of asking: its figures under one name."""
     name = "etcd-streams" if (table.median("etcd-streams", case) or 0) > (table.median("etcd", case) or 0) else "etcd"
@@ -194,6 +208,7 @@ def throughput(wish, table, found):
     others = peer_cases(wish) if "peers" in wish.only else []
     more = more_cases(wish) if "more" in wish.only else []
     try:
+        check_null(running)
         for system in running.values():
             system.prepare(sorted({case["size"] for case in cases + others + more}))
         began = time.monotonic()
@@ -203,7 +218,7 @@ def throughput(wish, table, found):
         if cases:
             ratios(table, cases)
         if others:
-            table_of(table, others, others[0]["systems"] + ["sqlcipher"], "Others")
+            table_of(table, others, others[0]["systems"], "Others")
         if more:
             table_of(table, more, ["quorumkeep", "null"], "Other requests")
         if "paced" in wish.only:

@@ -89,7 +89,14 @@ class Quorumkeep:
         return {"QUORUMKEEP_TOKEN": self.token}
 
     def run(self, kind, clients, size, seconds, rate=0, **more):
-        return generate(self.command(kind, clients, size, seconds, rate, **more), seconds, self.environment())
+        for patience in range(20):
+            try:
+                return generate(self.command(kind, clients, size, seconds, rate, **more), seconds, self.environment())
+            except Refused as problem:
+                if "503" not in str(problem) or patience == 19:
+                    raise
+                time.sleep(0.5)  # between two leaders
+        return None
 
     def prepare(self, sizes):
         for size in sizes:
