@@ -201,7 +201,8 @@ static enum qk_err sign(struct view_design *design)
     struct buf text = BUF_SECRET_INIT(DESIGN_BYTES_MAX);
     json_t *views = json_object_get(design->json, "views");
     struct bytes parts[2];
-    uint8_t kind[2] = {(uint8_t)design->language, design->include_design ? 1 : 0};
+    uint8_t kind[3] = {(uint8_t)design->language, design->include_design ? 1 : 0,
+                       (uint8_t)design->kind};
     enum qk_err err = views == NULL ? QK_OK : json_write(views, &text);
 
     parts[0] = bytes_of(kind, sizeof(kind));
@@ -211,17 +212,53 @@ static enum qk_err sign(struct view_design *design)
     return err;
 }
 
-/* Where the rows are kept. Only memory: what would lie on the disk must be sealed or blinded first,
- * and a kind that is not made must not be taken for one that is. */
-static enum qk_err parse_kind(const json_t *kind, struct doc_problem *problem)
-{
-    struct bytes text = json_bytes(kind);
+/* --- kinds --- */
 
-    if (kind == NULL || bytes_equal(text, bytes_str("memory")))
+static const char *const kind_texts[] = {"memory", "plain", "blind"};
+
+const char *view_kind_text(enum view_kind kind)
+{
+    return kind_texts[kind];
+}
+
+enum qk_err view_kind_parse(const json_t *text, enum view_kind *ret_kind)
+{
+    size_t i;
+
+    *ret_kind = VIEW_MEMORY;
+    if (text == NULL)
         return QK_OK;
-    if (bytes_equal(text, bytes_str("plain")) || bytes_equal(text, bytes_str("blind")))
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep keeps indexes in memory alone");
+    for (i = 0; i < sizeof(kind_texts) / sizeof(kind_texts[0]); i++) {
+        if (bytes_equal(json_bytes(text), bytes_str(kind_texts[i]))) {
+            *ret_kind = (enum view_kind)i;
+            return QK_OK;
+        }
+    }
+    return QK_ERR_INVALID;
+}
+
+const char *view_kind_leaks(enum view_kind kind, bool ids_hidden)
+{
+    if (kind == VIEW_PLAIN)
+        return ids_hidden ? "each node's disk shows the keys of all rows, their order, number and "
+                            "data keys; values and ids are encrypted"
+                          : "each node's disk shows the keys of all rows, their order, number and "
+                            "data keys, and which document gave each; values are encrypted";
+    if (kind == VIEW_BLIND)
+        return ids_hidden ? "each node's disk shows which rows have equal keys, their number and "
+                            "data keys; keys, values and ids are encrypted"
+                          : "each node's disk shows which rows have equal keys, their number and "
+                            "data keys, and which document gave each; keys and values are "
+                            "encrypted";
+    return NULL;
+}
+
+/* A word that is not known must not be taken for one that is. */
+static enum qk_err parse_kind(struct view_design *design, const json_t *kind,
+                              struct doc_problem *problem)
+{
+    if (view_kind_parse(kind, &design->kind) == QK_OK)
+        return QK_OK;
     return doc_problem_set(problem, 400, "invalid_design_doc",
                            "`options.index` must be memory, plain or blind.");
 }
@@ -239,7 +276,8 @@ enum qk_err view_design_parse(json_t *json, struct doc_problem *ret_problem,
     design->json = json_incref(json);
     design->include_design =
         json_is_true(json_object_get(json_object_get(json, "options"), "include_design"));
-    err = parse_kind(json_object_get(json_object_get(json, "options"), "index"), ret_problem);
+    err =
+        parse_kind(design, json_object_get(json_object_get(json, "options"), "index"), ret_problem);
     if (err == QK_OK)
         err = parse_language(design, json_object_get(json, "language"), ret_problem);
     if (err == QK_OK)

@@ -25,6 +25,9 @@
 
 enum view_language { VIEW_QUERY, VIEW_JAVASCRIPT };
 
+/* Where the rows are kept, and what that tells (docs/indexes.md): `options.index`. */
+enum view_kind { VIEW_MEMORY, VIEW_PLAIN, VIEW_BLIND };
+
 struct view {
     struct bytes name; /* borrowed from the design document, as are the texts */
     enum reduce_kind reduce;
@@ -41,6 +44,7 @@ struct view {
 struct view_design {
     json_t *json; /* a reference */
     enum view_language language;
+    enum view_kind kind;
     struct view *views;
     size_t views_n;
     bool include_design;           /* design documents give rows, too: options.include_design */
@@ -52,6 +56,11 @@ struct view_design {
 MUST_USE enum qk_err view_design_parse(json_t *json, struct doc_problem *ret_problem,
                                        struct view_design **ret_design);
 void view_design_free(struct view_design *design); /* takes NULL */
+/* "memory", "plain", "blind", and back: QK_ERR_INVALID; NULL is memory. */
+const char *view_kind_text(enum view_kind kind);
+MUST_USE enum qk_err view_kind_parse(const json_t *text, enum view_kind *ret_kind);
+/* What rows of that kind tell whoever has a disk, for people; NULL: nothing. */
+const char *view_kind_leaks(enum view_kind kind, bool ids_hidden);
 /* The view of that name; its place is `view - design->views`. NULL if there is none. */
 const struct view *view_find(const struct view_design *design, struct bytes name);
 

@@ -1,12 +1,15 @@
 #include <assert.h>
 #include <string.h>
 
+#include "index/disk_cursor.h"
 #include "index/rows.h"
 
 uint64_t index_rank(const struct index *index, const struct index_bound *bound)
 {
     struct index_place place = {.has_nth = false};
     uint64_t n;
+
+    assert(index->disk == NULL);
 
     if (bound == NULL)
         return index->rows_n;
@@ -60,6 +63,8 @@ enum qk_err index_cursor_open(struct index_cursor *cursor, const struct index *i
                                     .at = BUF_SECRET_INIT(2 * INDEX_ROW_BYTES_MAX),
                                     .mark = BUF_SECRET_INIT(2 * INDEX_ROW_BYTES_MAX),
                                     .changes = index->changes};
+    if (index->disk != NULL)
+        return disk_cursor_open(cursor, from, to);
     if (to != NULL)
         err = bound_copy(to, &cursor->to, &cursor->to_bound);
     if (err == QK_OK && from != NULL) {
@@ -116,6 +121,8 @@ static enum qk_err cursor_step(struct index_cursor *cursor, const struct index_n
 
 enum qk_err index_cursor_peek(struct index_cursor *cursor, struct index_row *ret_row)
 {
+    if (cursor->index->disk != NULL)
+        return disk_cursor_peek(cursor, ret_row);
     if (cursor->changes != cursor->index->changes)
         cursor_find(cursor);
     if (is_past_end(cursor, cursor->node))
@@ -126,13 +133,18 @@ enum qk_err index_cursor_peek(struct index_cursor *cursor, struct index_row *ret
 
 enum qk_err index_cursor_next(struct index_cursor *cursor, struct index_row *ret_row)
 {
-    enum qk_err err = index_cursor_peek(cursor, ret_row);
+    enum qk_err err;
 
+    if (cursor->index->disk != NULL)
+        return disk_cursor_next(cursor, ret_row);
+    err = index_cursor_peek(cursor, ret_row);
     return err == QK_OK ? cursor_step(cursor, cursor->node) : err;
 }
 
 enum qk_err index_cursor_mark(struct index_cursor *cursor)
 {
+    if (cursor->index->disk != NULL)
+        return disk_cursor_mark(cursor);
     cursor->mark_begun = cursor->begun;
     cursor->mark_nth = cursor->at_nth;
     return cursor->begun ? bound_copy(&cursor->at_bound, &cursor->mark, &cursor->mark_bound)
@@ -143,6 +155,8 @@ enum qk_err index_cursor_rewind(struct index_cursor *cursor)
 {
     enum qk_err err = QK_OK;
 
+    if (cursor->index->disk != NULL)
+        return disk_cursor_rewind(cursor);
     cursor->begun = cursor->mark_begun;
     cursor->at_nth = cursor->mark_nth;
     if (cursor->begun)
@@ -170,6 +184,8 @@ enum qk_err index_cursor_skip(struct index_cursor *cursor, uint64_t n, uint64_t 
     uint64_t rank, end;
 
     *ret_passed = 0;
+    if (cursor->index->disk != NULL)
+        return QK_OK;
     if (cursor->changes != cursor->index->changes)
         cursor_find(cursor);
     node = cursor->node;
@@ -193,5 +209,6 @@ void index_cursor_fini(struct index_cursor *cursor)
     buf_fini(&cursor->to);
     buf_fini(&cursor->at);
     buf_fini(&cursor->mark);
+    buf_fini(&cursor->row);
     *cursor = (struct index_cursor){.index = NULL};
 }

@@ -111,7 +111,7 @@ static enum qk_err slots_reserve(struct index *index)
 }
 
 /* Documents under one key usually follow each other, so the last one found is tried first. */
-static enum qk_err slot_of(struct index *index, const uint8_t *key_id, uint32_t *ret_slot)
+enum qk_err rows_slot_of(struct index *index, const uint8_t *key_id, uint32_t *ret_slot)
 {
     enum qk_err err;
     uint32_t i;
@@ -255,7 +255,7 @@ enum qk_err index_put(struct index *index, struct bytes id,
         return QK_OK;
     if (emits_n > INDEX_DOC_ROWS_MAX || id.len > RECORD_KEY_BYTES_MAX)
         return QK_ERR_TOO_BIG;
-    err = slot_of(index, key_id, &slot);
+    err = rows_slot_of(index, key_id, &slot);
     if (err == QK_OK)
         err = doc_new(index, id, &doc);
     if (err != QK_OK)
@@ -265,6 +265,11 @@ enum qk_err index_put(struct index *index, struct bytes id,
     if (err != QK_OK)
         index_remove(index, id);
     return err;
+}
+
+bool index_is_on_disk(const struct index *index)
+{
+    return index->disk != NULL;
 }
 
 size_t index_bytes(const struct index *index)

@@ -1,12 +1,14 @@
-/* One index in memory: rows in the order of their sort keys, equal ones by document id, those of
- * one document in the order in which it gave them.
+/* One index, in memory or on the disk (disk.h): rows in the order of their sort keys, equal ones by
+ * document id, those of one document in the order in which it gave them.
  *
  * A row remembers the data key that its document is under as a small number, its slot, so that a
  * reader's rights are asked once a key and not once a row. Rows are plaintext: what is freed is
  * wiped. Memory is counted (index_bytes); who owns several indexes bounds their sum.
  *
- * Pure but for randomness: it draws the key of its hash table and the heights of its rows. The
- * loop's thread only. */
+ * In memory it is pure but for randomness: it draws the key of its hash table and the heights of
+ * its rows. On the disk its rows are put by index_disk_put, and only index_rank and
+ * index_cursor_skip do nothing for it; document ids in bounds are then names of records. The loop's
+ * thread only. */
 #ifndef INDEX_INDEX_H
 #define INDEX_INDEX_H
 
@@ -69,7 +71,10 @@ struct index_bound {
     bool behind;
 };
 
-/* How many rows stand before that place; NULL: behind all. */
+/* The rows lie on the disk: their places are not numbered. */
+bool index_is_on_disk(const struct index *index);
+
+/* How many rows stand before that place; NULL: behind all. Of an index in memory (asserted). */
 uint64_t index_rank(const struct index *index, const struct index_bound *bound);
 
 /* A walk over the rows between two places; it goes on behind its last row when the index has
@@ -87,6 +92,11 @@ struct index_cursor {
     bool begun, mark_begun;
     const void *node; /* the next row, while `changes` is the index's */
     uint64_t changes;
+    /* Of an index on the disk: the row shown last, and its place, both in `row`. */
+    struct buf row; /* secret */
+    struct bytes row_place;
+    struct index_row shown;
+    bool peeked; /* `shown` is the next one, while `changes` is the index's */
 };
 
 /* From `from` (NULL: the beginning of the walk) towards `to` (NULL: its end), which are copied; a
@@ -95,14 +105,16 @@ struct index_cursor {
 MUST_USE enum qk_err index_cursor_open(struct index_cursor *cursor, const struct index *index,
                                        const struct index_bound *from, const struct index_bound *to,
                                        bool descending);
-/* QK_ERR_NOT_FOUND at the end; QK_ERR_NOMEM. */
+/* QK_ERR_NOT_FOUND at the end; QK_ERR_NOMEM. On the disk QK_ERR_CORRUPT, QK_ERR_SEALED, QK_ERR_BUSY
+ * (it is looked through, or made anew), and the row is valid until the next call on the cursor. */
 MUST_USE enum qk_err index_cursor_next(struct index_cursor *cursor, struct index_row *ret_row);
 /* The same without going on. */
 MUST_USE enum qk_err index_cursor_peek(struct index_cursor *cursor, struct index_row *ret_row);
 /* Remembers the place before the next row, and goes back to it. */
 MUST_USE enum qk_err index_cursor_mark(struct index_cursor *cursor);
 MUST_USE enum qk_err index_cursor_rewind(struct index_cursor *cursor);
-/* Passes over up to `n` rows at once; `ret_passed` are fewer at the end. Costs no walk. */
+/* Passes over up to `n` rows at once; `ret_passed` are fewer at the end. Costs no walk; on the disk
+ * it passes none. */
 MUST_USE enum qk_err index_cursor_skip(struct index_cursor *cursor, uint64_t n,
                                        uint64_t *ret_passed);
 void index_cursor_fini(struct index_cursor *cursor);

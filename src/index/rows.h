@@ -47,6 +47,8 @@ struct index {
     uint32_t slots_n, slots_cap, slot_last;
     size_t bytes;
     uint8_t hash_key[16];
+    struct index_disk *disk; /* where its rows are; then there is none of the above but the slots */
+    size_t view;
 };
 
 /* A place as in index_bound, or before or behind one row. */
@@ -56,6 +58,8 @@ struct index_place {
     uint32_t nth;
 };
 
+/* The slot of a data key, a new one if it has none. */
+MUST_USE enum qk_err rows_slot_of(struct index *index, const uint8_t *key_id, uint32_t *ret_slot);
 struct index_row rows_node_row(const struct index *index, const struct index_node *node);
 MUST_USE enum qk_err rows_node_new(struct index *index, struct index_doc *doc, uint32_t slot,
                                    uint32_t nth, const struct index_emit *emit,

@@ -115,13 +115,18 @@ static enum qk_err files_remove(const char *path, const char *prefix)
 
 enum qk_err data_dir_discard(const struct node *node)
 {
-    char raft[sizeof node->service.data_dir + 8];
+    char raft[sizeof node->service.data_dir + 8], index[sizeof node->service.data_dir + 8];
     enum qk_err err;
 
+    snprintf(index, sizeof index, "%s/index", node->service.data_dir);
     snprintf(raft, sizeof raft, "%s/raft", node->service.data_dir);
     err = files_remove(raft, "");
     if (err == QK_OK)
         err = file_remove(AT_FDCWD, raft, AT_REMOVEDIR);
+    if (err == QK_OK)
+        err = files_remove(index, "");
+    if (err == QK_OK)
+        err = file_remove(AT_FDCWD, index, AT_REMOVEDIR);
     if (err == QK_OK)
         err = files_remove(node->service.data_dir, "store.mdb");
     if (err == QK_OK)

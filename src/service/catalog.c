@@ -12,7 +12,7 @@
 #include "service/catalog_record.h"
 #include "service/catalog_table.h"
 #include "service/keys_current.h"
-#include "service/views.h"
+#include "service/views_file.h"
 #include "store/store.h"
 
 #define CHANGED_BYTES_MAX (8 * MIB)
@@ -66,6 +66,7 @@ static enum qk_err catalog_put(struct catalog *catalog, struct bytes key,
 /* Brings one key in line with the store. What cannot be read is as if it were not there: denied. */
 static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
 {
+    size_t databases_n = catalog->tables[CATALOG_DATABASE].n;
     struct record record;
     unsigned kind;
     enum qk_err err;
@@ -73,8 +74,11 @@ static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
     for (kind = 0; kind < CATALOG_KINDS_N; kind++)
         catalog_table_remove(&catalog->tables[kind], key);
     err = store_get(catalog->service->store, key, &record);
-    if (err == QK_ERR_NOT_FOUND)
+    if (err == QK_ERR_NOT_FOUND) {
+        if (catalog->tables[CATALOG_DATABASE].n < databases_n)
+            views_file_sweep(catalog->service);
         return QK_OK;
+    }
     if (err == QK_OK)
         err = catalog_put(catalog, key, &record);
     if (err != QK_OK)
@@ -136,6 +140,7 @@ static void catalog_load_end(struct catalog *catalog, struct catalog_load *load,
     if (err == QK_OK) {
         service->catalog_opening = NULL;
         service->catalog = catalog;
+        views_file_sweep(service); /* of databases that were dropped meanwhile */
     } else {
         catalog_close(service);
     }

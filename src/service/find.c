@@ -174,6 +174,8 @@ static void find_fail(struct find *find, const struct doc_problem *problem, enum
     else if (err == QK_ERR_TOO_BIG && find->plan.index == NULL)
         exchange_reply_error(find->exchange, 500, "too_many_indexes",
                              "The database has more indexes than can be looked through.");
+    else if (err == QK_ERR_UNSUPPORTED)
+        exchange_reply_error(find->exchange, 400, "key_too_long", "%s", VIEWS_KEY_TOO_LONG);
     else
         submit_reply_err(find->service, find->exchange, err);
     find_free(find);

@@ -101,7 +101,7 @@ static enum qk_err design_make(struct index_change *change, json_t **ret_made)
     *ret_made = NULL;
     if (err == QK_OK && wish->view != NULL)
         err = find_design_add(design, change->write.id, buf_bytes(&wish->name), wish->view,
-                              &change->problem, ret_made);
+                              wish->kind, &change->problem, ret_made);
     else if (err == QK_OK && design != NULL)
         err = find_design_remove(design, buf_bytes(&wish->name), ret_made);
     json_decref(design);
@@ -181,11 +181,19 @@ static enum qk_err change_start(struct index_change *change)
 static void reply_made(struct index_change *change)
 {
     const struct find_index_wish *wish = &change->wish;
+    bool memory = wish->kind == VIEW_MEMORY;
+    const struct catalog *catalog = change->service->catalog;
+    const struct catalog_database *database =
+        catalog == NULL ? NULL
+                        : catalog_database_find(catalog, change->exchange->request.segments[0]);
 
-    exchange_reply_json(change->exchange, 200,
-                        json_pack("{s:s,s:s%,s:s%}", "result", change->same ? "exists" : "created",
-                                  "id", (const char *)wish->design.data, wish->design.len, "name",
-                                  (const char *)wish->name.data, wish->name.len));
+    exchange_reply_json(
+        change->exchange, 200,
+        json_pack("{s:s,s:s%,s:s%,s:s*,s:s*}", "result", change->same ? "exists" : "created", "id",
+                  (const char *)wish->design.data, wish->design.len, "name",
+                  (const char *)wish->name.data, wish->name.len, "kind",
+                  memory ? NULL : view_kind_text(wish->kind), "at_rest",
+                  view_kind_leaks(wish->kind, database != NULL && database->ids_hidden)));
 }
 
 static void reply_one(struct index_change *change, enum qk_err err)

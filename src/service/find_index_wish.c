@@ -76,7 +76,8 @@ static enum qk_err def_check(const json_t *def, struct doc_problem *problem)
 
 /* Hex of a MAC of the definition: equal definitions are one index, as in CouchDB. The key keeps the
  * names of fields from whoever has a disk, where ids stand in clear. */
-static enum qk_err name_make(const struct service *service, const json_t *def, struct buf *out)
+static enum qk_err name_make(const struct service *service, const json_t *def, enum view_kind kind,
+                             struct buf *out)
 {
     struct buf text = BUF_SECRET_INIT(DOC_BYTES_MAX);
     uint8_t mac[HASH_BYTES];
@@ -84,7 +85,11 @@ static enum qk_err name_make(const struct service *service, const json_t *def, s
     char hex[2 * MADE_NAME_BYTES + 1];
     enum qk_err err = json_write(def, &text);
 
+    if (kind != VIEW_MEMORY)
+        buf_put_str(&text, view_kind_text(kind));
     part = buf_bytes(&text);
+    if (err == QK_OK)
+        err = buf_error(&text);
     if (err == QK_OK)
         err = mac_compute(keyring_index_key(service->keyring), "mango name", &part, 1, mac);
     buf_fini(&text);
@@ -97,12 +102,12 @@ static enum qk_err name_make(const struct service *service, const json_t *def, s
 
 /* The name that is given, or the made one. */
 static enum qk_err name_take(const struct service *service, const json_t *body, const char *member,
-                             struct buf *out, struct doc_problem *problem)
+                             enum view_kind kind, struct buf *out, struct doc_problem *problem)
 {
     const json_t *name = json_object_get(body, member);
 
     if (name == NULL)
-        return name_make(service, json_object_get(body, "index"), out);
+        return name_make(service, json_object_get(body, "index"), kind, out);
     if (!json_is_string(name))
         return find_problem(problem, "invalid_string", "Invalid string: ", name, "");
     if (json_string_length(name) == 0 || json_string_length(name) > FIND_INDEX_NAME_BYTES_MAX / 2)
@@ -127,7 +132,8 @@ static enum qk_err type_check(const json_t *type, struct doc_problem *problem)
 
 static enum qk_err others_check(const json_t *body, struct doc_problem *problem)
 {
-    static const char *const known[] = {"index", "type", "name", "ddoc", "w", "partitioned"};
+    static const char *const known[] = {"index", "type",        "name", "ddoc",
+                                        "w",     "partitioned", "kind"};
     const json_t *w = json_object_get(body, "w");
     const json_t *partitioned = json_object_get(body, "partitioned");
     const char *name;
@@ -176,12 +182,15 @@ static enum qk_err wish_take(const struct service *service, const json_t *body,
         return doc_problem_set(problem, 400, "missing_required_key", "Missing required key: index");
     if (err == QK_OK)
         err = others_check(body, problem);
+    if (err == QK_OK && view_kind_parse(json_object_get(body, "kind"), &wish->kind) != QK_OK)
+        err = doc_problem_set(problem, 400, "invalid_index_kind",
+                              "`kind` must be memory, plain or blind.");
     if (err == QK_OK)
         err = view_make(def, problem, &wish->view);
     if (err == QK_OK)
-        err = name_take(service, body, "name", &wish->name, problem);
+        err = name_take(service, body, "name", wish->kind, &wish->name, problem);
     if (err == QK_OK)
-        err = name_take(service, body, "ddoc", &design, problem);
+        err = name_take(service, body, "ddoc", wish->kind, &design, problem);
     if (err == QK_OK) {
         find_design_id(buf_bytes(&design), &wish->design);
         err = buf_error(&wish->design);
@@ -243,17 +252,29 @@ enum qk_err find_bulk_wish_parse(const struct request *request, json_t **ret_ids
 
 /* --- design documents --- */
 
-static json_t *design_new(struct bytes id)
+static json_t *design_new(struct bytes id, enum view_kind kind)
 {
-    return json_pack("{s:s%,s:s,s:{}}", "_id", (const char *)id.data, id.len, "language", "query",
-                     "views");
+    return json_pack(
+        "{s:s%,s:s,s:{},s:o*}", "_id", (const char *)id.data, id.len, "language", "query", "views",
+        "options", kind == VIEW_MEMORY ? NULL : json_pack("{s:s}", "index", view_kind_text(kind)));
+}
+
+/* All indexes of a design document are of one kind. */
+static bool has_kind(const json_t *design, enum view_kind kind)
+{
+    enum view_kind known;
+
+    return view_kind_parse(json_object_get(json_object_get(design, "options"), "index"), &known) ==
+               QK_OK &&
+           known == kind;
 }
 
 enum qk_err find_design_add(const json_t *design, struct bytes id, struct bytes name, json_t *view,
-                            struct doc_problem *ret_problem, json_t **ret_design)
+                            enum view_kind kind, struct doc_problem *ret_problem,
+                            json_t **ret_design)
 {
     const json_t *language = json_object_get(design, "language");
-    json_t *made = design == NULL ? design_new(id) : json_deep_copy(design), *views, *present;
+    json_t *made = design == NULL ? design_new(id, kind) : json_deep_copy(design), *views, *present;
 
     *ret_design = NULL;
     if (made == NULL)
@@ -265,6 +286,12 @@ enum qk_err find_design_add(const json_t *design, struct bytes id, struct bytes 
         return find_problem(ret_problem, "invalid_ddoc_lang",
                             "Existing design doc has an invalid language: ",
                             language == NULL ? json_null() : language, "");
+    }
+    if (!has_kind(made, kind)) {
+        json_decref(made);
+        return doc_problem_set(ret_problem, 400, "invalid_index_kind",
+                               "The indexes of this design document are of another kind: its "
+                               "`options.index` says which.");
     }
     if (present != NULL && json_equal(present, view)) {
         json_decref(made);

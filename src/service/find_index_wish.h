@@ -3,6 +3,7 @@
 #define SERVICE_FIND_INDEX_WISH_H
 
 #include "doc/json.h"
+#include "doc/view.h"
 #include "service/exchange.h"
 #include "service/service.h"
 
@@ -13,6 +14,7 @@
 struct find_index_wish {
     struct buf design; /* "_design/x" */
     struct buf name;
+    enum view_kind kind;
     json_t *view; /* the view that the design document is to have */
 };
 
@@ -34,8 +36,8 @@ MUST_USE enum qk_err find_bulk_wish_parse(const struct request *request, json_t 
 /* `design` (a whole document, NULL: there is none yet) with that view: a new object, or NULL with
  * QK_OK if it has it already. */
 MUST_USE enum qk_err find_design_add(const json_t *design, struct bytes id, struct bytes name,
-                                     json_t *view, struct doc_problem *ret_problem,
-                                     json_t **ret_design);
+                                     json_t *view, enum view_kind kind,
+                                     struct doc_problem *ret_problem, json_t **ret_design);
 /* Without the index of that name; empty: without any. The last one takes the document with it:
  * {"_deleted":true}. NULL with QK_OK: it has no such index. */
 MUST_USE enum qk_err find_design_remove(const json_t *design, struct bytes name,

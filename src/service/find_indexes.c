@@ -67,6 +67,9 @@ enum qk_err find_indexes_add(struct find_indexes *indexes, json_t *design)
     enum qk_err err = QK_OK;
     const char *name;
 
+    if (view_kind_parse(json_object_get(json_object_get(design, "options"), "index"),
+                        &index.kind) != QK_OK)
+        return QK_OK;
     if (!bytes_equal(json_bytes(json_object_get(design, "language")), bytes_str("query")))
         return QK_OK;
     json_object_foreach(views, name, view)
@@ -294,7 +297,8 @@ json_t *find_index_json(const struct find_index *index)
     if (index == NULL)
         return json_pack("{s:n,s:s,s:s,s:{s:[{s:s}]}}", "ddoc", "name", "_all_docs", "type",
                          "special", "def", "fields", "_id", "asc");
-    return json_pack("{s:s%,s:s%,s:s,s:b,s:o}", "ddoc", (const char *)index->design_id.data,
+    return json_pack("{s:s%,s:s%,s:s,s:b,s:o,s:s*}", "ddoc", (const char *)index->design_id.data,
                      index->design_id.len, "name", (const char *)index->name.data, index->name.len,
-                     "type", "json", "partitioned", 0, "def", def_json(index));
+                     "type", "json", "partitioned", 0, "def", def_json(index), "kind",
+                     index->kind == VIEW_MEMORY ? NULL : view_kind_text(index->kind));
 }

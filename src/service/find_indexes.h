@@ -5,6 +5,7 @@
 #define SERVICE_FIND_INDEXES_H
 
 #include "doc/json.h"
+#include "doc/view.h"
 #include "service/sorted_rows.h"
 #include "service/visible.h"
 
@@ -19,6 +20,7 @@ struct find_index {
     struct bytes columns[FIND_COLUMNS_MAX];
     size_t columns_n;
     bool partial;
+    enum view_kind kind; /* where its rows are */
 };
 
 struct find_indexes {

@@ -86,9 +86,26 @@ static bool all_docs_usable(const struct find_wish *wish, const struct find_plan
            (selector_range_of(&plan->ranges, id) != NULL && is_prefix(wish, &id, 1));
 }
 
-static bool is_usable(const struct find_wish *wish, const struct find_index *index)
+/* Of a blind index the rows of one key can be found, and no others. */
+static bool is_one_key(const struct find_plan *plan, const struct find_index *index)
 {
-    return (!index->partial || is_wished(wish, index)) && has_all(wish, index) &&
+    size_t i;
+
+    for (i = 0; i < index->columns_n; i++) {
+        const struct selector_range *range = selector_range_of(&plan->ranges, index->columns[i]);
+
+        if (range == NULL || range->low == NULL || range->high == NULL ||
+            !json_equal(range->low, range->high))
+            return false;
+    }
+    return true;
+}
+
+static bool is_usable(const struct find_wish *wish, const struct find_plan *plan,
+                      const struct find_index *index)
+{
+    return (index->kind != VIEW_BLIND || is_one_key(plan, index)) &&
+           (!index->partial || is_wished(wish, index)) && has_all(wish, index) &&
            has_order(wish, index);
 }
 
@@ -128,7 +145,7 @@ static const struct find_index *best(const struct find_wish *wish,
     for (i = 0; i < indexes->n; i++) {
         const struct find_index *index = &indexes->list[i];
 
-        if ((wished && !is_wished(wish, index)) || !is_usable(wish, index))
+        if ((wished && !is_wished(wish, index)) || !is_usable(wish, plan, index))
             continue;
         if (found == NULL || by_worth(plan, index, found) < 0)
             found = index;
@@ -230,6 +247,8 @@ static const char *reason(const struct find_wish *wish, const struct find_plan *
         return "empty_selector";
     if (!has_all(wish, index))
         return "field_mismatch";
+    if (index->kind == VIEW_BLIND && !is_one_key(plan, index))
+        return "blind_needs_equality";
     if (!has_order(wish, index))
         return "sort_order_mismatch";
     if (plan->index == NULL)
@@ -259,7 +278,7 @@ static size_t usable_before(const struct find_wish *wish, const struct find_inde
     for (i = 0; i < indexes->n; i++) {
         const struct find_index *other = &indexes->list[i];
 
-        if (other != plan->index && is_usable(wish, other) &&
+        if (other != plan->index && is_usable(wish, plan, other) &&
             (index == NULL || by_worth(plan, other, index) < 0))
             n++;
     }
@@ -277,7 +296,7 @@ json_t *find_plan_candidates(const struct find_wish *wish, const struct find_ind
     last = usable_n + (all_docs && all_docs_can ? 1 : 0) + 1;
     for (i = indexes->n; i > 0; i--) {
         const struct find_index *index = &indexes->list[i - 1];
-        bool usable = is_usable(wish, index);
+        bool usable = is_usable(wish, plan, index);
 
         if (index != plan->index)
             json_array_append_new(

@@ -50,9 +50,11 @@ enum qk_err find_scan_open(struct find *find, void (*current)(void *arg, enum qk
 
 /* --- where it begins and ends --- */
 
-/* What all rows at that end have in front of their sort keys; empty: there is no such end. */
+/* What all rows at that end have in front of their sort keys; empty: there is no such end. Where
+ * all columns have one value (find_plan.c sees to it for a blind index) it is the sort key. */
 static enum qk_err edge_put(const struct find *find, bool high, struct buf *out)
 {
+    bool whole = find->plan.index->kind == VIEW_BLIND;
     enum qk_err err = QK_OK;
     size_t i, n = 0;
 
@@ -66,6 +68,8 @@ static enum qk_err edge_put(const struct find *find, bool high, struct buf *out)
     }
     if (n == 0)
         buf_reset(out);
+    else if (whole)
+        collate_array_close(out);
     else if (high)
         buf_put_u8(out, BEHIND_ALL);
     return err == QK_OK ? buf_error(out) : err;
@@ -87,16 +91,31 @@ static enum qk_err begin_put(const struct find *find, struct buf *out)
 }
 
 /* Behind the row of the bookmark, unless the range begins later. */
-static void begin_later(const struct find *find, struct bytes begin, struct index_bound *from,
-                        bool *has_from)
+static void begin_later(const struct find *find, struct bytes begin, struct bytes id,
+                        struct index_bound *from, bool *has_from)
 {
     bool descending = find->wish.descending;
     int order = *has_from ? bytes_compare(begin, from->sort) : descending ? -1 : 1;
 
     if (!find->has_begin || (descending ? order > 0 : order < 0))
         return;
-    *from = (struct index_bound){begin, true, buf_bytes(&find->begin_id), !descending};
+    *from = (struct index_bound){begin, true, id, !descending};
     *has_from = true;
+}
+
+/* As the index knows the document of the bookmark: on the disk by its record's name. */
+static enum qk_err begin_id(const struct find *find, struct record_key *memory,
+                            struct bytes *ret_id)
+{
+    enum qk_err err = QK_OK;
+
+    *ret_id = buf_bytes(&find->begin_id);
+    if (!find->has_begin || !index_is_on_disk(views_index(find->group, find->view)))
+        return QK_OK;
+    err = doc_name_of_id(find->service, find->visible.database, find->visible.ids_hidden, *ret_id,
+                         memory);
+    *ret_id = record_key_name(record_key_bytes(memory));
+    return err;
 }
 
 static enum qk_err cursor_open(struct find *find)
@@ -106,6 +125,8 @@ static enum qk_err cursor_open(struct find *find)
     struct buf begin = BUF_SECRET_INIT(FIND_KEY_BYTES_MAX);
     bool descending = find->wish.descending, has_from, has_to;
     struct index_bound from = {0}, to = {0};
+    struct record_key name;
+    struct bytes id = BYTES_NONE;
     enum qk_err err = edge_put(find, false, &edges[0]);
 
     if (err == QK_OK)
@@ -116,7 +137,11 @@ static enum qk_err cursor_open(struct find *find)
     to.sort = buf_bytes(&edges[descending ? 0 : 1]);
     has_from = from.sort.len > 0;
     has_to = to.sort.len > 0;
-    begin_later(find, buf_bytes(&begin), &from, &has_from);
+    to.behind = find->plan.index->kind == VIEW_BLIND && !descending;
+    from.behind = find->plan.index->kind == VIEW_BLIND && descending;
+    if (err == QK_OK)
+        err = begin_id(find, &name, &id);
+    begin_later(find, buf_bytes(&begin), id, &from, &has_from);
     if (err == QK_OK)
         err = index_cursor_open(&find->rows, views_index(find->group, find->view),
                                 has_from ? &from : NULL, has_to ? &to : NULL, descending);
@@ -168,6 +193,8 @@ enum qk_err find_scan_next(struct find *find, struct find_hit *ret_hit, bool *re
     bool shown;
     enum qk_err err = index_cursor_next(&find->rows, &row);
 
+    if (err == QK_ERR_CORRUPT)
+        views_damaged(find->group);
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err == QK_OK)
         err = visible_key(&find->visible, row.key_id, &shown);

@@ -23,6 +23,7 @@
 #include "service/keys_change.h"
 #include "service/keys_current.h"
 #include "service/reencrypt_private.h"
+#include "service/views_file.h"
 
 #define TICK_MS 500
 #define COMPACT_RETRY_MS 5000
@@ -365,9 +366,10 @@ static void compacted(void *arg, enum qk_err err)
     struct reencrypt *job = arg;
 
     job->compacting = false;
-    if (err == QK_OK)
+    if (err == QK_OK) {
+        views_file_wipe(job->service); /* before it is noted: else it would be done again */
         remember_compacted(job);
-    else if (err != QK_ERR_BUSY && err != QK_ERR_CLOSED)
+    } else if (err != QK_ERR_BUSY && err != QK_ERR_CLOSED)
         log_warn("keys", "store.mdb was not compacted: %s: to be tried again", qk_err_text(err));
     job->compact_next_ms = timer_now_ms(job->service->loop) + COMPACT_RETRY_MS;
 }

@@ -1,5 +1,6 @@
-/* What is told of a design document's indexes, and what is done about them: they are in memory and
- * made anew when needed, so that to clean up is to free, and there is nothing to compact. */
+/* What is told of a design document's indexes, and what is done about them: they are made anew when
+ * needed, so that to clean up is to free, or to remove their files, and there is nothing to
+ * compact. */
 #include <string.h>
 
 #include "base/encode.h"
@@ -9,7 +10,7 @@
 #include "service/submit.h"
 #include "service/view_handlers.h"
 #include "service/view_load.h"
-#include "service/views.h"
+#include "service/views_file.h"
 #include "service/visible.h"
 
 /* --- _info --- */
@@ -52,13 +53,14 @@ static json_t *info_json(const struct visible *visible, const struct view_design
     hex_encode(design->signature, HASH_BYTES, signature);
     signature[32] = '\0'; /* as long as CouchDB's */
     return json_pack(
-        "{s:{s:I, s:I, s:I}, s:b, s:i, s:b, s:o, s:{s:i, s:I, s:I}, s:s, s:i, s:s, s:[], s:b}",
+        "{s:{s:I, s:I, s:I}, s:b, s:i, s:b, s:o, s:{s:I, s:I, s:I}, s:s, s:i, s:s, s:[], s:b}",
         "updates_pending", "minimum", pending, "preferred", pending, "total", pending,
         "waiting_commit", 0, "waiting_clients",
         group == NULL || !all ? 0 : (int)views_waiting_n(group), "updater_running",
         group != NULL && views_is_updating(group), "update_seq", info_seq(visible, seq), "sizes",
-        "file", 0, "external", bytes, "active", bytes, "signature", signature, "purge_seq", 0,
-        "language", design->language == VIEW_QUERY ? "query" : "javascript", "collator_versions",
+        "file", group == NULL || !all ? (json_int_t)0 : (json_int_t)views_file_bytes(group),
+        "external", bytes, "active", bytes, "signature", signature, "purge_seq", 0, "language",
+        design->language == VIEW_QUERY ? "query" : "javascript", "collator_versions",
         "compact_running", 0);
 }
 
@@ -140,6 +142,7 @@ static void cleanup_ready(struct service *service, struct exchange *exchange)
     if (cleanup.database == NULL)
         return;
     views_each(service, cleanup.database->id, cleanup_group, &cleanup);
+    views_file_clean(service, cleanup.database->id);
     reply_accepted(exchange);
 }
 

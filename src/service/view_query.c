@@ -21,6 +21,8 @@ struct view_query {
     uint8_t database[DATABASE_ID_BYTES];
     struct view_group *group;
     size_t view;
+    enum view_kind kind;
+    bool ids_hidden;
     struct view_wish *wishes;
     size_t wishes_n;
     bool many;
@@ -57,8 +59,34 @@ static enum qk_err body_parse(const struct request *request, json_t **ret_body,
     return err;
 }
 
-static enum qk_err wish_check(struct view_wish *wish, const struct view *view,
+/* Where rows lie as keyed hashes of their keys, those of one key can be found, and no others. */
+static enum qk_err blind_check(const struct view_wish *wish, struct doc_problem *problem)
+{
+    bool one = wish->start != NULL && wish->end != NULL && json_equal(wish->start, wish->end) &&
+               wish->inclusive_end;
+
+    if (wish->keys != NULL || one)
+        return QK_OK;
+    return doc_problem_set(problem, 400, "query_parse_error",
+                           "The index of this view is of kind blind: it can be asked for `key` or "
+                           "`keys` alone, since no order of keys stands on the disk");
+}
+
+static enum qk_err kind_check(const struct view_query *query, const struct view_wish *wish,
                               struct doc_problem *problem)
+{
+    enum qk_err err = query->kind == VIEW_BLIND ? blind_check(wish, problem) : QK_OK;
+
+    if (err == QK_OK && (wish->has_start_id || wish->has_end_id) &&
+        (query->kind == VIEW_BLIND || (query->kind == VIEW_PLAIN && query->ids_hidden)))
+        return doc_problem_set(problem, 400, "query_parse_error",
+                               "The index of this view knows no order of document ids: "
+                               "`startkey_docid` and `endkey_docid` cannot be used");
+    return err;
+}
+
+static enum qk_err wish_check(const struct view_query *query, struct view_wish *wish,
+                              const struct view *view, struct doc_problem *problem)
 {
     bool has_own = view->reduce_text.len > 0;
     enum qk_err err = view_wish_check(wish, has_own || view->reduce != REDUCE_NONE, problem);
@@ -68,6 +96,8 @@ static enum qk_err wish_check(struct view_wish *wish, const struct view *view,
                                "this version of Quorumkeep has the built-in reduces alone: _count, "
                                "_sum, _stats and _approx_count_distinct; reduce=false shows the "
                                "rows");
+    if (err == QK_OK)
+        err = kind_check(query, wish, problem);
     return err == QK_OK ? view_range_check(wish, problem) : err;
 }
 
@@ -88,7 +118,7 @@ static enum qk_err wishes_one(struct view_query *query, const struct view *view,
     if (err == QK_OK && body != NULL)
         err = view_wish_body(&query->wishes[0], body, problem);
     query->update = query->wishes[0].update;
-    return err == QK_OK ? wish_check(&query->wishes[0], view, problem) : err;
+    return err == QK_OK ? wish_check(query, &query->wishes[0], view, problem) : err;
 }
 
 static enum qk_err wish_next(struct view_query *query, const struct view_wish *base,
@@ -104,7 +134,7 @@ static enum qk_err wish_next(struct view_query *query, const struct view_wish *b
     if (err == QK_OK)
         err = view_wish_body(wish, json, problem);
     if (err == QK_OK)
-        err = wish_check(wish, view, problem);
+        err = wish_check(query, wish, view, problem);
     if (wish->update == VIEW_UPDATE_TRUE || query->wishes_n == 1)
         query->update = wish->update;
     return err;
@@ -156,6 +186,8 @@ static void reply_err(struct service *service, struct exchange *exchange, enum q
         exchange_reply_error(exchange, 507, "insufficient_storage",
                              "the rows of this design document's views need more memory than "
                              "[index] memory_mib allows on this node");
+    else if (err == QK_ERR_UNSUPPORTED)
+        exchange_reply_error(exchange, 400, "key_too_long", "%s", VIEWS_KEY_TOO_LONG);
     else if (err == QK_ERR_TIMEOUT)
         exchange_reply_error(exchange, 500, "os_process_error",
                              "the maps of this design document were too slow, or took too much "
@@ -223,6 +255,8 @@ static enum qk_err query_open(struct view_query *query, const struct catalog_dat
         err = doc_problem_set(problem, 404, "not_found", "missing_named_view");
     else
         query->view = (size_t)(view - design->views);
+    query->kind = design->kind;
+    query->ids_hidden = database->ids_hidden;
     if (err == QK_OK)
         err = wishes_parse(query, view, problem);
     buf_put_str(&name, "_design/");
@@ -261,12 +295,13 @@ static void query_ready(struct service *service, struct exchange *exchange, bool
         query_free(query);
         return;
     }
-    if (query->update != VIEW_UPDATE_TRUE) {
+    if (query->update != VIEW_UPDATE_TRUE && views_is_ready(query->group)) {
         query_show(query);
         return;
     }
     store_database_stats(service->store, query->database, &stats);
-    err = views_wait(query->group, stats.seq, query_current, query);
+    err = views_wait(query->group, query->update == VIEW_UPDATE_TRUE ? stats.seq : 0, query_current,
+                     query);
     if (err != QK_OK)
         query_current(query, err);
 }

@@ -157,6 +157,10 @@ static enum qk_err step_begin(struct view_read *read)
     if (wish->reduce)
         return QK_OK;
     err = view_range_next(read);
+    if (err == QK_OK && index_is_on_disk(index_of(read))) {
+        read->offset_known = !read->cursor.begun; /* places on the disk are not numbered */
+        return QK_OK;
+    }
     if (err == QK_ERR_NOT_FOUND) /* keys=[] */
         return QK_OK;
     if (err == QK_OK)
@@ -292,7 +296,7 @@ static void step_tail(struct view_read *read)
     read->phase = read->wish_at < read->wishes_n ? VIEW_BEGIN : VIEW_END;
 }
 
-static enum qk_err view_read_step(void *arg, bool *ret_end)
+static enum qk_err read_step(void *arg, bool *ret_end)
 {
     struct view_read *read = arg;
     enum qk_err err = QK_OK;
@@ -323,6 +327,16 @@ static enum qk_err view_read_step(void *arg, bool *ret_end)
     }
     if (err == QK_OK && last)
         read->phase = VIEW_TAIL;
+    return err;
+}
+
+static enum qk_err view_read_step(void *arg, bool *ret_end)
+{
+    struct view_read *read = arg;
+    enum qk_err err = read_step(read, ret_end);
+
+    if (err == QK_ERR_CORRUPT && !views_is_dead(read->group) && index_is_on_disk(index_of(read)))
+        views_damaged(read->group);
     return err;
 }
 

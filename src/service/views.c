@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "doc/document.h"
 #include "keys/keyring.h"
 #include "secret/secret.h"
+#include "index/disk.h"
 #include "service/doc_name.h"
+#include "service/views_file.h"
 #include "service/views_private.h"
 
 #define PLAIN_BYTES_MAX (DOCUMENT_PLAIN_BYTES_MAX + 64 * MIB)
@@ -68,6 +71,7 @@ void views_kill(struct view_group *group, enum qk_err why)
     views_hold(group);
     views_update_stop(group);
     indexes_free(group);
+    views_file_close(group, why == QK_ERR_SEALED || group->keeps_file);
     view_rows_fini(&group->rows);
     if (group->waiters != NULL) /* told from the timer, never inside of what killed it */
         timer_start(group->timer, 0);
@@ -118,6 +122,8 @@ static void remove_document(struct view_group *group, struct bytes id)
 {
     size_t i;
 
+    assert(group->disk == NULL);
+
     for (i = 0; i < group->design->views_n; i++)
         index_remove(group->indexes[i], id);
 }
@@ -132,6 +138,11 @@ static void record_changed(struct view_group *group, struct bytes key)
         store_get(group->service->store, key, &record) != QK_ERR_NOT_FOUND)
         return;
     group->removed = true;
+    if (group->disk != NULL) {
+        if (views_file_remove(group, record_key_name(key)) != QK_OK)
+            views_kill(group, QK_ERR_BUSY);
+        return;
+    }
     if (doc_name_to_id(group->service, group->database, group->ids_hidden, record_key_name(key),
                        &group->id, &id) == QK_OK)
         remove_document(group, id);
@@ -164,6 +175,8 @@ static enum qk_err indexes_make(struct view_group *group)
     enum qk_err err = QK_OK;
     size_t i;
 
+    if (group->design->kind != VIEW_MEMORY)
+        return views_file_open(group);
     group->indexes = calloc(group->design->views_n + 1, sizeof(struct index *));
     if (group->indexes == NULL)
         return QK_ERR_NOMEM;
@@ -217,6 +230,7 @@ static enum qk_err group_new(struct service *service, const struct catalog_datab
                           store_changed, group);
         if (err != QK_OK) {
             indexes_free(group);
+            views_file_close(group, true);
             group->design = NULL; /* stays the caller's */
             timer_free(group->timer, group_free, group);
             return err;
@@ -224,6 +238,7 @@ static enum qk_err group_new(struct service *service, const struct catalog_datab
     }
     if (err != QK_OK) {
         indexes_free(group);
+        views_file_close(group, true);
         free(group);
         return err;
     }
@@ -346,12 +361,30 @@ const struct index *views_index(const struct view_group *group, size_t at)
 {
     assert(at < group->design->views_n);
 
-    return group->dead ? NULL : group->indexes[at];
+    if (group->dead)
+        return NULL;
+    return group->disk != NULL ? index_disk_index(group->disk, at) : group->indexes[at];
 }
 
 uint64_t views_seq(const struct view_group *group)
 {
     return group->seq;
+}
+
+bool views_is_ready(const struct view_group *group)
+{
+    return group->disk == NULL || group->file_ready;
+}
+
+uint64_t views_file_bytes(const struct view_group *group)
+{
+    return group->disk == NULL ? 0 : index_disk_bytes(group->disk);
+}
+
+void views_damaged(struct view_group *group)
+{
+    log_error("index", "an index on the disk was damaged while it was read: it is made anew");
+    views_kill(group, QK_ERR_BUSY);
 }
 
 bool views_is_updating(const struct view_group *group)
@@ -403,6 +436,8 @@ static bool group_has_destroyed(const struct view_group *group, const uint8_t *k
     uint32_t slot;
     size_t i;
 
+    if (group->disk != NULL)
+        return index_disk_has_destroyed(group->disk);
     for (i = 0; i < group->design->views_n; i++) {
         for (slot = 0; slot < index_slots_n(group->indexes[i]); slot++) {
             const uint8_t *known = index_slot_key(group->indexes[i], slot);

@@ -1,4 +1,5 @@
-/* Indexes over databases, in memory while the node is unsealed: those of views and of Mango.
+/* Indexes over databases: those of views and of Mango. In memory while the node is unsealed or, of
+ * kind plain and blind, on the disk (views_file.h).
  *
  * A group is the indexes of one design document's views over one database, known by the database
  * and a hash of what decides about the rows. It is built at its first use, in slices of the loop,
@@ -9,7 +10,8 @@
  *     read point -> views_open -> views_wait (the database's sequence as of now) -> rows
  *
  * A group knows no rights: its rows carry the data key of their document, and who shows them asks
- * for each key (visible.h). All is gone when the node seals, or a data key is destroyed. All groups
+ * for each key (visible.h). All that is in memory is gone when the node seals, or a data key is
+ * destroyed. All groups
  * together keep to the setting [index] memory_mib: those that nobody reads give way, the one not
  * used for longest first. */
 #ifndef SERVICE_VIEWS_H
@@ -21,6 +23,10 @@
 #include "service/service.h"
 
 #define VIEW_GROUPS_MAX 10000
+/* What a client is told of QK_ERR_UNSUPPORTED from views_wait. */
+#define VIEWS_KEY_TOO_LONG                                                                         \
+    "a document has a key of more than 400 bytes, which an index of kind plain cannot hold: use "  \
+    "kind memory or blind"
 #define VIEWS_BYTES_DEFAULT (512 * MIB)
 
 struct view_group;
@@ -56,6 +62,11 @@ const struct view_design *views_design(const struct view_group *group);
 /* Of the design document's `at`th view; NULL once the group is dead. */
 const struct index *views_index(const struct view_group *group, size_t at);
 uint64_t views_seq(const struct view_group *group); /* whose rows these are; 0: not built */
+/* False: the rows on the disk are not looked through yet; views_wait sees to it. */
+bool views_is_ready(const struct view_group *group);
+uint64_t views_file_bytes(const struct view_group *group); /* on the disk */
+/* A reader met a row that does not open: all of them are of no use. */
+void views_damaged(struct view_group *group);
 bool views_is_updating(const struct view_group *group);
 size_t views_waiting_n(const struct view_group *group);
 size_t views_bytes(const struct view_group *group);

@@ -26,7 +26,11 @@ struct view_group {
     char database_name[DATABASE_NAME_BYTES_MAX + 1];
     char name[DOC_ID_BYTES_MAX + 1];
     struct view_design *design;
-    struct index **indexes; /* design->views_n */
+    struct index **indexes;  /* design->views_n; NULL with `disk` */
+    struct index_disk *disk; /* views_file.h: of kind plain or blind */
+    bool file_ready;         /* it was looked through */
+    bool file_anew;          /* this update has begun anew */
+    bool keeps_file;         /* when it is killed */
     uint64_t seq;
 
     struct view_waiter *waiters;
@@ -39,6 +43,7 @@ struct view_group {
     bool removed;              /* since it began: records of the file may be gone from the store */
     uint64_t target, read_seq; /* the walk's end at least, and how far it has come */
     struct store_cursor *cursor;
+    bool opened; /* the walk is under way */
     struct task *task;
     uint64_t done_n, total_n, began_ms;
     struct view_rows rows;
@@ -60,9 +65,16 @@ struct view_group {
 /* Workers that documents have ended: then the group cannot be built. */
 #define VIEW_DEATHS_MAX 3
 
+/* The document that gives rows. */
+struct view_source {
+    struct bytes id;
+    const uint8_t *key_id; /* KEY_ID_BYTES: its data key, and the version that it is under */
+    uint32_t key_version;
+    uint64_t seq;
+};
+
 /* Adds the document in group->text to the batch. */
-MUST_USE enum qk_err views_script_add(struct view_group *group, struct bytes id,
-                                      const uint8_t key_id[static KEY_ID_BYTES]);
+MUST_USE enum qk_err views_script_add(struct view_group *group, const struct view_source *source);
 bool views_script_is_full(const struct view_group *group);
 /* Has the rows of the batch made; then views_script_done, never inside of this call. QK_ERR_BUSY:
  * no worker is to be had now. */
@@ -70,8 +82,7 @@ MUST_USE enum qk_err views_script_run(struct view_group *group);
 void views_script_done(struct view_group *group, enum qk_err err);
 void views_script_stop(struct view_group *group);
 /* Puts group->rows in the place of what the document had. */
-MUST_USE enum qk_err views_put_rows(struct view_group *group, struct bytes id,
-                                    const uint8_t *key_id);
+MUST_USE enum qk_err views_put_rows(struct view_group *group, const struct view_source *source);
 
 /* An update begins, unless one is under way. */
 void views_update(struct view_group *group);

@@ -6,13 +6,15 @@
 #include "base/log.h"
 #include "service/views_private.h"
 
-/* batch: id_len u32 ‖ id ‖ key_id ‖ json_len u32 ‖ json, one behind the other. */
+/* batch: id_len u32 ‖ id ‖ key_id ‖ version u32 ‖ seq u64 ‖ json_len u32 ‖ json, one behind the
+ * other. */
 
-enum qk_err views_script_add(struct view_group *group, struct bytes id,
-                             const uint8_t key_id[static KEY_ID_BYTES])
+enum qk_err views_script_add(struct view_group *group, const struct view_source *source)
 {
-    buf_put_blob(&group->batch, id);
-    buf_put(&group->batch, key_id, KEY_ID_BYTES);
+    buf_put_blob(&group->batch, source->id);
+    buf_put(&group->batch, source->key_id, KEY_ID_BYTES);
+    buf_put_u32(&group->batch, source->key_version);
+    buf_put_u64(&group->batch, source->seq);
     buf_put_blob(&group->batch, buf_bytes(&group->text));
     group->batch_n++;
     return buf_error(&group->batch);
@@ -24,7 +26,8 @@ bool views_script_is_full(const struct view_group *group)
 }
 
 struct batch_item {
-    struct bytes id, key_id, json;
+    struct view_source source;
+    struct bytes json;
     size_t end;
 };
 
@@ -33,8 +36,10 @@ static struct batch_item item_at(const struct view_group *group, size_t at)
     struct reader in = reader_of(bytes_slice(buf_bytes(&group->batch), at, group->batch.len));
     struct batch_item item;
 
-    item.id = reader_blob(&in, RECORD_KEY_BYTES_MAX);
-    item.key_id = reader_bytes(&in, KEY_ID_BYTES);
+    item.source.id = reader_blob(&in, RECORD_KEY_BYTES_MAX);
+    item.source.key_id = reader_bytes(&in, KEY_ID_BYTES).data;
+    item.source.key_version = reader_u32(&in);
+    item.source.seq = reader_u64(&in);
     item.json = reader_blob(&in, in.in.len);
     item.end = at + in.at;
     assert(reader_error(&in) == QK_OK);
@@ -45,7 +50,7 @@ static struct batch_item item_at(const struct view_group *group, size_t at)
 static enum qk_err item_done(struct view_group *group)
 {
     struct batch_item item = item_at(group, group->batch_at);
-    enum qk_err err = views_put_rows(group, item.id, item.key_id.data);
+    enum qk_err err = views_put_rows(group, &item.source);
 
     group->batch_at = item.end;
     group->batch_n--;

@@ -14,6 +14,7 @@
 #include "service/doc_name.h"
 #include "service/keys_current.h"
 #include "service/read.h"
+#include "service/views_file.h"
 #include "service/views_private.h"
 
 /* A slice ends after this long, or so many documents: the loop serves others in between. */
@@ -27,12 +28,17 @@
 
 /* --- one document --- */
 
-enum qk_err views_put_rows(struct view_group *group, struct bytes id, const uint8_t *key_id)
+enum qk_err views_put_rows(struct view_group *group, const struct view_source *source)
 {
     const struct view_rows *rows = &group->rows;
-    struct index_emit *emits = calloc(rows->n + 1, sizeof(*emits)); /* views of `rows` */
-    enum qk_err err = emits == NULL ? QK_ERR_NOMEM : QK_OK;
+    struct index_emit *emits;
+    enum qk_err err;
     size_t view, i, n, at;
+
+    if (group->disk != NULL)
+        return views_file_put(group, source);
+    emits = calloc(rows->n + 1, sizeof(*emits)); /* views of `rows` */
+    err = emits == NULL ? QK_ERR_NOMEM : QK_OK;
 
     for (view = 0; err == QK_OK && view < group->design->views_n; view++) {
         for (i = 0, n = 0, at = 0; i < rows->n; i++) {
@@ -45,7 +51,7 @@ enum qk_err views_put_rows(struct view_group *group, struct bytes id, const uint
                     bytes_of(data, row->sort_len), bytes_of(data + row->sort_len, row->key_len),
                     bytes_of(data + row->sort_len + row->key_len, row->value_len)};
         }
-        err = index_put(group->indexes[view], id, key_id, emits, n);
+        err = index_put(group->indexes[view], source->id, source->key_id, emits, n);
         if (err == QK_ERR_TOO_BIG) {
             log_error("index", "a document gives more rows than a view takes: it has none there");
             err = QK_OK;
@@ -75,8 +81,8 @@ static enum qk_err map_text(struct view_group *group)
     return err == QK_ERR_INVALID ? QK_ERR_CORRUPT : err;
 }
 
-static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct bytes id,
-                            const struct doc_leaf *leaf)
+static enum qk_err map_leaf(struct view_group *group, struct bytes name,
+                            const struct view_source *source, const struct doc_leaf *leaf)
 {
     static const struct document_options options = {0};
     struct document_parts parts;
@@ -84,11 +90,11 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct 
 
     err = stored_open(group->service, group->database, name, leaf, &group->plain, &parts);
     if (err == QK_OK) {
-        document_write(id, leaf, &parts, &options, &group->text);
+        document_write(source->id, leaf, &parts, &options, &group->text);
         err = buf_error(&group->text);
     }
     if (err == QK_OK)
-        err = group->design->language == VIEW_JAVASCRIPT ? views_script_add(group, id, leaf->key_id)
+        err = group->design->language == VIEW_JAVASCRIPT ? views_script_add(group, source)
                                                          : map_text(group);
     buf_reset(&group->plain);
     buf_reset(&group->text);
@@ -96,21 +102,22 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name, struct 
 }
 
 static enum qk_err take_leaf(struct view_group *group, struct bytes name, struct bytes id,
-                             const struct doc_leaf *leaf)
+                             uint64_t seq, const struct doc_leaf *leaf)
 {
+    const struct view_source source = {id, leaf->key_id, leaf->key_version, seq};
     unsigned waiting = group->batch_n;
     enum qk_err err = QK_OK;
 
     view_rows_reset(&group->rows);
     if (gives_rows(group, leaf, id))
-        err = map_leaf(group, name, id, leaf);
+        err = map_leaf(group, name, &source, leaf);
     if (err == QK_ERR_CORRUPT || err == QK_ERR_DESTROYED) {
         view_rows_reset(&group->rows);
         err = QK_OK;
     }
     if (err != QK_OK || group->batch_n > waiting)
         return err;
-    return views_put_rows(group, id, leaf->key_id);
+    return views_put_rows(group, &source);
 }
 
 /* The file may still have what is gone from the store: it would come back for good. */
@@ -141,7 +148,7 @@ static enum qk_err take_row(struct view_group *group, const struct store_row *ro
         stored_damaged(service, group->database, name);
         return QK_OK;
     }
-    return err == QK_OK ? take_leaf(group, name, id, &leaf) : err;
+    return err == QK_OK ? take_leaf(group, name, id, row->record.seq, &leaf) : err;
 }
 
 /* --- those who wait --- */
@@ -150,7 +157,8 @@ static struct view_waiter *waiter_ready(struct view_group *group)
 {
     struct view_waiter **link = &group->waiters, *waiter;
 
-    while (*link != NULL && !group->dead && group->wake_err == QK_OK && (*link)->seq > group->seq)
+    while (*link != NULL && !group->dead && group->wake_err == QK_OK &&
+           ((*link)->seq > group->seq || !views_is_ready(group)))
         link = &(*link)->next;
     waiter = *link;
     if (waiter != NULL)
@@ -183,7 +191,7 @@ enum qk_err views_wait(struct view_group *group, uint64_t seq,
         return QK_ERR_NOMEM;
     *waiter = (struct view_waiter){group->waiters, seq, cb, arg};
     group->waiters = waiter;
-    if (group->dead || (group->seq >= seq && !group->updating))
+    if (group->dead || (group->seq >= seq && !group->updating && views_is_ready(group)))
         timer_start(group->timer, 0);
     else
         views_update(group);
@@ -201,6 +209,7 @@ static void update_close(struct view_group *group)
 {
     store_cursor_close(group->cursor);
     group->cursor = NULL;
+    group->opened = false;
     task_end(group->task);
     group->task = NULL;
     group->updating = false;
@@ -229,6 +238,13 @@ static void update_say(const struct view_group *group)
                  timer_now_ms(group->service->loop) - group->began_ms);
 }
 
+/* The rows on the disk are not to be gone on with. */
+static bool is_of_file(enum qk_err err)
+{
+    return err == QK_ERR_CORRUPT || err == QK_ERR_DESTROYED || err == QK_ERR_IO ||
+           err == QK_ERR_UNSUPPORTED;
+}
+
 /* The end of an update; the group may be gone afterwards. */
 static void update_end(struct view_group *group, enum qk_err err)
 {
@@ -236,8 +252,8 @@ static void update_end(struct view_group *group, enum qk_err err)
     update_say(group);
     update_close(group);
     views_release(group); /* the update's */
-    if (err == QK_ERR_FULL)
-        views_kill(group, QK_ERR_FULL);
+    if (err == QK_ERR_FULL || (group->disk != NULL && is_of_file(err)))
+        views_kill(group, err);
     group->wake_err = err;
     tell(group);
     if (group->waiters != NULL && !group->dead)
@@ -283,12 +299,41 @@ static enum qk_err slice_rows(struct view_group *group)
     return QK_OK;
 }
 
+static enum qk_err walk_open(struct view_group *group)
+{
+    store_cursor_close(group->cursor);
+    group->cursor = NULL;
+    group->walked = false;
+    group->read_seq = group->seq;
+    return store_changes_open(group->service->store, group->database, group->seq, false,
+                              &group->cursor);
+}
+
+/* Rows on the disk that do not open, or are not those that are counted: once more, from nothing. */
+static enum qk_err begin_anew(struct view_group *group)
+{
+    enum qk_err err = views_file_reset(group);
+
+    group->file_anew = true;
+    views_script_stop(group);
+    return err == QK_OK ? walk_open(group) : err;
+}
+
 /* After a slice, and after the rows of its batch: on to the next, or the end. */
 static void slice_end(struct view_group *group, enum qk_err err)
 {
+    bool last = group->walked;
+
+    if (err == QK_ERR_CORRUPT && group->disk != NULL && !group->file_anew) {
+        err = begin_anew(group);
+        last = false;
+    } else if (err == QK_OK && group->disk != NULL) {
+        err = views_file_commit(
+            group, last && group->read_seq < group->target ? group->target : group->read_seq, last);
+    }
     if (err == QK_OK)
         err = views_make_room(group);
-    if (err == QK_OK && !group->walked) {
+    if (err == QK_OK && !last) {
         timer_start(group->timer, PAUSE_MS);
         return;
     }
@@ -366,6 +411,25 @@ static void keys_take_time(struct view_group *group)
         update_end(group, err);
 }
 
+/* What lies on the disk is looked through before its first use, then the walk goes on from there.
+ */
+static void file_slice(struct view_group *group)
+{
+    bool done = false;
+    enum qk_err err;
+
+    secret_scope_begin();
+    err = views_file_load(group, &done);
+    secret_scope_end();
+    group->file_ready = err == QK_OK && done;
+    if (group->file_ready)
+        err = walk_open(group);
+    if (err != QK_OK)
+        update_end(group, err);
+    else
+        timer_start(group->timer, PAUSE_MS);
+}
+
 /* What is next of an update whose walk is open. */
 static void update_tick(struct view_group *group)
 {
@@ -375,10 +439,12 @@ static void update_tick(struct view_group *group)
         timer_start(group->timer, 1);
     else if (group->batch_n > 0)
         batch_run(group);
-    else if (keys_are_current(group->service))
-        slice(group);
-    else
+    else if (!keys_are_current(group->service))
         keys_take_time(group);
+    else if (group->disk != NULL && !group->file_ready)
+        file_slice(group);
+    else
+        slice(group);
 }
 
 void views_tick(void *arg)
@@ -386,7 +452,7 @@ void views_tick(void *arg)
     struct view_group *group = arg;
 
     views_hold(group);
-    if (!group->dead && group->cursor != NULL)
+    if (!group->dead && group->opened)
         update_tick(group);
     tell(group);
     views_release(group);
@@ -400,8 +466,8 @@ static void update_flushed(void *arg, enum qk_err err)
     group->flushing = false;
     if (err == QK_OK && !group->dead) {
         store_database_stats(group->service->store, group->database, &stats);
-        err = store_changes_open(group->service->store, group->database, group->seq, false,
-                                 &group->cursor);
+        err = walk_open(group);
+        group->opened = err == QK_OK;
         task_start(group, &stats);
     }
     update_go(group, err);
@@ -418,6 +484,7 @@ void views_update(struct view_group *group)
     group->updating = true;
     group->flushing = true;
     group->removed = false;
+    group->file_anew = false;
     group->walked = false;
     group->failures = 0;
     group->began_ms = timer_now_ms(group->service->loop);

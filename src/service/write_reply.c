@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "doc/view.h"
 #include "service/bodies.h"
 #include "service/submit.h"
 #include "service/write.h"
@@ -56,9 +57,37 @@ static void reply_location(struct exchange *exchange, const struct write *write)
     buf_fini(&path);
 }
 
-static void reply_done(struct exchange *exchange, const struct write *write, int status)
+/* A design document whose rows go to the disk: what they tell there. */
+static void put_at_rest(struct service *service, const struct write *write, json_t *result)
+{
+    const struct catalog_database *database =
+        service->catalog == NULL ? NULL
+                                 : catalog_database_find(service->catalog, write->database_name);
+    struct document_parts parts;
+    struct doc_problem problem;
+    enum view_kind kind;
+    json_t *design = NULL;
+
+    if (!bytes_starts_with(write->id, bytes_str("_design/")) || write->document->deleted ||
+        document_plain_open(buf_bytes(&write->document->plain), &parts) != QK_OK ||
+        json_parse(parts.body, JSON_DEPTH_MAX, &problem, &design) != QK_OK)
+        return;
+    if (view_kind_parse(json_object_get(json_object_get(design, "options"), "index"), &kind) ==
+            QK_OK &&
+        kind != VIEW_MEMORY) {
+        json_object_set_new(result, "index", json_string(view_kind_text(kind)));
+        json_object_set_new(
+            result, "at_rest",
+            json_string(view_kind_leaks(kind, database != NULL && database->ids_hidden)));
+    }
+    json_decref(design);
+}
+
+static void reply_done(struct service *service, struct exchange *exchange,
+                       const struct write *write, int status)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
+    json_t *result = write_result_json(write);
 
     revision_format(&write->revision, revision);
     exchange_field(exchange, "ETag", "\"%s\"", revision);
@@ -68,7 +97,8 @@ static void reply_done(struct exchange *exchange, const struct write *write, int
         exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
     if (!write->must_exist)
         reply_location(exchange, write);
-    exchange_reply_json(exchange, status, write_result_json(write));
+    put_at_rest(service, write, result);
+    exchange_reply_json(exchange, status, result);
 }
 
 void write_no_stub_reason(const struct write *write, char ret_reason[static DOC_REASON_BYTES_MAX])
@@ -105,7 +135,7 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
     }
     switch (write->state) {
     case WRITE_DONE:
-        reply_done(exchange, write, status_ok);
+        reply_done(service, exchange, write, status_ok);
         break;
     case WRITE_CONFLICT:
         if (write->attachment.len > 0 && write->document->revision_is_foreign)

@@ -105,7 +105,6 @@ Test(view, what_is_no_view_is_refused)
     fails_with(QUERY("\"v\":{\"map\":{\"fields\":\"a\",\"selector\":{\"$foo\":1}}}"), 400, "");
     fails_with("{\"views\":{\"v\":{\"map\":{}}}}", 400, "map must be a string");
     fails_with("{\"language\":\"coffee\"}", 400, "query or javascript");
-    fails_with("{\"options\":{\"index\":\"blind\"}}", 501, "in memory alone");
     fails_with("{\"options\":{\"index\":\"fast\"}}", 400, "memory, plain or blind");
 }
 

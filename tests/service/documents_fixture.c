@@ -351,7 +351,11 @@ static void remove_folder(const char *folder)
 {
     DIR *dir = opendir(folder);
     struct dirent *entry;
+    char inner[512];
 
+    snprintf(inner, sizeof(inner), "%s/index", folder);
+    if (access(inner, F_OK) == 0)
+        remove_folder(inner);
     while (dir != NULL && (entry = readdir(dir)) != NULL)
         (void)unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir != NULL)

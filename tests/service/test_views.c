@@ -359,9 +359,9 @@ Test(views, design_documents_that_are_wrong_are_refused_when_asked)
                  "unknown_query_language",
                  "The language of a design document must be query or javascript.");
     put_doc(&documents, "/db/_design/p",
-            "{\"language\":\"query\",\"options\":{\"index\":\"plain\"},\"views\":{}}", rev);
-    expect_error(&documents, METHOD_GET, "/db/_design/p/_view/v", NULL, 501, "not_implemented",
-                 "this version of Quorumkeep keeps indexes in memory alone");
+            "{\"language\":\"query\",\"options\":{\"index\":\"fast\"},\"views\":{}}", rev);
+    expect_error(&documents, METHOD_GET, "/db/_design/p/_view/v", NULL, 400, "invalid_design_doc",
+                 "`options.index` must be memory, plain or blind.");
     put_doc(&documents, "/db/_design/j", "{\"views\":{\"v\":{\"map\":\"function(d){}\"}}}", rev);
     expect_error(&documents, METHOD_GET, "/db/_design/j/_view/v", NULL, 501, "not_implemented",
                  "this node runs no JavaScript: views of language query alone");
