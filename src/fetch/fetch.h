@@ -36,8 +36,9 @@ struct fetch_request {
 };
 
 /* `err` QK_OK: any status of the server's. QK_ERR_DENIED: the address may not be reached;
- * QK_ERR_TOO_BIG: the reply; QK_ERR_TIMEOUT; QK_ERR_IO: everything else; `why` is then a sentence
- * for people without a secret in it. All is borrowed for the call. */
+ * QK_ERR_TOO_BIG: the reply; QK_ERR_UNAUTHENTICATED: its certificate is not trusted, or another's;
+ * QK_ERR_TIMEOUT; QK_ERR_IO: everything else; `why` is then a sentence for people without a secret
+ * in it. All is borrowed for the call. */
 struct fetch_reply {
     enum qk_err err;
     int status;

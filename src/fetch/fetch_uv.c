@@ -140,6 +140,8 @@ static enum qk_err outcome_of(const struct fetch_call *call, CURLcode code)
         return QK_ERR_DENIED;
     if (call->too_big)
         return QK_ERR_TOO_BIG;
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return QK_ERR_UNAUTHENTICATED;
     return code == CURLE_OPERATION_TIMEDOUT ? QK_ERR_TIMEOUT : QK_ERR_IO;
 }
 
