@@ -253,12 +253,15 @@ static void admission_submit(struct admission *a, const struct record *token_rec
 static void admission_round(struct admission *a)
 {
     struct cluster *cluster = a->cluster;
-    const struct hub_member *member = hub_member_find(cluster, a->node_id);
+    const struct hub_member *member;
     struct system_token token;
     struct record record;
     const char *objection;
     char reason[CLUSTER_REASON_BYTES];
     enum qk_err err = QK_ERR_NOT_LEADER;
+
+    hub_refresh(cluster); /* who was admitted within this turn counts, too */
+    member = hub_member_find(cluster, a->node_id);
 
     if (cluster_is_leader(cluster) && cluster->seal.state == SEAL_UNSEALED)
         err = hub_join_token_read(cluster, a->token_id, &record, &token);

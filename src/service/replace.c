@@ -45,7 +45,45 @@ const struct hub_member *hub_replace_find(const struct cluster *cluster, const c
     return found;
 }
 
-/* Without that member, are there enough voters to commit anything? */
+/* Another one takes its place, so that it is there no more, or soon. */
+static bool is_replaced(const struct cluster *cluster, const uint8_t *node_id)
+{
+    for (unsigned i = 0; i < cluster->members_n; i++)
+        if (cluster->members[i].version > 0 &&
+            memcmp(cluster->members[i].info.replaces, node_id, NODE_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+/* It stays, is there, and has a part in the deal in use: it can help to open that. */
+static bool holds_a_part(const struct cluster *cluster, const struct hub_member *member)
+{
+    size_t i;
+
+    return hub_is_live(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id) &&
+           !is_replaced(cluster, member->node_id) &&
+           deal_record_find(cluster->record, member->node_id, &i) == QK_OK;
+}
+
+/* Without that member, and those who leave or are replaced already, nothing opens. */
+static bool locks_out(const struct cluster *cluster, const struct hub_member *member)
+{
+    unsigned stay_n = 0, holders_n = 0;
+
+    if (cluster->record == NULL)
+        return false;
+    for (unsigned i = 0; i < cluster->members_n; i++) {
+        const struct hub_member *other = &cluster->members[i];
+
+        if (other->version == 0 || other == member || other->info.state != MEMBER_ACTIVE)
+            continue;
+        stay_n++;
+        holders_n += holds_a_part(cluster, other);
+    }
+    return holders_n < cluster->record->t || holders_n < hub_unseal_quorum(cluster, stay_n);
+}
+
+/* Without that member, are there enough voters to commit anything, and enough who can open? */
 static bool is_needed(const struct cluster *cluster, const struct hub_member *member)
 {
     struct consensus_member raft[CONSENSUS_MEMBERS_MAX];
@@ -62,9 +100,10 @@ static bool is_needed(const struct cluster *cluster, const struct hub_member *me
         if (raft[i].id == member->info.raft_id)
             votes = true;
         else
-            others_n += voter != NULL && hub_is_live(cluster, voter->node_id);
+            others_n += voter != NULL && hub_is_live(cluster, voter->node_id) &&
+                        !is_replaced(cluster, voter->node_id);
     }
-    return votes && others_n < voters_n / 2 + 1;
+    return (votes && others_n < voters_n / 2 + 1) || locks_out(cluster, member);
 }
 
 bool hub_replace_objection(const struct cluster *cluster, const uint8_t *replaces,
@@ -84,8 +123,9 @@ bool hub_replace_objection(const struct cluster *cluster, const uint8_t *replace
     if (!is_needed(cluster, old))
         return false;
     snprintf(ret_reason, CLUSTER_REASON_BYTES,
-             "without %s too few voters are there to agree on anything: leave it as it is, and "
-             "join a node in an empty directory with this token; the old one is then removed",
+             "without %s too few are there to agree on anything, or to open the cluster: leave it "
+             "as it is, and join a node in an empty directory with this token; the old one is then "
+             "removed",
              old->info.name);
     return true;
 }

@@ -210,6 +210,17 @@ static void written(void *arg, enum qk_err err, uint64_t index, struct bytes res
     free(write);
 }
 
+/* What wish_allowed went by: a removal or a suspension that is decided meanwhile would leave fewer
+ * than the wish needs. */
+static void put_judged(const struct cluster *cluster, struct wire_command *command)
+{
+    struct record_key removal = record_system(RECORD_SYS, SYSTEM_REMOVAL);
+    struct record_key control = record_system(RECORD_SYS, RECORD_CONTROL);
+
+    wire_command_cond(command, record_key_bytes(&removal), cluster->removal_version);
+    wire_command_cond(command, record_key_bytes(&control), cluster->control_version);
+}
+
 static enum qk_err submit(struct settings_write *write)
 {
     struct record_key key = record_system(RECORD_SYS, RECORD_CLUSTER);
@@ -221,6 +232,7 @@ static enum qk_err submit(struct settings_write *write)
     system_cluster_encode(&write->info, &value);
     wire_command_begin(&command, WIRE_MEMBER);
     wire_command_batch(&command);
+    put_judged(write->cluster, &command);
     wire_command_put(&command, record_key_bytes(&key), write->cluster->settings_version + 1, 0,
                      buf_bytes(&value));
     err = buf_error(&value);
