@@ -36,7 +36,8 @@ struct options {
 
 struct totals {
     uint64_t failed_n, lost_n, acked_n, releases_n, deals_n, crashes_n, points_n, installs_n,
-        healing_max, removals_n, rotations_n, pairs_n;
+        healing_max, removals_n, rotations_n, pairs_n, periods_n, reencrypts_n, rejoins_n, clones_n,
+        rollbacks_n;
 };
 
 static void dir_remove(void)
@@ -124,8 +125,8 @@ static void run(struct world *w, struct system *sys)
         system_run_until(w, w->now + LOOK_MS);
     while (w->failure[0] == 0 && w->now < end && !system_check_end(sys, false));
     (void)system_check_end(sys, true);
-    if (w->failure[0] == 0 && !sys->lost && sys->rollbacks_n == 0 && sys->final_epoch > 0 &&
-        sim_below(w, 2) == 0)
+    if (w->failure[0] == 0 && !sys->lost && sys->rollbacks_n + sys->clones_n == 0 &&
+        sys->final_epoch > 0 && sim_below(w, 2) == 0)
         system_check_pair(sys);
 }
 
@@ -142,6 +143,11 @@ static void add_up(struct totals *totals, const struct system *sys, bool clean, 
     totals->pairs_n += sys->pairs_n;
     totals->removals_n += sys->removals_n;
     totals->rotations_n += sys->rotations_n;
+    totals->periods_n += sys->periods_n;
+    totals->reencrypts_n += sys->reencrypts_n;
+    totals->rejoins_n += sys->rejoins_n;
+    totals->clones_n += sys->clones_n;
+    totals->rollbacks_n += sys->rollbacks_n;
     if (healing > totals->healing_max)
         totals->healing_max = healing;
 }
@@ -302,10 +308,13 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " without a first deal, %" PRIu64
            " writes, %" PRIu64 " releases, %" PRIu64 " deals, %" PRIu64 " crashes (%" PRIu64
            " within a step), %" PRIu64 " installs, %" PRIu64 " removals, %" PRIu64
-           " new master keys, %" PRIu64 " pairs alone\n",
+           " new master keys, %" PRIu64 " pairs alone, %" PRIu64 " periods of keys, %" PRIu64
+           " re-encryptions, %" PRIu64 " come back as new, %" PRIu64 " put back, %" PRIu64
+           " visits of thieves\n",
            ran, totals.failed_n, totals.lost_n, totals.acked_n, totals.releases_n, totals.deals_n,
            totals.crashes_n, totals.points_n, totals.installs_n, totals.removals_n,
-           totals.rotations_n, totals.pairs_n);
+           totals.rotations_n, totals.pairs_n, totals.periods_n, totals.reencrypts_n,
+           totals.rejoins_n, totals.rollbacks_n, totals.clones_n);
     dir_remove();
     if (options.find)
         printf("bug %d (%s): %s\n", (int)options.bug, bug_text(options.bug),

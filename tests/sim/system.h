@@ -154,6 +154,12 @@ struct machine {
     unsigned timers_n; /* numbers given */
     /* people */
     bool sealed_by_person;
+    char rejoin_token[512]; /* to come back as a new node with */
+    unsigned rejoins_n;
+    /* system_thief.c: who was there twice, when, and in which life of this one */
+    uint8_t clone_id[NODE_ID_BYTES];
+    uint64_t clone_ms;
+    unsigned clone_life;
     bool last_sec; /* it is, or was until it fell, a node: */
     uint8_t last_id[NODE_ID_BYTES];
     bool founder, wants_join, joined;
@@ -199,7 +205,8 @@ struct system {
     struct link_join *joining[64];
     /* the seed's character */
     unsigned crash, crash_point, cut, drop, stop, hold, suspend, rollback, remove, redeal, away,
-        seal, shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, catalog_max, late;
+        seal, shift, disorder, slow_disk, jump, intrude, delay_max, commit_max, catalog_max, late,
+        thief, rejoin;
     bool cuts[MACHINES_MAX][MACHINES_MAX]; /* [from][to] */
     uint64_t chaos_end;
     bool over; /* faults have ended */
@@ -217,7 +224,11 @@ struct system {
     unsigned recovery_n;
     uint64_t docs_n;
     unsigned rollbacks_n;
-    uint64_t removals_n, rotations_n, pairs_n, reencrypts_n;
+    bool maimed;       /* what was put back was older than the first deal, and void */
+    struct loot *loot; /* system_thief.c */
+    unsigned clones_n; /* a thief was taken for a member, or met one */
+    uint64_t rejoins_n;
+    uint64_t removals_n, rotations_n, pairs_n, reencrypts_n, periods_n;
     uint64_t period_records, period_age_s; /* of every data key; 0: the product's */
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;
     /* the message being delivered, for checks of what it leads to */
@@ -307,9 +318,25 @@ void documents_applied(struct machine *m);
 bool documents_check(struct machine *m);                        /* false: it has failed */
 const char *documents_unfinished(const struct machine *leader); /* NULL: all is done */
 
+/* system_thief.c */
+void thief_act(struct system *sys);
+void thief_free(struct system *sys);
+void thief_check_given(const struct machine *from, const uint8_t *node_id);
+
+/* system_changes.c */
+void changes_settings(struct system *sys);
+unsigned changes_quorum(const struct machine *m);
+void changes_check_given(const struct machine *from);
+void changes_rejoin(struct machine *m);
+bool changes_rejoin_rolled(struct system *sys); /* false: there is none */
+bool changes_unfinished(const struct machine *leader);
+
 /* system_people.c */
 void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
                 const char *body);
+/* A token in the reply is `whom`'s. */
+void people_ask_for(struct machine *m, struct machine *whom,
+                    void (*handle)(struct service *service, struct exchange *e), const char *body);
 void people_ask_about(struct machine *m,
                       void (*handle)(struct service *service, struct exchange *e), const char *name,
                       const char *body);
@@ -345,7 +372,6 @@ void rollback_started(struct machine *m);
 /* system_removal.c */
 void removal_order(struct system *sys);
 void removal_refresh(struct system *sys, bool rotate);
-void removal_threshold(struct system *sys);
 void removal_wipe(struct system *sys);
 bool removal_is_done(const struct system *sys, const uint8_t *node_id);
 void removal_applied(struct machine *m);

@@ -11,6 +11,8 @@
 
 #include "keys/keyring.h"
 #include "link/link.h"
+#include "service/keys_current.h"
+#include "service/reencrypt_private.h"
 #include "system_truth.h"
 
 const char *bug_text(enum bug bug)
@@ -186,6 +188,68 @@ struct key_limits __wrap_key_limits_in_force(const struct key_limits *limits)
     return made;
 }
 
+void __real_wire_command_limit(struct wire_command *command,
+                               const uint8_t tag[static WIRE_TAG_BYTES], uint64_t sealed_max,
+                               uint64_t bytes_max);
+void __wrap_wire_command_limit(struct wire_command *command,
+                               const uint8_t tag[static WIRE_TAG_BYTES], uint64_t sealed_max,
+                               uint64_t bytes_max);
+void __wrap_wire_command_limit(struct wire_command *command,
+                               const uint8_t tag[static WIRE_TAG_BYTES], uint64_t sealed_max,
+                               uint64_t bytes_max)
+{
+    if (!on(BUG_PERIOD_UNSAID))
+        __real_wire_command_limit(command, tag, sealed_max, bytes_max);
+}
+
+bool __real_keys_are_current(const struct service *service);
+bool __wrap_keys_are_current(const struct service *service);
+bool __wrap_keys_are_current(const struct service *service)
+{
+    return on(BUG_KEYS_BEHIND) || __real_keys_are_current(service);
+}
+
+enum qk_err __real_reencrypt_look(struct service *service, struct bytes key,
+                                  const struct record *record, int by,
+                                  struct reencrypt_counts *counts, bool *ret_old);
+enum qk_err __wrap_reencrypt_look(struct service *service, struct bytes key,
+                                  const struct record *record, int by,
+                                  struct reencrypt_counts *counts, bool *ret_old);
+enum qk_err __wrap_reencrypt_look(struct service *service, struct bytes key,
+                                  const struct record *record, int by,
+                                  struct reencrypt_counts *counts, bool *ret_old)
+{
+    bool skips = false;
+
+    if (on(BUG_REENCRYPT_BLIND))
+        skips = service->reencrypt->phase == PHASE_VERIFY ||
+                (service->reencrypt->phase == PHASE_WALK && record->version % 3 == 0);
+    if (!skips)
+        return __real_reencrypt_look(service, key, record, by, counts, ret_old);
+    *ret_old = false;
+    return QK_OK;
+}
+
+/* --- members --------------------------------------------------------------------------------- */
+
+bool __real_cluster_is_trusted(const struct cluster *cluster,
+                               const uint8_t node_id[static NODE_ID_BYTES]);
+bool __wrap_cluster_is_trusted(const struct cluster *cluster,
+                               const uint8_t node_id[static NODE_ID_BYTES]);
+bool __wrap_cluster_is_trusted(const struct cluster *cluster,
+                               const uint8_t node_id[static NODE_ID_BYTES])
+{
+    return on(BUG_LEAVING_SERVED) || __real_cluster_is_trusted(cluster, node_id);
+}
+
+void __real_hub_replace(struct cluster *cluster);
+void __wrap_hub_replace(struct cluster *cluster);
+void __wrap_hub_replace(struct cluster *cluster)
+{
+    if (!on(BUG_REPLACED_STAYS))
+        __real_hub_replace(cluster);
+}
+
 /* --- the seal machine ------------------------------------------------------------------------ */
 
 struct release_decision __real_release_decide(const struct release_facts *facts,
@@ -209,6 +273,10 @@ struct release_decision __wrap_release_decide(const struct release_facts *facts,
         altered.suspended = RELEASE_PASS;
     if (on(BUG_ROLLED_BACK_SERVED))
         altered.watermark = RELEASE_PASS;
+    if (on(BUG_CLONES_SERVED))
+        altered.clone = false;
+    if (on(BUG_QUORUM_UNASKED))
+        altered.quorum = 0;
     return __real_release_decide(&altered, rate, now_ms);
 }
 
@@ -290,6 +358,8 @@ void __wrap_seal_step(struct seal_machine *machine, uint64_t now_ms,
         altered.kind = SEAL_EV_DEAL;
     if (on(BUG_FORK_UNSEEN))
         altered.forked = false;
+    if (on(BUG_OPENS_OLD) && event->kind == SEAL_EV_DEAL && event->deal != NULL)
+        machine->mk_version = event->deal->mk_version;
     __real_seal_step(machine, now_ms, random, &altered, effects);
     if (to != NULL || on(BUG_DROP_WANTS))
         alter_effects(effects, to);

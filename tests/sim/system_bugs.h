@@ -34,7 +34,15 @@
     X(BUG_SAME_MK, "the deal of a removal keeps the master key")                                   \
     X(BUG_ABSENT_SLOTS, "a new MK, and slots between two members that were away")                  \
     X(BUG_KEEPS_HALVES, "halves of older generations stay in the records")                         \
-    X(BUG_FORK_UNSEEN, "nobody sees that what another one has committed is not what is here")
+    X(BUG_FORK_UNSEEN, "nobody sees that what another one has committed is not what is here")      \
+    X(BUG_PERIOD_UNSAID, "what is sealed names no limit of its key's period")                      \
+    X(BUG_KEYS_BEHIND, "a write is sealed under the keys from before a removal")                   \
+    X(BUG_REENCRYPT_BLIND, "re-encryption passes over records, and does not look again")           \
+    X(BUG_OPENS_OLD, "what opened by an older deal is taken for the newer one")                    \
+    X(BUG_CLONES_SERVED, "a member releases to one of two processes of a node")                    \
+    X(BUG_LEAVING_SERVED, "one that leaves is trusted like any member")                            \
+    X(BUG_QUORUM_UNASKED, "a member releases below the unseal quorum")                             \
+    X(BUG_REPLACED_STAYS, "a member that was replaced stays one")
 
 enum bug {
     BUG_NONE,

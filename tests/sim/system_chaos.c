@@ -81,9 +81,9 @@ static void cut(struct system *sys)
     }
 }
 
-static void seal_or_unseal(struct system *sys)
+static void seal_or_unseal_one(struct machine *m)
 {
-    struct machine *m = any(sys), *before = system_current;
+    struct machine *before = system_current;
 
     if (!m->alive || m->dying || m->service.node_sec == NULL || !m->cluster->booted)
         return;
@@ -97,6 +97,11 @@ static void seal_or_unseal(struct system *sys)
     if (m->alive && m->dying)
         system_crash(m);
     system_current = before;
+}
+
+static void seal_or_unseal(struct system *sys)
+{
+    seal_or_unseal_one(any(sys));
 }
 
 /* Leadership moves also without any fault: a sealed leader hands it on. */
@@ -141,10 +146,10 @@ static void redeal(struct system *sys)
 {
     unsigned die = sim_below(sys->w, 5);
 
-    if (die == 0)
-        removal_threshold(sys);
+    if (die < 2)
+        changes_settings(sys);
     else
-        removal_refresh(sys, die < 3);
+        removal_refresh(sys, die < 4);
 }
 
 /* Some stay away for longer than the others wait, who deal meanwhile. */
@@ -172,6 +177,17 @@ static unsigned away_n(const struct system *sys)
     for (unsigned i = 0; i < sys->machines_n; i++)
         n += sys->machines[i].last_sec && sys->machines[i].away_until_ms > sys->w->now;
     return n;
+}
+
+/* An open node has no reason to: one is sealed first. */
+static void come_back(struct system *sys)
+{
+    struct machine *m = any(sys);
+
+    if (sim_chance(sys->w, 300) && !m->sealed_by_person && m != people_leader(sys))
+        seal_or_unseal_one(m);
+    for (unsigned i = 0; i < 4; i++)
+        changes_rejoin(any(sys));
 }
 
 static void chaos_act(struct system *sys)
@@ -213,9 +229,13 @@ static void chaos_act(struct system *sys)
         away(sys);
     } else if ((die -= sys->away) < sys->redeal) {
         redeal(sys);
+    } else if ((die -= sys->redeal) < sys->thief) {
+        thief_act(sys);
+    } else if ((die -= sys->thief) < sys->rejoin) {
+        come_back(sys);
     } else if (away_n(sys) > 1 && sim_chance(w, 40)) {
         removal_refresh(sys, true);
-    } else if ((die -= sys->redeal) < sys->jump) {
+    } else if ((die -= sys->rejoin) < sys->jump) {
         m->clock_ms += (int64_t)sim_below(w, 4000000) - 2000000;
     } else if ((die -= sys->jump) < sys->intrude) {
         system_intrude(m);
@@ -278,8 +298,10 @@ void chaos_step(struct world *w)
         orders_hold(sys);
     if (sys->over && sim_chance(w, 200))
         orders_end(sys);
-    if (sys->over)
+    if (sys->over) {
         unseal_all(sys);
+        (void)changes_rejoin_rolled(sys);
+    }
     if (sim_chance(w, sys->over ? 200 : 10))
         removal_wipe(sys);
     if (!sys->over)
@@ -314,6 +336,10 @@ void system_chaos_begin(struct system *sys)
         sys->crash = 10;
     }
     sys->rollback = sim_below(w, 10) == 0 ? 30 : 0;
+    sys->thief = sim_below(w, 16) == 0 ? 30 : 0;
+    sys->rejoin = pick(w, 0, 0, 20);
+    if (sys->rollback > 0)
+        sys->rejoin = 10;
     sys->disorder = pick(w, 0, 0, 60);
     sys->slow_disk = pick(w, 0, 50, 200);
     sys->jump = pick(w, 0, 5, 20);

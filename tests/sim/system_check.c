@@ -221,6 +221,8 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
     if (!member && (deal != NULL || from->sys->rollbacks_n == 0))
         fail(from, "m%u gives to somebody who is not in that deal", from->at);
     orders_check_given(from, node_id);
+    thief_check_given(from, node_id);
+    changes_check_given(from);
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct seal_peer *peer = &from->cluster->seal.peers[i];
         if (peer->used && peer->known && has_a_say(from, peer->node_id) &&
@@ -236,9 +238,12 @@ static void check_given(struct machine *from, const uint8_t *node_id, const uint
 }
 
 /* A leader's word alone is no DEAL_BEGIN: it must be committed and applied by who gives. */
-static void check_part(struct machine *from, uint64_t attempt)
+static void check_part(struct machine *from, const uint8_t *node_id, uint64_t attempt)
 {
     const struct row *begin = sys_row(from, RECORD_DEAL_BEGIN);
+
+    if (!has_a_say(from, node_id) || removal_is_done(from->sys, node_id))
+        fail(from, "m%u gives a generation to one that leaves, or is suspended", from->at);
 
     if (begin == NULL || begin->version != attempt)
         fail(from, "m%u gives a generation for attempt %llu, which is not the newest applied",
@@ -261,7 +266,7 @@ void system_check_sent(struct machine *from, const uint8_t *node_id, struct byte
     else if (decoded->kind == PEER_SHARE)
         check_given(from, node_id, decoded->as.share.deal_id, false);
     else if (decoded->kind == PEER_PART)
-        check_part(from, decoded->as.part.attempt);
+        check_part(from, node_id, decoded->as.part.attempt);
     free(decoded);
 }
 
@@ -404,9 +409,11 @@ bool system_check_end(struct system *sys, bool final)
         sys->lost = true;
         return true;
     }
-    if (sys->rollbacks_n >
-        0) /* it has to join anew, and may be one of two: only safety is judged */
+    if (sys->clones_n > 0 || sys->maimed) /* who was there twice stays out for ten minutes */
         return true;
+    for (unsigned i = 0; i < sys->machines_n; i++)
+        if (sys->machines[i].rolled) /* it has to join anew, and may be one of two */
+            return final || wait(sys, false, "was put back and is there", i);
     if (leader == NULL || !engine_has_own_commit(leader->engine))
         return wait(sys, final, "there is no leader", 0);
     for (unsigned i = 0; i < sys->w->nodes_n; i++)
@@ -468,6 +475,7 @@ static bool one_waits_for_majority(struct machine *const *chosen, unsigned n)
 
 void system_check_pair(struct system *sys)
 {
+    const struct machine *leader = people_leader(sys);
     const struct truth_deal *deal = NULL;
     struct machine *chosen[MACHINES_MAX];
     uint64_t end;
@@ -477,6 +485,8 @@ void system_check_pair(struct system *sys)
         if (sys->truth->deals[i].final)
             deal = &sys->truth->deals[i];
     n = deal != NULL ? deal->threshold : MACHINES_MAX;
+    if (leader != NULL && changes_quorum(leader) > n)
+        n = changes_quorum(leader);
     if (n >= MACHINES_MAX || choose(sys, n, chosen) < n)
         return;
     for (unsigned i = 0; i < sys->machines_n; i++)

@@ -284,6 +284,10 @@ void documents_applied(struct machine *m)
     if (m->mem.index <= truth->documents_index)
         return;
     truth->documents_index = m->mem.index;
+    if (m->mem.keys_n > 0 && active_of(m, m->mem.keys[0].id) != truth->active) {
+        m->sys->periods_n += truth->active > 0;
+        truth->active = active_of(m, m->mem.keys[0].id);
+    }
     check_limits(m);
     if (truth->fresh_version > 0 && old_sealed(m) != truth->old_sealed)
         sim_fail(m->sys->w, "something was sealed under a version that a removed node may hold");

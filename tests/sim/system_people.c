@@ -15,7 +15,8 @@
 struct person {
     struct exchange exchange;
     struct system *sys;
-    struct machine *m; /* whom it asked */
+    struct machine *m;    /* whom it asked */
+    struct machine *whom; /* whose a token is; NULL: whoever joins next */
     unsigned life;
     char body[600], name[80];
     char text[4096];
@@ -97,8 +98,11 @@ static void reply_end(struct exchange *exchange)
     struct system *sys = person->sys;
     struct machine *m = person->m;
 
-    if (sys->tokens_n < 16 &&
-        reply_field(person, "token", sys->tokens[sys->tokens_n], sizeof(sys->tokens[0])))
+    if (person->whom != NULL)
+        (void)reply_field(person, "token", person->whom->rejoin_token,
+                          sizeof(person->whom->rejoin_token));
+    else if (sys->tokens_n < 16 &&
+             reply_field(person, "token", sys->tokens[sys->tokens_n], sizeof(sys->tokens[0])))
         sys->tokens_n++;
     recovery_note(person);
     if (m->alive && m->life == person->life &&
@@ -141,10 +145,18 @@ static struct person *person_new(struct machine *m, const char *body)
 void people_ask(struct machine *m, void (*handle)(struct service *service, struct exchange *e),
                 const char *body)
 {
-    struct machine *before = system_current;
+    people_ask_for(m, NULL, handle, body);
+}
 
+void people_ask_for(struct machine *m, struct machine *whom,
+                    void (*handle)(struct service *service, struct exchange *e), const char *body)
+{
+    struct machine *before = system_current;
+    struct person *person = person_new(m, body);
+
+    person->whom = whom;
     system_current = m;
-    handle(&m->service, &person_new(m, body)->exchange);
+    handle(&m->service, &person->exchange);
     if (m->dying)
         system_crash(m);
     system_current = before;

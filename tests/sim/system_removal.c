@@ -1,5 +1,5 @@
-/* Members that leave, a master key that changes, a threshold that moves: the orders, and what must
- * be true of them whatever else happens.
+/* Members that leave, a master key that changes: the orders, and what must be true of them whatever
+ * else happens.
  *
  *   a deal names members only, none that leaves, and one that leaves somebody out has a newer MK
  *   than any deal that named it
@@ -57,44 +57,6 @@ void removal_refresh(struct system *sys, bool rotate)
         return;
     system_say(m, "order: %s", rotate ? "rotate" : "refresh");
     people_ask(m, rotate ? handle_master_rotate : handle_master_refresh, "");
-}
-
-static void written(void *arg, enum qk_err err, uint64_t index, struct bytes result)
-{
-    (void)arg;
-    (void)err;
-    (void)index;
-    (void)result;
-}
-
-/* As PUT /_quorumkeep/settings writes it. */
-void removal_threshold(struct system *sys)
-{
-    struct machine *m = addressee(sys), *before = system_current;
-    struct record_key key = record_system(RECORD_SYS, RECORD_CLUSTER);
-    struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
-    struct system_cluster info;
-    struct wire_command command;
-    const struct row *row;
-    struct bytes bytes;
-
-    if (m == NULL)
-        return;
-    row = table_find(&m->mem, record_key_bytes(&key));
-    if (row == NULL || system_cluster_decode(blob_bytes(row->value), &info) != QK_OK)
-        return;
-    system_current = m;
-    info.threshold = (uint8_t)(info.threshold == 2 && sys->machines_n > 3 ? 3 : 2);
-    system_cluster_encode(&info, &value);
-    wire_command_begin(&command, WIRE_MEMBER);
-    wire_command_batch(&command);
-    wire_command_put(&command, record_key_bytes(&key), row->version + 1, 0, buf_bytes(&value));
-    if (wire_command_end(&command, &bytes) == QK_OK &&
-        consensus_submit(m->service.consensus, bytes, written, NULL) == QK_OK)
-        system_say(m, "order: threshold %u", info.threshold);
-    wire_command_fini(&command);
-    buf_fini(&value);
-    system_current = before;
 }
 
 /* --- removed for good ------------------------------------------------------------------------ */
@@ -266,11 +228,11 @@ static void check_leaving(struct machine *m, const struct truth_deal *deal, cons
                  (unsigned long long)deal->epoch, (unsigned long long)truth->deals[i].epoch);
 }
 
-/* Whoever leaves has known the keys until then: all of them get new versions. */
+/* Whoever leaves has known the keys until this deal: all of them get new versions. */
 static bool leaves_out(const struct truth *truth, const struct truth_deal *deal)
 {
-    for (unsigned i = 0; i < truth->leaving_n; i++)
-        if (!names(deal, truth->leaving[i]))
+    for (unsigned i = 0; i < truth->leaving_n && deal > truth->deals; i++)
+        if (names(deal - 1, truth->leaving[i]) && !names(deal, truth->leaving[i]))
             return true;
     return false;
 }
@@ -342,6 +304,8 @@ const char *removal_unfinished(const struct machine *leader)
 {
     const struct cluster *cluster = leader->cluster;
 
+    if (changes_unfinished(leader))
+        return "leads, and one that was replaced has not left";
     if (sys_row(leader, SYSTEM_REMOVAL) != NULL)
         return "leads, and a removal is not done";
     if (!hub_is_final(cluster))

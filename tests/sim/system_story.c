@@ -8,6 +8,7 @@
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
 #include "service/cluster_handlers.h"
+#include "service/settings.h"
 
 #define STEP_MS 50
 
@@ -323,6 +324,92 @@ static void newer_deal_in_opening(struct system *sys)
     (void)until(&m[2], has_newest_keys, 20000, "does not open with the newest keys");
 }
 
+static bool is_closed(const struct machine *m)
+{
+    return m->alive && m->cluster->booted && m->cluster->seal.state == SEAL_SEALED;
+}
+
+static bool seal_one(struct machine *m)
+{
+    system_current = m;
+    m->sealed_by_person = cluster_seal(m->cluster) == QK_OK;
+    system_current = NULL;
+    return until(m, is_closed, 1000, "is not sealed");
+}
+
+static bool unseal_one(struct machine *m)
+{
+    system_current = m;
+    if (m->alive && m->sealed_by_person && cluster_unseal(m->cluster) == QK_OK)
+        m->sealed_by_person = false;
+    system_current = NULL;
+    return until(m, is_member, 30000, "does not open");
+}
+
+/* Seed 8001418: m2 is being removed and m1, which the cluster needs then, gave up its identity. */
+static void rejoin_in_removal(struct system *sys)
+{
+    struct machine *m = sys->machines;
+    uint8_t before[NODE_ID_BYTES];
+
+    begin(sys, 3);
+    if (!join_all(sys, 1, 2) || !lead(&m[0]) || !seal_one(&m[1]))
+        return;
+    memcpy(before, m[1].service.node_id, sizeof(before));
+    changes_rejoin(&m[1]); /* a token */
+    pass(sys, 500);
+    people_ask_about(&m[0], handle_node_remove, "n2-1", "{}");
+    pass(sys, 1000);
+    if (m[0].cluster->removal.n != 1 || m[1].rejoin_token[0] == '\0')
+        sim_fail(sys->w, "the story was not told: no removal is under way, or there is no token");
+    changes_rejoin(&m[1]);
+    pass(sys, 2000);
+    if (memcmp(before, m[1].service.node_id, sizeof(before)) != 0)
+        sim_fail(sys->w, "a node gave up its identity that a removal needs");
+    if (unseal_one(&m[1]))
+        (void)until(&m[0], has_removed, 30000, "does not finish the removal");
+}
+
+/* Seed 30354: two of three give up their identities at the same moment, each while the other is
+ * still there. */
+static void rejoin_twice(struct system *sys)
+{
+    struct machine *m = sys->machines;
+    uint8_t before[2][NODE_ID_BYTES];
+
+    begin(sys, 3);
+    if (!join_all(sys, 1, 2) || !lead(&m[0]) || !seal_one(&m[1]) || !seal_one(&m[2]))
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(before[i], m[1 + i].service.node_id, NODE_ID_BYTES);
+        changes_rejoin(&m[1 + i]);
+    }
+    pass(sys, 500);
+    for (unsigned i = 0; i < 2; i++)
+        changes_rejoin(&m[1 + i]);
+    pass(sys, 3000);
+    if (memcmp(before[0], m[1].service.node_id, NODE_ID_BYTES) != 0 &&
+        memcmp(before[1], m[2].service.node_id, NODE_ID_BYTES) != 0)
+        sim_fail(sys->w, "two of three gave up their identities at once");
+}
+
+/* Seed 8001865: a setting that needs three, judged before the removal of one of three was applied.
+ */
+static void settings_in_removal(struct system *sys)
+{
+    struct machine *m = sys->machines;
+
+    begin(sys, 3);
+    if (!join_all(sys, 1, 2) || !lead(&m[0]))
+        return;
+    people_ask_about(&m[0], handle_node_remove, "n2-1", "{}");
+    people_ask(&m[0], handle_settings_put, "{\"unseal_quorum\":3}");
+    pass(sys, 500);
+    if (m[0].cluster->removal.n == 1 && m[0].cluster->info.unseal_quorum == 3)
+        sim_fail(sys->w, "three are needed to open, and two will be there");
+    (void)until(&m[0], has_removed, 30000, "does not finish the removal");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -333,6 +420,9 @@ static const struct story {
     {"removal-joiner", removal_joiner, "a removal waits for one who joins and stands in a deal"},
     {"seal-in-init", seal_in_init, "a node is not sealed while init is under way"},
     {"newer-deal-in-opening", newer_deal_in_opening, "what opened by an old deal is not the new"},
+    {"rejoin-in-removal", rejoin_in_removal, "a node that a removal needs is not wiped"},
+    {"rejoin-twice", rejoin_twice, "two of three do not give up their identities at once"},
+    {"settings-in-removal", settings_in_removal, "a removal and a setting judged at once"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
     {"stranger-leads-held", stranger_leads_held, "one that was suspended hears that it is free"},
 };

@@ -43,7 +43,7 @@ struct truth {
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     /* system_documents.c: versions that no removed member has known, and what is under others */
     uint64_t documents_index, reencrypt_version, old_sealed;
-    uint32_t fresh_version, fresh_catalog;
+    uint32_t fresh_version, fresh_catalog, active;
 };
 
 /* system_removal.c */

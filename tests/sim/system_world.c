@@ -335,14 +335,18 @@ static void discard_now(struct machine *m, void *arg)
     m->watches_n = 0;
     store_sim_wipe(m);
     rollback_forget(m);
+    m->sys->maimed = m->sys->maimed || (m->rolled && m->cluster->joiner == NULL);
     m->rolled = m->last_sec = false;
     memset(m->noted, 0, sizeof(m->noted));
     memset(m->noted_disk, 0, sizeof(m->noted_disk));
+    m->sealed_by_person = false; /* whoever comes back as a new node is meant to open */
     m->service.store = NULL;
     m->service.consensus = NULL;
     m->service.link = NULL;
-    if (m->founder)
+    if (m->founder && m->sys->final_epoch == 0)
         m->sys->lost = true;
+    else
+        m->founder = false;
     cluster_discarded(m->cluster, QK_OK);
 }
 
@@ -463,6 +467,7 @@ void system_fini(struct system *sys)
         snprintf(path, sizeof(path), "%s/node.sec.new", m->dir);
         (void)unlink(path);
     }
+    thief_free(sys);
     for (unsigned i = 0; i < sys->joins; i++)
         free(sys->joining[i]);
     for (unsigned i = 0; i < sys->acked_n; i++) {
