@@ -8,6 +8,7 @@
 #include "cli/number.h"
 
 #define SECONDS_MAX 86400.0
+#define BATCH_BYTES (16 * MIB) /* of a bulk write, unless --batch says otherwise */
 #define RATE_MAX 1e7
 
 /* "1,16,64" into `ret_values`, each 1..max. */
@@ -122,6 +123,12 @@ static enum cli_exit numbers_parse(const struct options *options, struct bench_w
     if (code == CLI_OK)
         code = number_of("--batch", options->batch, 1, BATCH_RECORDS_MAX / 2, &wish->batch);
     wish->size = (size_t)size;
+    if (options->batch == NULL && wish->batch * size > BATCH_BYTES)
+        wish->batch = size < BATCH_BYTES ? BATCH_BYTES / size : 1;
+    /* Ids and the like come on top. */
+    if (code == CLI_OK && wish->batch * (size + 64) > HTTP_BODY_BYTES_MAX)
+        code = cli_fail(CLI_USAGE, "--batch: at most %zu documents of that size in a request",
+                        HTTP_BODY_BYTES_MAX / ((size_t)size + 64));
     return code;
 }
 

@@ -223,8 +223,9 @@ static enum cli_exit make_database(struct bench *bench)
     if (status / 100 != 2 && !(status == 412 && bench->wish.database != NULL)) {
         const char *reason = json_string_value(json_object_get(reply, "reason"));
 
-        (void)cli_fail(CLI_ERROR, "the database %s cannot be made: status %d %s", bench->database,
-                       status, reason == NULL ? "" : reason);
+        if (status != 0) /* else why there is no reply was said */
+            (void)cli_fail(CLI_ERROR, "the database %s cannot be made: status %d %s",
+                           bench->database, status, reason == NULL ? "" : reason);
         json_decref(reply);
         return status == 401 || status == 403 ? CLI_DENIED : status == 503 ? CLI_SEALED : CLI_ERROR;
     }

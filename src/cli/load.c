@@ -27,6 +27,7 @@
 #define READ_BYTES (256 * KIB)
 #define EVENTS_N 256
 #define LATE_MAX 10000000U /* counted one by one at the end of a run at a rate */
+#define WAIT_NS_MAX 1000000000U
 #define DRAIN_TURN_NS 50000000U
 #define STUCK_NS 30000000000U
 
@@ -251,18 +252,29 @@ static void issue_due(struct load *load)
     }
 }
 
+/* At a rate a request may be due within the millisecond; a kernel before 5.11 knows only whole
+ * ones. */
+static int wait_events(const struct load *load, uint64_t wait_ns, struct epoll_event *events)
+{
+    const struct timespec wait = {.tv_sec = (time_t)(wait_ns / 1000000000U),
+                                  .tv_nsec = (long)(wait_ns % 1000000000U)};
+    int n = -1;
+
+    errno = ENOSYS;
+    if (load->plan->rate > 0 && wait_ns > 0)
+        n = epoll_pwait2(load->epoll_fd, events, EVENTS_N, &wait, NULL);
+    if (n >= 0 || errno != ENOSYS)
+        return n;
+    return epoll_wait(load->epoll_fd, events, EVENTS_N, (int)((wait_ns + 999999U) / 1000000U));
+}
+
 static void take_events(struct load *load, uint64_t until_ns)
 {
     struct epoll_event events[EVENTS_N];
-    struct timespec wait = {0};
     uint64_t now_ns = load_now_ns();
-    int n;
+    uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    int n = wait_events(load, wait_ns < WAIT_NS_MAX ? wait_ns : WAIT_NS_MAX, events);
 
-    if (until_ns > now_ns) {
-        wait.tv_sec = (time_t)((until_ns - now_ns) / 1000000000U);
-        wait.tv_nsec = (long)((until_ns - now_ns) % 1000000000U);
-    }
-    n = epoll_pwait2(load->epoll_fd, events, EVENTS_N, &wait, NULL);
     for (int i = 0; i < n; i++) {
         struct load_conn *conn = events[i].data.ptr;
 
