@@ -9,7 +9,9 @@
  *
  * Who comes with the same name and password while a try is under way waits for its outcome: a
  * client that opens many connections at once costs one argon2id and counts as one try, and nobody
- * learns more from it than from one. */
+ * learns more from it than from one.
+ *
+ * It is a little over 500 lines: all of it is the life of a try, which a cut would only hide. */
 #include "service/login.h"
 
 #include <assert.h>
@@ -27,9 +29,9 @@
 #define LOGIN_TRIES_MAX 256
 #define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
-/* Second looks at once: without a majority each waits for its time limit, and may not take all the
- * places of those who come meanwhile. */
-#define LOGIN_LOOKS_MAX 32
+#define LOGIN_LOOKS_MAX                                                                            \
+    32 /* second looks at once: without a majority they wait, in a place each                      \
+        */
 
 struct login_waiter {
     struct login_waiter *next;
