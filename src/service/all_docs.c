@@ -24,8 +24,9 @@
 #include "store/store.h"
 
 /* Exact up to here, null beyond, as CouchDB's is when it does not know: a page far inside a large
- * database must not cost a walk over all that lies before it. */
-#define OFFSET_ROWS_MAX 100000
+ * database must not cost a walk over all that lies before it. A walk over up to 100,000 took 40
+ * times what a page of 500 documents with their bodies itself does. */
+#define OFFSET_ROWS_MAX 2000
 
 enum phase { PHASE_COUNT, PHASE_GATHER, PHASE_HEAD, PHASE_ROWS, PHASE_KEYS, PHASE_TAIL };
 

@@ -2,7 +2,7 @@
 folder: Quorumkeep, the same without encryption (a benchmark-only build), etcd, redis, pouchdb-server
 and SQLCipher. All load comes from the product's own generator, in `quorumkeep bench` or bench-peer.
 """
-import base64
+import atexit
 import json
 import os
 import pathlib
@@ -79,8 +79,10 @@ class Quorumkeep:
 
     def command(self, kind, clients, size, seconds, rate=0, warm_up=0.5, docs=None, batch=500, node=None):
         node = node or self.cluster.leader() or self.cluster[1]
+        # What reads all there is has a database that nothing else writes to.
+        name = f"r{size}" if kind in ("scan", "changes", "find") else f"b{size}"
         command = [qk.CLI, "bench", kind, "--json", "--addr", f"127.0.0.1:{node.http_port}",
-                   "--db", f"b{size}", "--clients", str(clients), "--size", str(size), "--seconds", str(seconds),
+                   "--db", name, "--clients", str(clients), "--size", str(size), "--seconds", str(seconds),
                    "--warm-up", str(warm_up), "--docs", str(docs or self.docs), "--batch", str(batch),
                    "--pids", ",".join(map(str, self.pids()))]
         return command + (["--rate", str(rate)] if rate else [])
@@ -103,7 +105,7 @@ class Quorumkeep:
             self.run("get", 1, size, 0.1, warm_up=0)
 
     def stop(self):
-        self.cluster.down()
+        self.cluster.down(sweep=False)
 
 
 class Processes:
@@ -115,6 +117,7 @@ class Processes:
         self.processes = []
         self.docs = 10000
         self.filled = set()
+        atexit.register(self.stop)
 
     def spawn(self, command, **more):
         log = open(self.folder / f"log{len(self.processes)}", "wb")
