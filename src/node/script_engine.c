@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/script_prelude.h"
+
 /* Each block remembers its size in front, so that the sum is known. */
 struct block {
     union {
@@ -18,78 +20,6 @@ struct script_engine {
     duk_context *context;
     size_t bytes;
 };
-
-/* What a map sees: emit, log, sum, isArray, toJSON and require, as in CouchDB. A map's own changes
- * to the document are its own: each map gets the document anew. What one has emitted before it
- * failed does not count. */
-static const char PRELUDE[] =
-    "(function (global) {\n"
-    "  var stringify = JSON.stringify, parse = JSON.parse, indirect = eval;\n"
-    "  var rows = [], errors = [], current = 0, maps = [], design = {}, modules = {};\n"
-    "  var push = Array.prototype.push;\n"
-    "  function plain(v) { return v === undefined ? null : v; }\n"
-    "  global.emit = function (key, value) { rows[rows.length] = [current, plain(key), "
-    "plain(value)]; };\n"
-    "  global.log = function () {};\n"
-    "  global.isArray = Array.isArray;\n"
-    "  global.toJSON = stringify;\n"
-    "  global.sum = function (values) {\n"
-    "    var total = 0, i;\n"
-    "    for (i = 0; i < values.length; i++) total += values[i];\n"
-    "    return total;\n"
-    "  };\n"
-    "  function resolve(name, from) {\n"
-    "    var parts = name.charAt(0) === '.' ? from.concat(name.split('/')) : name.split('/');\n"
-    "    var path = [], i;\n"
-    "    for (i = 0; i < parts.length; i++) {\n"
-    "      if (parts[i] === '..') path.pop();\n"
-    "      else if (parts[i] !== '.' && parts[i] !== '') path.push(parts[i]);\n"
-    "    }\n"
-    "    return path;\n"
-    "  }\n"
-    "  function requireFrom(from) {\n"
-    "    return function (name) {\n"
-    "      var path = resolve(String(name), from), id = path.join('/'), source = design, i;\n"
-    "      if (Object.prototype.hasOwnProperty.call(modules, id)) return modules[id].exports;\n"
-    "      for (i = 0; i < path.length; i++) {\n"
-    "        if (source === null || typeof source !== 'object') source = undefined;\n"
-    "        source = source === undefined ? undefined : source[path[i]];\n"
-    "      }\n"
-    "      if (typeof source !== 'string') throw new Error('invalid_require_path: ' + id);\n"
-    "      var module = modules[id] = {id: id, exports: {}};\n"
-    "      indirect('(function (module, exports, require) {' + source + '\\n})')(\n"
-    "        module, module.exports, requireFrom(path.slice(0, -1)));\n"
-    "      return module.exports;\n"
-    "    };\n"
-    "  }\n"
-    "  global.require = requireFrom([]);\n"
-    "  function compile(source) {\n"
-    "    try {\n"
-    "      var made = indirect('(' + source.replace(/[;\\s]+$/, '') + '\\n)');\n"
-    "      if (typeof made === 'function') return made;\n"
-    "      throw new Error('the map is no function');\n"
-    "    } catch (e) {\n"
-    "      var reason = 'compilation_error: ' + e;\n"
-    "      return function () { throw reason; };\n"
-    "    }\n"
-    "  }\n"
-    "  return {\n"
-    "    design: function (text) {\n"
-    "      var given = parse(text), i;\n"
-    "      design = {views: {lib: given.lib}};\n"
-    "      for (i = 0; i < given.maps.length; i++) maps[i] = compile(given.maps[i]);\n"
-    "    },\n"
-    "    map: function (text) {\n"
-    "      rows = []; errors = [];\n"
-    "      for (current = 0; current < maps.length; current++) {\n"
-    "        var mark = rows.length;\n"
-    "        try { maps[current](parse(text)); }\n"
-    "        catch (e) { rows.length = mark; push.call(errors, [current, '' + e]); }\n"
-    "      }\n"
-    "      return stringify([rows, errors]);\n"
-    "    }\n"
-    "  };\n"
-    "})(this)\n";
 
 /* --- memory --- */
 
@@ -143,6 +73,15 @@ __attribute__((noreturn)) static void fatal(void *arg, const char *what)
 
 /* --- the engine --- */
 
+/* The prelude's object is left on the stack, at 0. */
+static bool begin(duk_context *context)
+{
+    duk_push_string(context, SCRIPT_PRELUDE_TOOLS);
+    duk_push_string(context, SCRIPT_PRELUDE_CALLS);
+    duk_concat(context, 2);
+    return duk_peval(context) == 0 && duk_is_object(context, -1);
+}
+
 enum qk_err script_engine_new(struct script_engine **ret_engine)
 {
     struct script_engine *engine = calloc(1, sizeof(*engine));
@@ -152,12 +91,11 @@ enum qk_err script_engine_new(struct script_engine **ret_engine)
     if (engine == NULL)
         return QK_ERR_NOMEM;
     engine->context = duk_create_heap(memory_alloc, memory_realloc, memory_free, engine, fatal);
-    if (engine->context == NULL || duk_peval_string(engine->context, PRELUDE) != 0 ||
-        !duk_is_object(engine->context, -1)) {
+    if (engine->context == NULL || !begin(engine->context)) {
         script_engine_free(engine);
         return QK_ERR_NOMEM;
     }
-    *ret_engine = engine; /* the prelude's object stays on the stack, at 0 */
+    *ret_engine = engine;
     return QK_OK;
 }
 
@@ -202,13 +140,33 @@ enum qk_err script_engine_design(struct script_engine *engine, struct bytes desi
     return done ? QK_OK : QK_ERR_INVALID;
 }
 
-enum qk_err script_engine_map(struct script_engine *engine, struct bytes document, struct buf *out)
+/* NULL: there is no such call. */
+static const char *call_name(uint8_t what)
 {
+    switch (what) {
+    case SCRIPT_MAP:
+        return "map";
+    case SCRIPT_REDUCE:
+        return "reduce";
+    case SCRIPT_FILTER:
+        return "filter";
+    case SCRIPT_VALIDATE:
+        return "validate";
+    default:
+        return NULL;
+    }
+}
+
+enum qk_err script_engine_call(struct script_engine *engine, uint8_t what, struct bytes given,
+                               struct buf *out)
+{
+    const char *name = call_name(what), *text;
     enum qk_err err = QK_ERR_INVALID;
-    const char *text;
     size_t len;
 
-    if (call(engine, "map", document) && duk_is_string(engine->context, -1)) {
+    if (name == NULL)
+        return QK_ERR_INVALID;
+    if (call(engine, name, given) && duk_is_string(engine->context, -1)) {
         text = duk_get_lstring(engine->context, -1, &len);
         buf_put(out, text, len);
         err = buf_error(out);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -58,12 +59,78 @@ static void limit_time(unsigned seconds)
     (void)setitimer(ITIMER_REAL, &most, NULL);
 }
 
-static bool answer(int fd, struct script_engine *engine, struct bytes document, struct buf *reply)
+/* --- heaps --- */
+
+/* One for each compartment met, the design in each of them; when there are too many the one not
+ * used for longest makes way. */
+struct heap {
+    uint8_t compartment[SCRIPT_COMPARTMENT_BYTES];
+    struct script_engine *engine; /* NULL: none */
+    uint64_t used;
+};
+struct heaps {
+    struct heap heaps[SCRIPT_HEAPS_MAX];
+    struct bytes design;
+    uint64_t calls_n;
+};
+
+static void heap_make(struct heaps *heaps, struct heap *heap, const uint8_t *compartment)
+{
+    script_engine_free(heap->engine);
+    heap->engine = NULL;
+    memcpy(heap->compartment, compartment, SCRIPT_COMPARTMENT_BYTES);
+    if (script_engine_new(&heap->engine) == QK_OK &&
+        script_engine_design(heap->engine, heaps->design) == QK_OK)
+        return;
+    script_engine_free(heap->engine);
+    heap->engine = NULL;
+}
+
+/* NULL: the design is none, or there is no memory. */
+static struct script_engine *heap_of(struct heaps *heaps, const uint8_t *compartment)
+{
+    struct heap *oldest = &heaps->heaps[0], *found = NULL;
+    size_t i;
+
+    for (i = 0; found == NULL && i < SCRIPT_HEAPS_MAX; i++) {
+        struct heap *heap = &heaps->heaps[i];
+
+        if (heap->engine != NULL &&
+            memcmp(heap->compartment, compartment, SCRIPT_COMPARTMENT_BYTES) == 0)
+            found = heap;
+        if (heap->used < oldest->used)
+            oldest = heap;
+    }
+    if (found == NULL) {
+        found = oldest;
+        heap_make(heaps, found, compartment);
+    }
+    found->used = ++heaps->calls_n;
+    return found->engine;
+}
+
+/* --- calls --- */
+
+static enum qk_err run(struct heaps *heaps, struct bytes call, struct buf *reply)
+{
+    struct reader in = reader_of(call);
+    uint8_t what = reader_u8(&in);
+    struct bytes compartment = reader_bytes(&in, SCRIPT_COMPARTMENT_BYTES);
+    struct script_engine *engine;
+
+    if (reader_error(&in) != QK_OK)
+        return QK_ERR_INVALID;
+    engine = heap_of(heaps, compartment.data);
+    return engine == NULL ? QK_ERR_INVALID
+                          : script_engine_call(engine, what, reader_rest(&in), reply);
+}
+
+static bool answer(int fd, struct heaps *heaps, struct bytes call, struct buf *reply)
 {
     buf_reset(reply);
     buf_put_u32(reply, 0);
     limit_time(SCRIPT_DOCUMENT_S);
-    if (script_engine_map(engine, document, reply) != QK_OK) {
+    if (run(heaps, call, reply) != QK_OK) {
         reply->len = 4;
         reply->failed = QK_OK;
     }
@@ -74,17 +141,19 @@ static bool answer(int fd, struct script_engine *engine, struct bytes document, 
 
 void script_worker_serve(int fd)
 {
+    struct buf design = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX);
     struct buf frame = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX);
     struct buf reply = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX + 4);
-    struct script_engine *engine = NULL;
-    bool go_on = script_engine_new(&engine) == QK_OK && read_frame(fd, &frame);
+    struct heaps heaps = {.calls_n = 0};
+    bool go_on = read_frame(fd, &design);
+    size_t i;
 
-    limit_time(SCRIPT_DOCUMENT_S);
-    go_on = go_on && script_engine_design(engine, buf_bytes(&frame)) == QK_OK;
-    limit_time(0);
+    heaps.design = buf_bytes(&design);
     while (go_on && read_frame(fd, &frame))
-        go_on = answer(fd, engine, buf_bytes(&frame), &reply);
-    script_engine_free(engine);
+        go_on = answer(fd, &heaps, buf_bytes(&frame), &reply);
+    for (i = 0; i < SCRIPT_HEAPS_MAX; i++)
+        script_engine_free(heaps.heaps[i].engine);
+    buf_fini(&design);
     buf_fini(&frame);
     buf_fini(&reply);
 }

@@ -29,6 +29,7 @@ static void changes_free(struct changes *changes)
     feed_leave(&changes->feed);
     store_cursor_close(changes->cursor);
     visible_fini(&changes->visible);
+    changes_script_free(changes->script);
     changes_filter_fini(&changes->filter);
     changes_contents_free(changes);
     stream_fini(&changes->stream);
@@ -62,8 +63,15 @@ static enum qk_err rows_begin(struct changes *changes)
 
     store_database_stats(changes->service->store, changes->database, &now);
     changes->end = now.seq;
+    changes->read_on = true;
     return store_changes_open(changes->service->store, changes->database, changes->last_seq,
                               changes->wish.descending, &changes->cursor);
+}
+
+/* Rows that wait for the judgement of a filter in JavaScript. */
+static size_t gathered_n(const struct changes *changes)
+{
+    return changes->script == NULL ? 0 : changes_script_rows_n(changes->script);
 }
 
 static enum qk_err step_row(struct changes *changes, bool *ret_last)
@@ -74,7 +82,9 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
     *ret_last = changes->rows_n >= changes->wish.limit;
     if (*ret_last)
         return QK_OK;
-    err = store_cursor_next(changes->cursor, &row);
+    if (gathered_n(changes) > 0 && changes_script_is_judged(changes->script))
+        return changes_script_put_next(changes->script, &changes->last_seq);
+    err = changes->read_on ? store_cursor_next(changes->cursor, &row) : QK_ERR_NOT_FOUND;
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
@@ -84,9 +94,21 @@ static enum qk_err step_row(struct changes *changes, bool *ret_last)
         return QK_OK;
     }
     err = changes_row_put(changes, &row);
-    if (err == QK_OK)
+    if (err == QK_OK && gathered_n(changes) == 0)
         changes->last_seq = row.record.seq;
+    if (err == QK_OK && gathered_n(changes) > 0)
+        err = changes_script_go(changes->script, false);
     return err;
+}
+
+/* The end of the rows is one once all that were gathered are judged and put. */
+static enum qk_err step_last(struct changes *changes, bool *ret_last)
+{
+    if (gathered_n(changes) == 0 || changes->rows_n >= changes->wish.limit)
+        return QK_OK;
+    changes->read_on = false;
+    *ret_last = false;
+    return changes_script_go(changes->script, true);
 }
 
 static enum changes_phase phase_after_rows(struct changes *changes)
@@ -95,8 +117,10 @@ static enum changes_phase phase_after_rows(struct changes *changes)
     bool told = changes->wish.form.kind == FEED_NORMAL ||
                 (changes->wish.form.kind == FEED_LONGPOLL && changes->rows_n > 0);
 
-    if (full)
+    if (full) { /* what was gathered past the limit is behind the cursor */
+        changes->pending = gathered_n(changes);
         return CHANGES_PENDING;
+    }
     /* All was read: what was committed at the read point is covered, shown or superseded. */
     if (changes->last_seq < changes->read_seq && !(changes->wish.descending && told))
         changes->last_seq = changes->read_seq;
@@ -117,6 +141,8 @@ static enum qk_err step_rows(struct changes *changes)
         err = rows_begin(changes);
     if (err == QK_OK)
         err = step_row(changes, &last);
+    if (err == QK_OK && last)
+        err = step_last(changes, &last);
     if (err == QK_OK && last)
         changes->phase = phase_after_rows(changes);
     return err;
@@ -189,6 +215,8 @@ static void step_rest(struct changes *changes)
         changes->phase = CHANGES_TAIL;
         return;
     }
+    if (changes->script != NULL)
+        changes_script_rest(changes->script);
     store_cursor_close(changes->cursor);
     changes->cursor = NULL;
     changes->wish.descending = false; /* what comes later comes in its order */
@@ -355,6 +383,8 @@ static enum qk_err changes_begin(struct changes *changes, const struct catalog_d
         err = changes_wish_read(&exchange->request, changes, problem);
     if (err == QK_OK)
         err = changes_filter_read(changes->service, exchange, database, &changes->filter, problem);
+    if (err == QK_OK && changes->filter.kind == CHANGES_FILTER_SCRIPT)
+        err = changes_script_new(changes, &changes->script);
     if (err == QK_OK)
         err = changes_enter(changes);
     if (err != QK_OK)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/script.h"
+#include "service/script_context.h"
 #include "service/view_load.h"
 
 static enum qk_err ids_problem(struct doc_problem *problem)
@@ -140,6 +142,11 @@ static enum qk_err member_missing(struct bytes name, struct doc_problem *problem
                            (const char *)name.data);
 }
 
+static json_t *member_of(const json_t *design, const char *member, struct bytes name)
+{
+    return json_object_getn(json_object_get(design, member), (const char *)name.data, name.len);
+}
+
 /* As CouchDB: `member` of the design document must have `name` in it. */
 static enum qk_err member_check(const json_t *design, const char *member, struct bytes name,
                                 struct doc_problem *problem)
@@ -148,13 +155,34 @@ static enum qk_err member_check(const json_t *design, const char *member, struct
 
     if (!json_is_object(members))
         return member_missing(bytes_str(member), problem);
-    return json_object_getn(members, (const char *)name.data, name.len) == NULL
-               ? member_missing(name, problem)
-               : QK_OK;
+    return member_of(design, member, name) == NULL ? member_missing(name, problem) : QK_OK;
 }
 
-static enum qk_err view_of(struct changes_filter *filter, struct bytes name,
-                           struct doc_problem *problem)
+/* What is to be run, with all that it may ask for. `member` is "filter" or "view". */
+static enum qk_err script_take(struct service *service, const struct exchange *exchange,
+                               const struct catalog_database *database,
+                               struct changes_filter *filter, const char *member,
+                               const json_t *source, struct doc_problem *problem)
+{
+    json_t *script;
+    enum qk_err err = QK_ERR_NOMEM;
+
+    if (service->script_door.connect == NULL)
+        return doc_problem_set(problem, 501, "not_implemented", "this node runs no JavaScript");
+    if (!json_is_string(source))
+        return doc_problem_set(problem, 400, "bad_request", "%s must be a string", member);
+    script = json_pack("{s:O, s:O, s:o}", member, source, "design", filter->design->json, "request",
+                       script_request(service, exchange, database));
+    if (script != NULL)
+        err = json_write(script, &filter->script);
+    json_decref(script);
+    filter->kind = CHANGES_FILTER_SCRIPT;
+    return err;
+}
+
+static enum qk_err view_of(struct service *service, const struct exchange *exchange,
+                           const struct catalog_database *database, struct changes_filter *filter,
+                           struct bytes name, struct doc_problem *problem)
 {
     const struct view_design *design = filter->design;
     const struct view *view;
@@ -162,15 +190,14 @@ static enum qk_err view_of(struct changes_filter *filter, struct bytes name,
 
     if (err != QK_OK)
         return err;
-    if (design->language != VIEW_QUERY)
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep filters by views of language query "
-                               "alone");
     view = view_find(design, name);
     if (view == NULL)
         return member_missing(name, problem);
     filter->view = (size_t)(view - design->views);
-    return QK_OK;
+    if (design->language == VIEW_QUERY)
+        return QK_OK;
+    return script_take(service, exchange, database, filter, "view",
+                       json_object_get(member_of(design->json, "views", name), "map"), problem);
 }
 
 static enum qk_err view_read(struct service *service, struct exchange *exchange,
@@ -187,10 +214,9 @@ static enum qk_err view_read(struct service *service, struct exchange *exchange,
         return doc_problem_set(problem, 400, "bad_request",
                                "`view` must be of the form `designname/viewname`");
     err = view_load(service, exchange, database, design, problem, &filter->design);
-    return err == QK_OK ? view_of(filter, name, problem) : err;
+    return err == QK_OK ? view_of(service, exchange, database, filter, name, problem) : err;
 }
 
-/* What this version does not do must not be ignored: a client would take the rows for filtered. */
 static enum qk_err custom_read(struct service *service, struct exchange *exchange,
                                const struct catalog_database *database, struct bytes text,
                                struct changes_filter *filter, struct doc_problem *problem)
@@ -204,10 +230,12 @@ static enum qk_err custom_read(struct service *service, struct exchange *exchang
     err = view_load(service, exchange, database, design, problem, &filter->design);
     if (err == QK_OK)
         err = member_check(filter->design->json, "filters", name, problem);
+    if (err == QK_OK && filter->design->language != VIEW_JAVASCRIPT)
+        return doc_problem_set(problem, 400, "bad_request",
+                               "Filters are functions of design documents in JavaScript");
     return err != QK_OK ? err
-                        : doc_problem_set(problem, 501, "not_implemented",
-                                          "this version of Quorumkeep runs no filters that are "
-                                          "programs: use _selector or _view");
+                        : script_take(service, exchange, database, filter, "filter",
+                                      member_of(filter->design->json, "filters", name), problem);
 }
 
 enum qk_err changes_filter_read(struct service *service, struct exchange *exchange,
@@ -217,7 +245,8 @@ enum qk_err changes_filter_read(struct service *service, struct exchange *exchan
     const struct request *request = &exchange->request;
     struct bytes name;
 
-    *ret_filter = (struct changes_filter){.rows = VIEW_ROWS_INIT};
+    *ret_filter = (struct changes_filter){.rows = VIEW_ROWS_INIT,
+                                          .script = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX)};
     if (!request_param(request, "filter", &name) || name.len == 0)
         return QK_OK;
     if (name.data[0] != '_')
@@ -250,6 +279,7 @@ void changes_filter_fini(struct changes_filter *filter)
         field_path_fini(&filter->fields[i]);
     free(filter->fields);
     view_rows_fini(&filter->rows);
+    buf_fini(&filter->script);
     view_design_free(filter->design);
     json_decref(filter->wish);
     *filter = (struct changes_filter){0};
@@ -261,6 +291,7 @@ bool changes_filter_takes_id(const struct changes_filter *filter, struct bytes i
     case CHANGES_FILTER_NONE:
     case CHANGES_FILTER_SELECTOR:
     case CHANGES_FILTER_VIEW:
+    case CHANGES_FILTER_SCRIPT:
         return true;
     case CHANGES_FILTER_DOC_IDS:
         return filter->ids_n > 0 &&

@@ -15,7 +15,8 @@ enum changes_filter_kind {
     CHANGES_FILTER_DOC_IDS,  /* filter=_doc_ids */
     CHANGES_FILTER_DESIGN,   /* filter=_design */
     CHANGES_FILTER_SELECTOR, /* filter=_selector */
-    CHANGES_FILTER_VIEW      /* filter=_view: what gives a row in that view */
+    CHANGES_FILTER_VIEW,     /* filter=_view: what gives a row in that view */
+    CHANGES_FILTER_SCRIPT    /* filter=design/name, or a view's map, in JavaScript */
 };
 
 /* Of a body's `fields`. */
@@ -32,6 +33,7 @@ struct changes_filter {
     struct view_design *design; /* as it stood when the feed began */
     size_t view;                /* its place in it */
     struct view_rows rows;
+    struct buf script; /* secret: the design for the worker, of CHANGES_FILTER_SCRIPT */
 };
 
 /* From the parameters `filter` and those that go with it, and the body of a POST; for who has been

@@ -290,8 +290,49 @@ enum qk_err changes_row_put(struct changes *changes, const struct store_row *row
         return err;
     assert(record.leaves_n >= 1 && record.leaves_n <= DOC_RECORD_LEAVES_MAX);
     err = changes_row_shown(changes, &record, &shown);
-    if (err == QK_OK && shown)
+    if (err == QK_OK && shown && changes->script != NULL)
+        err = changes_script_add(changes->script, row, &record);
+    else if (err == QK_OK && shown)
         err = record_put(changes, &place);
+    doc_record_fini(&record);
+    return err;
+}
+
+static enum qk_err place_id(struct changes *changes, struct changes_place *place)
+{
+    return doc_name_to_id(changes->service, changes->database, changes->visible.ids_hidden,
+                          place->name, &changes->id, &place->id);
+}
+
+enum qk_err changes_row_leaf(struct changes *changes, const struct store_row *row,
+                             const struct doc_record *record, const struct doc_leaf *leaf,
+                             struct buf *out)
+{
+    struct changes_place place = {.name = record_key_name(row->key), .record = record};
+    enum qk_err err = place_id(changes, &place);
+
+    return err == QK_OK ? put_leaf(changes, &place, leaf, true, out) : err;
+}
+
+enum qk_err changes_row_judged(struct changes *changes, const struct store_row *row,
+                               const bool *passes)
+{
+    struct doc_record record;
+    struct changes_place place = {
+        .name = record_key_name(row->key), .seq = row->record.seq, .record = &record};
+    enum qk_err err = stored_decode(changes->service, changes->database, place.name,
+                                    row->record.version, row->record.value, &record);
+    bool any = false;
+    unsigned i;
+
+    if (err != QK_OK)
+        return err;
+    for (i = 0; i < record.leaves_n; i++)
+        any = any || passes[i];
+    if (any)
+        err = place_id(changes, &place);
+    if (err == QK_OK && any)
+        err = put_row(changes, &place, passes);
     doc_record_fini(&record);
     return err;
 }

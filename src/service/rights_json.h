@@ -20,6 +20,9 @@ json_t *rights_json(const struct catalog *catalog, const struct access_list *lis
 json_t *rights_names_json(const struct catalog *catalog, const struct access_list *list, bool roles,
                           bool (*wants)(uint8_t bits));
 
+/* A database's as CouchDB's _security shows them (security.c). NULL without memory. */
+json_t *security_json(const struct catalog *catalog, const struct access_list *list);
+
 /* What a request wants changed: {"user"|"role":NAME, "add":[WORD...], "remove":[WORD...]}. */
 struct rights_wish {
     bool is_role;

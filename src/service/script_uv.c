@@ -114,18 +114,28 @@ static void on_sent(uv_write_t *request, int status)
     }
 }
 
-enum qk_err script_send(struct script *script, struct bytes documents)
+void script_put_call(enum script_call what,
+                     const uint8_t compartment[static SCRIPT_COMPARTMENT_BYTES], struct bytes json,
+                     struct buf *out)
 {
-    struct sending *sending = malloc(sizeof(*sending) + documents.len);
+    buf_put_u32(out, (uint32_t)(1 + SCRIPT_COMPARTMENT_BYTES + json.len));
+    buf_put_u8(out, (uint8_t)what);
+    buf_put(out, compartment, SCRIPT_COMPARTMENT_BYTES);
+    buf_put_bytes(out, json);
+}
+
+enum qk_err script_send(struct script *script, struct bytes calls)
+{
+    struct sending *sending = malloc(sizeof(*sending) + calls.len);
     uv_buf_t buf;
 
     if (sending == NULL)
         return QK_ERR_NOMEM;
     sending->script = script;
-    sending->len = documents.len;
+    sending->len = calls.len;
     sending->request.data = sending;
-    memcpy(sending->data, documents.data, documents.len);
-    buf = uv_buf_init((char *)sending->data, (unsigned)documents.len);
+    memcpy(sending->data, calls.data, calls.len);
+    buf = uv_buf_init((char *)sending->data, (unsigned)calls.len);
     if (uv_write(&sending->request, (uv_stream_t *)&script->pipe, &buf, 1, on_sent) == 0)
         return QK_OK;
     secret_wipe(sending->data, sending->len);
@@ -134,34 +144,6 @@ enum qk_err script_send(struct script *script, struct bytes documents)
 }
 
 /* --- begin --- */
-
-/* {"maps":[...],"lib":...} as the first frame. */
-static enum qk_err put_design(const struct view_design *design, struct buf *out)
-{
-    json_t *views = json_object_get(design->json, "views");
-    json_t *lib = json_object_get(views, "lib");
-    size_t i;
-    enum qk_err err = QK_OK;
-
-    buf_put_u32(out, 0);
-    buf_put_str(out, "{\"maps\":[");
-    for (i = 0; i < design->views_n; i++) {
-        if (i > 0)
-            buf_put_u8(out, ',');
-        json_write_string(design->views[i].map_text, out);
-    }
-    buf_put_str(out, "],\"lib\":");
-    if (lib != NULL)
-        err = json_write(lib, out);
-    else
-        buf_put_str(out, "null");
-    buf_put_u8(out, '}');
-    if (err == QK_OK)
-        err = buf_error(out);
-    if (err == QK_OK)
-        put_u32(out->data, (uint32_t)(out->len - 4));
-    return err;
-}
 
 static enum qk_err script_open(struct script *script)
 {
@@ -184,24 +166,26 @@ static enum qk_err script_open(struct script *script)
                                                                                : QK_ERR_CLOSED;
 }
 
-static enum qk_err send_design(struct script *script, const struct view_design *design)
+static enum qk_err send_design(struct script *script, struct bytes design)
 {
     struct buf frame = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX);
-    enum qk_err err = put_design(design, &frame);
+    enum qk_err err;
 
+    buf_put_blob(&frame, design);
+    err = buf_error(&frame);
     if (err == QK_OK)
         err = script_send(script, buf_bytes(&frame));
     buf_fini(&frame);
     return err;
 }
 
-enum qk_err script_new(struct service *service, const struct view_design *design,
-                       const struct script_ops *ops, void *arg, struct script **ret_script)
+enum qk_err script_new(struct service *service, struct bytes design, const struct script_ops *ops,
+                       void *arg, struct script **ret_script)
 {
     struct script *script;
     enum qk_err err;
 
-    assert(design->language == VIEW_JAVASCRIPT && ret_script != NULL);
+    assert(ops != NULL && ret_script != NULL);
 
     if (service->scripts_n >= SCRIPT_WORKERS_MAX)
         return QK_ERR_BUSY;
@@ -230,44 +214,4 @@ enum qk_err script_new(struct service *service, const struct view_design *design
     else
         script_close(script);
     return err == QK_ERR_CLOSED ? QK_ERR_IO : err;
-}
-
-/* --- answers --- */
-
-/* The map that a member of an answer is of, or design->views_n. */
-static size_t map_of(const struct view_design *design, const json_t *item)
-{
-    const json_t *at = json_array_get(item, 0);
-    json_int_t place = json_is_integer(at) ? json_integer_value(at) : -1;
-
-    return place < 0 || (size_t)place >= design->views_n ? design->views_n : (size_t)place;
-}
-
-enum qk_err script_rows(const struct view_design *design, struct bytes answer,
-                        struct view_rows *rows, unsigned *ret_errors)
-{
-    struct doc_problem problem;
-    json_t *json = NULL, *item;
-    enum qk_err err;
-    size_t i, map;
-
-    *ret_errors = 0;
-    err = json_parse(answer, JSON_WRITE_DEPTH_MAX, &problem, &json);
-    if (err == QK_OK && !json_is_array(json_array_get(json, 0)))
-        err = QK_ERR_INVALID;
-    if (err == QK_OK)
-        *ret_errors = (unsigned)json_array_size(json_array_get(json, 1));
-    json_array_foreach(json_array_get(json, 0), i, item)
-    {
-        map = map_of(design, item);
-        if (err != QK_OK || map == design->views_n || json_array_size(item) != 3)
-            continue;
-        err = view_rows_add(rows, map, json_array_get(item, 1), json_array_get(item, 2));
-        if (err == QK_ERR_TOO_BIG) {
-            *ret_errors += 1;
-            err = QK_OK;
-        }
-    }
-    json_decref(json);
-    return err;
 }

@@ -82,7 +82,7 @@ static json_t *section_json(const struct catalog *catalog, const struct access_l
     return json_pack("{s:o, s:o}", "names", names, "roles", roles);
 }
 
-static json_t *security_json(const struct catalog *catalog, const struct access_list *list)
+json_t *security_json(const struct catalog *catalog, const struct access_list *list)
 {
     json_t *json = json_object();
     size_t i;

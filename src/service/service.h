@@ -32,6 +32,7 @@ struct keys_waiter;
 struct rotation;
 struct task;       /* service/tasks.h */
 struct view_group; /* service/views.h */
+struct script_job; /* service/script_job.h */
 struct cluster;    /* seal machine, dealing, members: service/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
@@ -98,6 +99,7 @@ struct service {
     size_t view_groups_n, view_bytes_max;       /* the latter a setting; 0: its default */
     struct script_door script_door;             /* of the process's life; zeros: no JavaScript */
     unsigned scripts_n;                         /* workers running */
+    struct script_job *script_jobs;             /* script_job.c's own */
     uint64_t tasks_began_n;                     /* since the start */
 };
 

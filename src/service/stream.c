@@ -62,10 +62,13 @@ static const char *break_word(enum qk_err err)
  * it, cut short as it is, for the whole. */
 static void stream_break(struct stream *stream, enum qk_err err)
 {
+    const struct doc_problem *problem = &stream->problem;
+    bool told = problem->status != 0;
+
     buf_put_str(&stream->out, "\n{\"error\":");
-    json_write_string(bytes_str(break_word(err)), &stream->out);
+    json_write_string(bytes_str(told ? problem->error : break_word(err)), &stream->out);
     buf_put_str(&stream->out, ",\"reason\":");
-    json_write_string(bytes_str(qk_err_text(err)), &stream->out);
+    json_write_string(bytes_str(told ? problem->reason : qk_err_text(err)), &stream->out);
     buf_put_str(&stream->out, "}\n");
     stream_hand_on(stream);
 }
@@ -83,10 +86,14 @@ static void stream_fail(struct stream *stream, enum qk_err err)
         if (stream->length == SIZE_MAX)
             stream_break(stream, err);
         stream_finish(stream);
-    } else {
-        submit_reply_err(stream->service, stream->exchange, err);
-        stream->ended(stream->arg);
+        return;
     }
+    if (stream->problem.status != 0)
+        exchange_reply_error(stream->exchange, stream->problem.status, stream->problem.error, "%s",
+                             stream->problem.reason);
+    else
+        submit_reply_err(stream->service, stream->exchange, err);
+    stream->ended(stream->arg);
 }
 
 /* One step; what a failed one left behind is cut off again. */
@@ -167,6 +174,8 @@ static void stream_run(void *arg)
             return;
         }
         err = stream_step(stream, &end);
+        if (err == QK_OK && stream->wait)
+            return;
         if (err == QK_OK && (end || stream->rest || stream->out.len >= STREAM_PIECE_BYTES))
             stream_hand_on(stream);
         if (err == QK_OK && stream->rest) {
@@ -207,14 +216,30 @@ void stream_wake(struct stream *stream)
     stream_run(stream);
 }
 
-void stream_abandon(struct stream *stream, enum qk_err err)
+static void stream_end(struct stream *stream, enum qk_err err)
 {
-    assert(stream->rest && err != QK_OK);
-
     if (!stream->exchange->closed) {
         stream_fail(stream, err);
         return;
     }
     stream_begin(stream);
     stream_finish(stream);
+}
+
+void stream_abandon(struct stream *stream, enum qk_err err)
+{
+    assert(stream->rest && err != QK_OK);
+
+    stream_end(stream, err);
+}
+
+void stream_go_on(struct stream *stream, enum qk_err err)
+{
+    assert(stream->wait);
+
+    stream->wait = false;
+    if (err == QK_OK)
+        stream_run(stream);
+    else
+        stream_end(stream, err);
 }

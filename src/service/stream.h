@@ -5,6 +5,7 @@
 #define SERVICE_STREAM_H
 
 #include "base/bytes.h"
+#include "doc/problem.h"
 #include "service/exchange.h"
 #include "service/service.h"
 
@@ -23,6 +24,8 @@ struct stream {
     bool hand_on;             /* set by a step: what is there goes out with the end of the turn */
     bool
         rest; /* set by a step: nothing more for now, stream_wake goes on; what is there goes out */
+    bool wait; /* the same for a moment: what is there stays, and no status is sent for it */
+    struct doc_problem problem; /* set by a step that fails: what is said instead of the error */
     size_t turn_bytes;
     unsigned turn_steps;
     /* Appends to `out`; sets `*ret_end` after the last. An error ends the reply: with its status
@@ -44,6 +47,8 @@ void stream_start(struct stream *stream);
 void stream_spend(struct stream *stream, size_t steps);
 /* For one that rests: goes on, from the loop. `ended` may fire inside. */
 void stream_wake(struct stream *stream);
+/* For one that waits: goes on, or ends with the error. `ended` may fire inside. */
+void stream_go_on(struct stream *stream, enum qk_err err);
 /* For one that rests: ends it with the error, or without a word where the client is gone. `ended`
  * fires inside. */
 void stream_abandon(struct stream *stream, enum qk_err err);

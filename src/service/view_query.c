@@ -88,14 +88,9 @@ static enum qk_err kind_check(const struct view_query *query, const struct view_
 static enum qk_err wish_check(const struct view_query *query, struct view_wish *wish,
                               const struct view *view, struct doc_problem *problem)
 {
-    bool has_own = view->reduce_text.len > 0;
-    enum qk_err err = view_wish_check(wish, has_own || view->reduce != REDUCE_NONE, problem);
+    bool has_reduce = view->reduce_text.len > 0 || view->reduce != REDUCE_NONE;
+    enum qk_err err = view_wish_check(wish, has_reduce, problem);
 
-    if (err == QK_OK && wish->reduce && has_own)
-        return doc_problem_set(problem, 501, "not_implemented",
-                               "this version of Quorumkeep has the built-in reduces alone: _count, "
-                               "_sum, _stats and _approx_count_distinct; reduce=false shows the "
-                               "rows");
     if (err == QK_OK)
         err = kind_check(query, wish, problem);
     return err == QK_OK ? view_range_check(wish, problem) : err;

@@ -359,6 +359,7 @@ void view_read_free(struct view_read *read)
     view_reduce_end(read);
     index_cursor_fini(&read->cursor);
     reducer_free(read->reducer);
+    view_fold_free(read->fold);
     buf_fini(&read->group_sort);
     buf_fini(&read->group_key);
     free(read->slots);
@@ -380,6 +381,8 @@ static enum qk_err reducer_make(struct view_read *read)
 {
     const struct view *view = &views_design(read->group)->views[read->view];
 
+    if (view->reduce_text.len > 0)
+        return view_fold_new(read, &read->fold);
     return view->reduce == REDUCE_NONE ? QK_OK : reducer_new(view->reduce, &read->reducer);
 }
 

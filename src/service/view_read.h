@@ -34,8 +34,9 @@ struct view_read {
     uint32_t slots_n;
 
     struct reducer *reducer;
-    bool group_open, pinned;
-    struct buf group_sort, group_key; /* secret: what its rows have in common, and as JSON */
+    struct view_fold *fold;                 /* in the place of `reducer`: JavaScript */
+    bool group_open, pinned, group_closing; /* closing: all its rows are taken */
+    struct buf group_sort, group_key;       /* secret: what its rows have in common, and as JSON */
     uint64_t group_rows, changes;
     unsigned restarts;
 };
@@ -57,6 +58,19 @@ MUST_USE enum qk_err view_slot_shown(struct view_read *read, const struct index_
                                      bool *ret_shown);
 /* One step: an end is `*ret_last`. */
 MUST_USE enum qk_err view_reduce_step(struct view_read *read, bool *ret_last);
+/* --- view_fold.c: a reduce in JavaScript, in a worker --- */
+
+/* Of the view's function `place` of the group. QK_ERR_NOMEM. */
+MUST_USE enum qk_err view_fold_new(struct view_read *read, struct view_fold **ret_fold);
+void view_fold_free(struct view_fold *fold); /* takes NULL */
+/* Forgets all rows. Not while it works. */
+void view_fold_reset(struct view_fold *fold);
+MUST_USE enum qk_err view_fold_add(struct view_fold *fold, const struct index_row *row);
+/* Works on what was added, if that is enough or, with `all`, to the end. Is it at work now
+ * (read->stream.wait is set), it is to be called again later. */
+MUST_USE enum qk_err view_fold_go(struct view_fold *fold, bool all);
+/* The value, once nothing is left to do. */
+MUST_USE enum qk_err view_fold_write(struct view_fold *fold, struct buf *out);
 /* Closes what is under way. */
 void view_reduce_end(struct view_read *read);
 /* ,"doc":... of a row. */

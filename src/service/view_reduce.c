@@ -47,6 +47,14 @@ static enum qk_err put_key(const struct view_wish *wish, struct bytes key, struc
     return err == QK_ERR_INVALID ? QK_ERR_CORRUPT : err;
 }
 
+static void reset(struct view_read *read)
+{
+    if (read->fold != NULL)
+        view_fold_reset(read->fold);
+    else
+        reducer_reset(read->reducer);
+}
+
 static enum qk_err group_begin(struct view_read *read, const struct view_wish *wish,
                                const struct index_row *row)
 {
@@ -59,7 +67,7 @@ static enum qk_err group_begin(struct view_read *read, const struct view_wish *w
         err = put_key(wish, row->key, &read->group_key);
     if (err == QK_OK)
         err = buf_error(&read->group_sort);
-    reducer_reset(read->reducer);
+    reset(read);
     read->group_open = true;
     read->group_rows = 0;
     read->changes = index_changes(read->cursor.index);
@@ -74,7 +82,7 @@ void view_reduce_end(struct view_read *read)
     if (read->pinned)
         views_unpin(read->group);
     read->pinned = false;
-    read->group_open = false;
+    read->group_open = read->group_closing = false;
     read->restarts = 0;
 }
 
@@ -90,11 +98,32 @@ static enum qk_err group_put(struct view_read *read)
         buf_put_str(out, read->rows_n++ == 0 ? "\n{\"key\":" : ",\n{\"key\":");
         buf_put_bytes(out, buf_bytes(&read->group_key));
         buf_put_str(out, ",\"value\":");
-        err = reducer_write(read->reducer, out);
+        err = read->fold != NULL ? view_fold_write(read->fold, out)
+                                 : reducer_write(read->reducer, out);
         buf_put_u8(out, '}');
     }
     view_reduce_end(read);
     return err;
+}
+
+/* Of a group whose rows are all taken: in JavaScript there may be work left. */
+static enum qk_err group_end(struct view_read *read)
+{
+    enum qk_err err = QK_OK;
+
+    read->group_closing = true;
+    if (read->fold != NULL && read->group_rows > 0 && read->skip == 0)
+        err = view_fold_go(read->fold, true);
+    return err == QK_OK && !read->stream.wait ? group_put(read) : err;
+}
+
+/* What will be passed over needs no value. */
+static enum qk_err reduce_row(struct view_read *read, const struct index_row *row)
+{
+    read->group_rows++;
+    if (read->fold == NULL)
+        return reducer_add(read->reducer, row->sort, row->value);
+    return read->skip > 0 ? QK_OK : view_fold_add(read->fold, row);
 }
 
 static enum qk_err take_row(struct view_read *read)
@@ -105,10 +134,8 @@ static enum qk_err take_row(struct view_read *read)
 
     if (err == QK_OK)
         err = view_slot_shown(read, &row, &shown);
-    if (err == QK_OK && shown) {
-        read->group_rows++;
-        err = reducer_add(read->reducer, row.sort, row.value);
-    }
+    if (err == QK_OK && shown)
+        err = reduce_row(read, &row);
     return err == QK_OK ? index_cursor_next(&read->cursor, &row) : err;
 }
 
@@ -117,41 +144,39 @@ static enum qk_err group_again(struct view_read *read)
     read->changes = index_changes(read->cursor.index);
     if (read->restarts++ >= RESTARTS_MAX)
         return QK_OK;
-    reducer_reset(read->reducer);
+    reset(read);
     read->group_rows = 0;
     return index_cursor_rewind(&read->cursor);
 }
 
-/* Up to so many rows of the range; QK_ERR_NOT_FOUND at its end, and *ret_put after a group. */
-static enum qk_err walk(struct view_read *read, const struct view_wish *wish, bool *ret_put)
+/* Up to so many rows of the range, or of one group; QK_ERR_NOT_FOUND at its end. */
+static enum qk_err walk(struct view_read *read, const struct view_wish *wish)
 {
     struct index_row row;
     enum qk_err err = QK_OK;
     unsigned n;
 
-    *ret_put = false;
     if (read->group_open && index_changes(read->cursor.index) != read->changes)
         err = group_again(read);
     for (n = 0; err == QK_OK && n < STEP_ROWS; n++) {
         err = index_cursor_peek(&read->cursor, &row);
         if (err == QK_OK && !read->group_open)
             err = group_begin(read, wish, &row);
-        if (err == QK_OK && !is_same_group(read, wish, &row)) {
-            *ret_put = true;
-            return group_put(read);
-        }
+        if (err == QK_OK && !is_same_group(read, wish, &row))
+            return group_end(read);
         if (err == QK_OK)
             err = take_row(read);
     }
-    return err;
+    return err == QK_OK && read->fold != NULL ? view_fold_go(read->fold, false) : err;
 }
 
 enum qk_err view_reduce_step(struct view_read *read, bool *ret_last)
 {
     const struct view_wish *wish = &read->wishes[read->wish_at];
     enum qk_err err = QK_OK;
-    bool put;
 
+    if (read->group_closing)
+        return group_end(read);
     *ret_last = read->rows_n >= wish->limit;
     if (*ret_last)
         return QK_OK;
@@ -160,9 +185,9 @@ enum qk_err view_reduce_step(struct view_read *read, bool *ret_last)
     *ret_last = err == QK_ERR_NOT_FOUND;
     if (err != QK_OK)
         return *ret_last ? QK_OK : err;
-    err = walk(read, wish, &put);
+    err = walk(read, wish);
     if (err != QK_ERR_NOT_FOUND)
         return err;
     read->range_open = false;
-    return read->group_open ? group_put(read) : QK_OK;
+    return read->group_open ? group_end(read) : QK_OK;
 }

@@ -10,6 +10,7 @@
 #include "secret/secret.h"
 #include "index/disk.h"
 #include "service/doc_name.h"
+#include "service/script_job.h"
 #include "service/views_file.h"
 #include "service/views_private.h"
 
@@ -114,6 +115,7 @@ void views_close(struct service *service)
 {
     while (service->view_groups != NULL)
         views_kill(service->view_groups, QK_ERR_SEALED);
+    script_jobs_close(service);
 }
 
 /* --- what happens to the store --- */

@@ -1,6 +1,7 @@
-/* Rows of maps in JavaScript: documents are gathered in a batch, sent to a worker, and the answers
- * come in their order. A worker that ends has been ended by the document that it was at (too slow,
- * too much memory): that one has no rows, and another worker gets the rest. */
+/* Rows of maps in JavaScript: documents are gathered in a batch, sent to a worker, those of one
+ * data key in a compartment of their own, and the answers come in their order. A worker that ends
+ * has been ended by the document that it was at (too slow, too much memory): that one has no rows,
+ * and another worker gets the rest. */
 #include <assert.h>
 
 #include "base/log.h"
@@ -134,6 +135,17 @@ static void on_ended(void *arg)
 
 static const struct script_ops ops = {on_answered, on_ended};
 
+static enum qk_err worker_new(struct view_group *group)
+{
+    struct buf design = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX);
+    enum qk_err err = script_put_maps(group->design, &design);
+
+    if (err == QK_OK)
+        err = script_new(group->service, buf_bytes(&design), &ops, group, &group->script);
+    buf_fini(&design);
+    return err;
+}
+
 enum qk_err views_script_run(struct view_group *group)
 {
     struct batch_item item;
@@ -144,13 +156,13 @@ enum qk_err views_script_run(struct view_group *group)
     assert(group->batch_n > 0);
 
     if (group->script == NULL)
-        err = script_new(group->service, group->design, &ops, group, &group->script);
+        err = worker_new(group);
     if (err != QK_OK)
         return err;
     buf_reset(&group->sends);
     for (n = 0; n < group->batch_n; n++) {
         item = item_at(group, at);
-        buf_put_blob(&group->sends, item.json);
+        script_put_call(SCRIPT_MAP, item.source.key_id, item.json, &group->sends);
         at = item.end;
     }
     err = buf_error(&group->sends);
