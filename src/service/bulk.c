@@ -33,6 +33,8 @@ struct bulk {
     bool replicated;  /* new_edits=false */
     size_t *proposed; /* batch -> item, of the command under way */
     size_t proposed_n;
+    struct validation validation;
+    bool waits;         /* some of the documents: for their validation */
     bool applied;       /* at least one document was written */
     bool no_database;   /* as of the last evaluation */
     enum qk_err denied; /* the same: no right to write here */
@@ -48,6 +50,7 @@ static void bulk_free(struct bulk *bulk)
         document_fini(&bulk->items[i].document);
     if (bulk->items != NULL)
         secret_wipe(bulk->items, bulk->items_n * sizeof(*bulk->items)); /* names of data keys */
+    validation_fini(&bulk->validation);
     free(bulk->items);
     free(bulk->proposed);
     free(bulk);
@@ -139,6 +142,7 @@ static enum qk_err item_name(struct bulk *bulk, struct bulk_item *item)
     item->write.database_name = bulk->exchange->request.segments[0];
     item->write.id = buf_bytes(&item->document.id);
     item->write.document = &item->document;
+    item->write.validation = &bulk->validation;
     return doc_id_check(item->write.id, &bulk->problem);
 }
 
@@ -201,6 +205,8 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
     size_t i;
 
     bulk->proposed_n = 0;
+    bulk->waits = false;
+    validation_begin(&bulk->validation, bulk->service);
     bulk_look(bulk);
     for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
         if (!item_is_due(&bulk->items[i]))
@@ -208,11 +214,21 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
         if (wire_command_size(command) >= SUBMIT_COMMAND_BYTES)
             break;
         err = write_evaluate(bulk->service, &bulk->items[i].write, command);
-        if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN)
+        if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN &&
+            bulk->items[i].write.verdict.waits)
+            bulk->waits = true;
+        else if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN)
             bulk->proposed[bulk->proposed_n++] = i;
     }
     /* No room for more under some key: what has room goes first. */
     return err == QK_ERR_KEY_FULL && bulk->proposed_n > 0 ? QK_OK : err;
+}
+
+static enum qk_err bulk_wait(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg)
+{
+    struct bulk *bulk = arg;
+
+    return bulk->waits ? validation_wait(&bulk->validation, cb, cb_arg) : QK_ERR_NOT_FOUND;
 }
 
 static void bulk_result(void *arg, size_t at, const struct wire_result *result)
@@ -258,6 +274,8 @@ static json_t *item_json(const struct write *write)
         return item_error(write, "not_found", "Database does not exist.");
     case WRITE_DENIED:
         return item_error(write, "forbidden", "You are not allowed to write this document.");
+    case WRITE_REFUSED:
+        return item_error(write, write->verdict.refusal.error, write->verdict.refusal.reason);
     case WRITE_NO_GRANT:
         return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
     case WRITE_NO_STUB:
@@ -337,7 +355,7 @@ static enum qk_err bulk_start(struct bulk *bulk)
         views[i] = record_key_bytes(&keys[i]);
     }
     if (err == QK_OK)
-        err = submit_start(bulk->service, views, bulk->items_n, &bulk_ops, bulk);
+        err = submit_start_waiting(bulk->service, views, bulk->items_n, &bulk_ops, bulk_wait, bulk);
 
 out:
     free(keys);

@@ -11,6 +11,7 @@
 #include "secret/secret.h"
 #include "service/catalog_record.h"
 #include "service/catalog_table.h"
+#include "service/designs.h"
 #include "service/keys_current.h"
 #include "service/views_file.h"
 #include "store/store.h"
@@ -259,6 +260,7 @@ void catalog_close(struct service *service)
 
     if (catalog == NULL)
         return;
+    designs_close(service);
     views_close(service); /* who reads them asks the catalog for rights */
     service->catalog = NULL;
     service->catalog_opening = NULL;

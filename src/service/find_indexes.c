@@ -5,14 +5,9 @@
 #include <string.h>
 
 #include "doc/view.h"
-#include "service/doc_name.h"
+#include "service/designs.h"
 #include "service/find_wish.h"
-#include "service/read.h"
 #include "service/service.h"
-
-#define PREFIX "_design/"
-#define TURN_RECORDS 512
-#define TURN_BYTES (1 * MIB)
 
 /* --- one design document --- */
 
@@ -91,46 +86,6 @@ static int by_name(const void *a, const void *b)
 
 /* --- all of a database --- */
 
-static int place(const void *arg, struct bytes id)
-{
-    (void)arg;
-    if (bytes_starts_with(id, bytes_str(PREFIX)))
-        return 0;
-    return bytes_compare(id, bytes_str(PREFIX)) < 0 ? -1 : 1;
-}
-
-static enum qk_err gather_open(struct find_indexes *indexes)
-{
-    struct visible *visible = indexes->visible;
-    struct record_key prefix;
-
-    if (visible->ids_hidden) {
-        sorted_rows_init(&indexes->sorted, visible, false, SIZE_MAX, place, NULL);
-        return QK_OK;
-    }
-    prefix = record_document(visible->database, bytes_str(PREFIX));
-    return store_cursor_open_prefix(visible->service->store, record_key_bytes(&prefix), false,
-                                    &indexes->cursor);
-}
-
-/* QK_ERR_NOT_FOUND: none in this step or, with *ret_last, no more. */
-static enum qk_err gather_next(struct find_indexes *indexes, struct store_row *ret_row,
-                               bool *ret_last)
-{
-    enum qk_err err;
-
-    if (indexes->visible->ids_hidden) {
-        if (!indexes->gathered) {
-            err = sorted_rows_gather(&indexes->sorted, &indexes->gathered);
-            return err == QK_OK ? QK_ERR_NOT_FOUND : err;
-        }
-        return sorted_rows_next(&indexes->sorted, ret_row, ret_last);
-    }
-    err = store_cursor_next(indexes->cursor, ret_row);
-    *ret_last = err == QK_ERR_NOT_FOUND;
-    return err;
-}
-
 /* One view that is wrong makes a design document of no use, its indexes too. */
 static bool is_sound(json_t *design)
 {
@@ -142,120 +97,74 @@ static bool is_sound(json_t *design)
     return sound;
 }
 
-static enum qk_err add_body(struct find_indexes *indexes, struct bytes id,
-                            const struct doc_leaf *leaf, struct bytes body)
+/* One that cannot be read, or not by this reader, has no index to offer. */
+static enum qk_err design_add(struct find_indexes *indexes, const struct design *design)
 {
-    static const struct document_options no_options = {0};
-    struct document_parts parts = {BYTES_NONE, body};
-    struct doc_problem problem = {0};
-    json_t *design = NULL;
-    enum qk_err err;
+    bool shown = indexes->visible->everything;
+    enum qk_err err = visible_key(indexes->visible, design->key_id, &shown);
 
-    indexes->bytes += body.len;
-    if (indexes->bytes > FIND_DESIGNS_BYTES_MAX)
-        return QK_ERR_TOO_BIG;
-    buf_reset(&indexes->text);
-    document_write(id, leaf, &parts, &no_options, &indexes->text);
-    err = buf_error(&indexes->text);
-    if (err == QK_OK)
-        err = json_parse(buf_bytes(&indexes->text), JSON_DEPTH_MAX + 1, &problem, &design);
-    if (err == QK_OK && is_sound(design))
-        err = find_indexes_add(indexes, design);
-    json_decref(design);
+    if (err != QK_OK || !shown || design->json == NULL || !is_sound(design->json))
+        return err;
+    return find_indexes_add(indexes, design->json);
+}
+
+static enum qk_err gather(struct find_indexes *indexes, const struct designs *designs)
+{
+    enum qk_err err = visible_turn(indexes->visible);
+    size_t i;
+
+    for (i = 0; err == QK_OK && i < designs_n(designs); i++)
+        err = design_add(indexes, designs_at(designs, i));
+    if (indexes->n > 0)
+        qsort(indexes->list, indexes->n, sizeof(*indexes->list), by_name);
     return err;
 }
 
-static enum qk_err gather_row(struct find_indexes *indexes, const struct store_row *row)
-{
-    struct visible *visible = indexes->visible;
-    struct bytes name = record_key_name(row->key), id;
-    struct document_parts parts;
-    struct doc_leaf leaf;
-    enum qk_err err;
-    bool shown;
+static void gather_there(void *arg, enum qk_err err);
 
-    err = visible_row(visible, row, &leaf, &shown);
-    if (err != QK_OK || !shown || leaf.deleted)
-        return err;
-    err = doc_name_to_id(visible->service, visible->database, visible->ids_hidden, name,
-                         &indexes->id, &id);
-    buf_reset(&indexes->plain);
-    if (err == QK_OK)
-        err =
-            stored_open(visible->service, visible->database, name, &leaf, &indexes->plain, &parts);
-    return err == QK_OK ? add_body(indexes, id, &leaf, parts.body) : err;
+static enum qk_err gather_wait(struct find_indexes *indexes)
+{
+    struct service *service = indexes->visible->service;
+    const struct catalog_database *database =
+        catalog_database_of(service->catalog, indexes->visible->database);
+
+    return database == NULL ? QK_ERR_CLOSED
+                            : designs_wait(service, database, gather_there, indexes);
 }
 
-static void gather_end(struct find_indexes *indexes, enum qk_err err)
-{
-    store_cursor_close(indexes->cursor);
-    indexes->cursor = NULL;
-    sorted_rows_fini(&indexes->sorted);
-    memset(&indexes->sorted, 0, sizeof(indexes->sorted));
-    buf_fini(&indexes->id);
-    buf_fini(&indexes->plain);
-    buf_fini(&indexes->text);
-    if (indexes->n > 0)
-        qsort(indexes->list, indexes->n, sizeof(*indexes->list), by_name);
-    indexes->ready(indexes->arg, err);
-}
-
-/* One turn of the loop. A design document that cannot be read has no index to offer. */
-static void gather_turn(void *arg)
+/* They may have changed again since they were there. */
+static void gather_there(void *arg, enum qk_err err)
 {
     struct find_indexes *indexes = arg;
-    enum qk_err err = service_is_open(indexes->visible->service) ? QK_OK : QK_ERR_SEALED;
-    size_t bytes = indexes->bytes;
-    bool last = false;
-    unsigned i;
+    struct service *service = indexes->visible->service;
+    const struct designs *designs = NULL;
 
+    if (err == QK_OK && !service_is_open(service))
+        err = QK_ERR_SEALED;
     if (err == QK_OK && indexes->visible->exchange->closed)
         err = QK_ERR_CLOSED;
     if (err == QK_OK)
-        err = visible_turn(indexes->visible);
-    for (i = 0; i < TURN_RECORDS && err == QK_OK && !last; i++) {
-        struct store_row row;
-
-        if (indexes->bytes - bytes > TURN_BYTES)
-            break;
-        err = gather_next(indexes, &row, &last);
+        designs = designs_find(service, indexes->visible->database);
+    if (err == QK_OK && designs == NULL) {
+        err = gather_wait(indexes);
         if (err == QK_OK)
-            err = gather_row(indexes, &row);
-        if (err == QK_ERR_NOT_FOUND || err == QK_ERR_CORRUPT || err == QK_ERR_DESTROYED)
-            err = QK_OK;
+            return;
     }
-    if (err != QK_OK || last)
-        gather_end(indexes, err);
-    else
-        exchange_on_drain(indexes->visible->exchange, gather_turn, indexes);
+    if (err == QK_OK)
+        err = gather(indexes, designs);
+    indexes->ready(indexes->arg, err);
 }
 
-static void gather_flushed(void *arg, enum qk_err err)
-{
-    struct find_indexes *indexes = arg;
-
-    if (err == QK_OK && !service_is_open(indexes->visible->service))
-        err = QK_ERR_SEALED;
-    if (err == QK_OK)
-        err = gather_open(indexes);
-    if (err == QK_OK)
-        gather_turn(indexes);
-    else
-        gather_end(indexes, err);
-}
-
+/* Who asks reads the file next. */
 void find_indexes_gather(struct find_indexes *indexes, struct visible *visible,
                          void (*ready)(void *arg, enum qk_err err), void *arg)
 {
     assert(indexes->n == 0);
 
     indexes->visible = visible;
-    indexes->id = BUF_SECRET_INIT(DOC_ID_BYTES_MAX);
-    indexes->plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
-    indexes->text = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
     indexes->ready = ready;
     indexes->arg = arg;
-    store_flush_to_read(visible->service->store, gather_flushed, indexes);
+    store_flush_to_read(visible->service->store, gather_there, indexes);
 }
 
 void find_indexes_fini(struct find_indexes *indexes)

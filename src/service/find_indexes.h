@@ -6,12 +6,10 @@
 
 #include "doc/json.h"
 #include "doc/view.h"
-#include "service/sorted_rows.h"
 #include "service/visible.h"
 
 #define FIND_INDEXES_MAX 1000
 #define FIND_COLUMNS_MAX 64
-#define FIND_DESIGNS_BYTES_MAX (16 * MIB)
 
 struct find_index {
     json_t *design; /* a reference; with its `_id` */
@@ -28,18 +26,13 @@ struct find_indexes {
     size_t n, cap;
 
     struct visible *visible; /* the reader's, for as long as it gathers */
-    struct store_cursor *cursor;
-    struct sorted_rows sorted;  /* where ids are hidden */
-    struct buf id, plain, text; /* secret */
-    size_t bytes;
-    bool gathered;
     void (*ready)(void *arg, enum qk_err err);
     void *arg;
 };
 
-/* Begins to gather, after the read point; `ready` fires later, once. QK_ERR_TOO_BIG: too many
- * indexes or design documents. `indexes` is all zeros before; find_indexes_fini ends it, not before
- * `ready` has fired. */
+/* Begins to gather, after the read point; `ready` fires later, once, and the store's file has then
+ * all that was written before. QK_ERR_TOO_BIG: too many indexes or design documents. `indexes` is
+ * all zeros before; find_indexes_fini ends it, not before `ready` has fired. */
 void find_indexes_gather(struct find_indexes *indexes, struct visible *visible,
                          void (*ready)(void *arg, enum qk_err err), void *arg);
 void find_indexes_fini(struct find_indexes *indexes);

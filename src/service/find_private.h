@@ -6,6 +6,7 @@
 #include "service/find_indexes.h"
 #include "service/find_plan.h"
 #include "service/find_wish.h"
+#include "service/sorted_rows.h"
 #include "service/stream.h"
 #include "service/views.h"
 #include "service/visible.h"

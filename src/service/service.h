@@ -33,6 +33,7 @@ struct rotation;
 struct task;       /* service/tasks.h */
 struct view_group; /* service/views.h */
 struct script_job; /* service/script_job.h */
+struct designs;    /* service/designs.h */
 struct cluster;    /* seal machine, dealing, members: service/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
@@ -100,7 +101,10 @@ struct service {
     struct script_door script_door;             /* of the process's life; zeros: no JavaScript */
     unsigned scripts_n;                         /* workers running */
     struct script_job *script_jobs;             /* script_job.c's own */
-    uint64_t tasks_began_n;                     /* since the start */
+    struct designs *designs;                    /* designs.c's own */
+    uint64_t designs_epoch;
+    bool designs_watched;
+    uint64_t tasks_began_n; /* since the start */
 };
 
 /* Documents may be served: unsealed, keyring and catalog open, and a second member has joined. */

@@ -34,6 +34,7 @@ struct waiter {
 struct submit {
     struct submitter *submitter;
     const struct submit_ops *ops;
+    submit_wait wait; /* or NULL */
     void *arg;
     struct submit *next_ready;
     size_t blocked_n; /* lines in which another is first */
@@ -287,6 +288,11 @@ static enum qk_err submit_round(struct submit *submit, bool *ret_ended)
         err = period_wait(service, submit_keys, submit);
         *ret_ended = err != QK_OK;
     }
+    if (err == QK_OK && *ret_ended && command.batches_n == 0 && submit->wait != NULL) {
+        err = submit->wait(submit->arg, submit_keys, submit);
+        *ret_ended = err != QK_OK;
+        err = err == QK_ERR_NOT_FOUND ? QK_OK : err;
+    }
     if (err != QK_OK || !*ret_ended || command.batches_n == 0)
         goto out;
     err = wire_command_end(&command, &bytes);
@@ -398,6 +404,12 @@ static enum qk_err submit_join_lines(struct submit *submit, const struct bytes *
 enum qk_err submit_start(struct service *service, const struct bytes *keys, size_t keys_n,
                          const struct submit_ops *ops, void *arg)
 {
+    return submit_start_waiting(service, keys, keys_n, ops, NULL, arg);
+}
+
+enum qk_err submit_start_waiting(struct service *service, const struct bytes *keys, size_t keys_n,
+                                 const struct submit_ops *ops, submit_wait wait, void *arg)
+{
     struct submitter *submitter = service->submitter;
     struct submit *submit;
     enum qk_err err;
@@ -412,6 +424,7 @@ enum qk_err submit_start(struct service *service, const struct bytes *keys, size
         return QK_ERR_NOMEM;
     submit->submitter = submitter;
     submit->ops = ops;
+    submit->wait = wait;
     submit->arg = arg;
     err = submit_join_lines(submit, keys, keys_n);
     if (err != QK_OK) {

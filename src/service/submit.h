@@ -50,6 +50,13 @@ void submitter_free(struct submitter *submitter);
  * afterwards. QK_ERR_BUSY, QK_ERR_NOMEM. */
 MUST_USE enum qk_err submit_start(struct service *service, const struct bytes *keys, size_t keys_n,
                                   const struct submit_ops *ops, void *arg);
+/* The same for one whose evaluation may have to wait. `wait` is asked when nothing was added: if
+ * there is something to be waited for, it calls `cb` once, from the loop, and then all that is open
+ * is decided again. QK_ERR_NOT_FOUND: there is not. */
+typedef enum qk_err (*submit_wait)(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg);
+MUST_USE enum qk_err submit_start_waiting(struct service *service, const struct bytes *keys,
+                                          size_t keys_n, const struct submit_ops *ops,
+                                          submit_wait wait, void *arg);
 size_t submit_writes_n(const struct submitter *submitter); /* waiting or running */
 
 /* The reply to a write that ended with `err` and has nothing more precise to say. */

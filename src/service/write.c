@@ -282,13 +282,17 @@ static enum qk_err write_judge(struct service *service, struct write *write,
                                struct wire_command *command)
 {
     struct doc_leaf *parent = NULL;
+    bool ready = true;
     enum qk_err err = write_authorize(service, write, database, &stored->record);
 
     if (err == QK_OK && database == NULL)
         write->state = WRITE_NO_DATABASE;
     else if (err == QK_OK)
         write->state = write_decide(write, &stored->record, &parent);
-    if (err == QK_OK && write->state == WRITE_OPEN)
+    if (err == QK_OK && write->state == WRITE_OPEN && write->validation != NULL)
+        err = validation_check(write->validation, write, database,
+                               record_key_name(record_key_bytes(key)), stored, parent, &ready);
+    if (err == QK_OK && write->state == WRITE_OPEN && ready)
         err = write_propose(service, database, write, key, stored, parent, command);
     return err;
 }
@@ -334,12 +338,14 @@ struct one_write {
     struct buf id, attachment;
     struct write write;
     struct write_how how;
+    struct validation validation;
 };
 
 static enum qk_err one_evaluate(void *arg, struct wire_command *command)
 {
     struct one_write *one = arg;
 
+    validation_begin(&one->validation, one->service);
     return one->write.state == WRITE_OPEN ? write_evaluate(one->service, &one->write, command)
                                           : QK_OK;
 }
@@ -351,6 +357,14 @@ static void one_result(void *arg, size_t at, const struct wire_result *result)
     (void)at;
     if (result->ok)
         one->write.state = WRITE_DONE;
+}
+
+static enum qk_err one_wait(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg)
+{
+    struct one_write *one = arg;
+
+    return one->write.verdict.waits ? validation_wait(&one->validation, cb, cb_arg)
+                                    : QK_ERR_NOT_FOUND;
 }
 
 static void one_done(void *arg, enum qk_err err)
@@ -366,6 +380,7 @@ static void one_done(void *arg, enum qk_err err)
                                       (const char *)one->write.id.data, one->write.id.len));
     else
         write_reply(one->service, one->exchange, &one->write, one->how.status_ok, err);
+    validation_fini(&one->validation);
     document_fini(&one->document);
     buf_fini(&one->id);
     buf_fini(&one->attachment);
@@ -402,7 +417,7 @@ static enum qk_err one_start(struct one_write *one)
     if (err != QK_OK)
         return err;
     view = record_key_bytes(&key);
-    return submit_start(one->service, &view, 1, &one_ops, one);
+    return submit_start_waiting(one->service, &view, 1, &one_ops, one_wait, one);
 }
 
 void write_one(struct service *service, struct exchange *exchange, struct bytes id,
@@ -431,6 +446,7 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
     one->write.id = buf_bytes(&one->id);
     one->write.attachment = buf_bytes(&one->attachment);
     one->write.document = &one->document;
+    one->write.validation = &one->validation;
     one->write.must_exist = how->must_exist;
     one->write.replicated = how->replicated;
     err = buf_error(&one->id);

@@ -6,6 +6,7 @@
 #include "service/catalog.h"
 #include "service/exchange.h"
 #include "service/read.h"
+#include "service/validation.h"
 #include "service/write_atts.h"
 #include "wire/command.h"
 #include "wire/records.h"
@@ -19,6 +20,7 @@ enum write_state {
     WRITE_NO_DATABASE,
     WRITE_NO_KEY,        /* `_key_id` names no data key */
     WRITE_DENIED,        /* no right to write here: `err`, denied or not logged in any more */
+    WRITE_REFUSED,       /* by a validation function: `verdict.refusal` */
     WRITE_NO_GRANT,      /* no grant to encrypt under the new key, or the document's present one */
     WRITE_NO_STUB,       /* a stub, `missing`, of an attachment that the document has not */
     WRITE_NO_ATTACHMENT, /* DELETE of an attachment that is not there */
@@ -40,10 +42,12 @@ struct write {
     struct revision revision;
     char key_name[128]; /* of the data key used: for X-Quorumkeep-Key */
     uint32_t key_version;
-    bool clear;           /* the database is declared clear: the body is not encrypted */
-    bool key_anew;        /* under the key of the database, whatever key it was under */
-    bool must_exist;      /* DELETE: CouchDB says 404 before it looks at revisions */
-    bool replicated;      /* new_edits=false: its revision and path are the document's own */
+    bool clear;      /* the database is declared clear: the body is not encrypted */
+    bool key_anew;   /* under the key of the database, whatever key it was under */
+    bool must_exist; /* DELETE: CouchDB says 404 before it looks at revisions */
+    bool replicated; /* new_edits=false: its revision and path are the document's own */
+    struct validation *validation; /* of the request; NULL: none is asked */
+    struct validation_verdict verdict;
     bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
 };
 

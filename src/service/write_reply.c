@@ -164,6 +164,10 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
     case WRITE_DENIED:
         exchange_reply_err(exchange, write->err);
         break;
+    case WRITE_REFUSED:
+        exchange_reply_error(exchange, write->verdict.refusal.status, write->verdict.refusal.error,
+                             "%s", write->verdict.refusal.reason);
+        break;
     case WRITE_NO_GRANT:
         exchange_reply_error(exchange, 403, "forbidden", WRITE_NO_GRANT_REASON);
         break;
