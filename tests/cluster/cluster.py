@@ -294,6 +294,16 @@ class Cluster:
             say(f"kept: {self.folder}")
 
 
+def sweep_all():
+    began = time.monotonic()
+    for cluster in Cluster.all:
+        cluster.down()
+    if Cluster.all:
+        sums = [sum(cluster.report[what] for cluster in Cluster.all) for what in ("keys", "texts", "files", "kib")]
+        say("ok   no secret in any file ({} keys, {} texts, {} files, {} KiB, {:.1f} s)".format(
+            *sums, time.monotonic() - began))
+
+
 def run(*tests):
     """Runs the test functions given, says each, exits 1 on the first that fails."""
     for test in tests:
@@ -304,10 +314,5 @@ def run(*tests):
             say(f"FAIL {test.__name__}")
             raise
         say(f"ok   {test.__name__} ({time.monotonic() - began:.1f} s)")
-    began = time.monotonic()
-    for cluster in Cluster.all:
-        cluster.down()
-    sums = [sum(cluster.report[what] for cluster in Cluster.all) for what in ("keys", "texts", "files", "kib")]
-    say("ok   no secret in any file ({} keys, {} texts, {} files, {} KiB, {:.1f} s)".format(
-        *sums, time.monotonic() - began))
+    sweep_all()
     sys.exit(0)

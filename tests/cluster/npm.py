@@ -25,7 +25,7 @@ def environment(cluster, **more):
     """Addresses and login by the environment, so that no process list shows them."""
     user, password = cluster.auth.split(":", 1)
     return {"PATH": os.environ["PATH"], "NODE_PATH": str(MODULES), "QK_USER": user, "QK_PASSWORD": password,
-            "QK_ADDRESSES": " ".join(f"http://127.0.0.1:{node.http_port}" for node in cluster), **more}
+            "QK_ADDRESSES": " ".join(f"http://{getattr(node, 'address', '127.0.0.1')}:{node.http_port}" for node in cluster), **more}
 
 
 def start(script, cluster, *args, **more):
