@@ -218,7 +218,7 @@ class Cluster:
         self.settings = settings
         self.nodes = {}
         self.auth = None
-        self.texts, self.exempt, self.report = {}, [], None
+        self.texts, self.exempt, self.report, self.sweep_mib = {}, [], None, None
         Cluster.all.append(self)
         for number in range(1, nodes + 1):
             self.add(number)
@@ -287,7 +287,7 @@ class Cluster:
                 node.process.kill()
                 node.process.wait()
         if sweep and self.report is None:
-            self.report = sweeping.sweep(SWEEP, self.folder, self.texts, self.exempt)
+            self.report = sweeping.sweep(SWEEP, self.folder, self.texts, self.exempt, self.sweep_mib)
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:

@@ -57,12 +57,15 @@ def folders(folder):
     return sorted(path.parent for path in pathlib.Path(folder).glob("*/node.sec"))
 
 
-def sweep(program, folder, texts, exempt=()):
-    """Searches the files of a cluster that runs no more; the report. Finding anything is an AssertionError."""
+def sweep(program, folder, texts, exempt=(), most_mib=None):
+    """Searches the files of a cluster that runs no more; the report. Finding anything is an AssertionError. Of files
+    over twice `most_mib` that much of the beginning and of the end is searched."""
     dirs = folders(folder)[:16]
     arguments = [word for path in dirs for word in ("--keys", path)]
     for path in (pathlib.Path(folder) / "stolen", *exempt):
         arguments += ["--except", path]
+    if most_mib is not None:
+        arguments += ["--most", most_mib]
     report = run(program, *arguments, folder, texts=[(what, text) for text, what in texts.items()])
     assert not report["found"], f"secrets in files: {report['found'][:20]}"
     assert report["own"] > 0 or report["keys"] == 0, ("the search finds not even what node.sec has", report)

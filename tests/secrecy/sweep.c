@@ -2,7 +2,7 @@
  * whole data directories, and every text given, in every file below a folder and in the memory of
  * processes.
  *
- *     sweep [--keys DIR]... [--memory PID]... [--except PATH]... [FOLDER]...
+ *     sweep [--keys DIR]... [--memory PID]... [--except PATH]... [--most MIB] [FOLDER]...
  *
  * On standard input a line for each text: NAME, a tab, TEXT; so they are in no process list. --keys
  * names a data directory that is not in use; one that is damaged or whose node was removed gives
@@ -46,7 +46,8 @@ struct sweep {
     bool may_own;
     struct found found[FOUND_MAX];
     size_t found_n;
-    uint64_t own, files, bytes;
+    uint64_t own, files, bytes, cut;
+    size_t most;
 };
 
 static void die(const char *what, const char *why)
@@ -113,10 +114,19 @@ static void file_search(struct sweep *sweep, int fd, size_t len)
         die(sweep->where, strerror(errno));
     sweep->base = 0;
     sweep->may_own = name != NULL && strcmp(name, "/node.sec") == 0;
-    needles_search(&sweep->needles, data, len, found_cb, sweep);
+    if (len / 2 <= sweep->most) {
+        needles_search(&sweep->needles, data, len, found_cb, sweep);
+        sweep->bytes += len;
+    } else {
+        needles_search(&sweep->needles, data, sweep->most, found_cb, sweep);
+        sweep->base = len - sweep->most;
+        needles_search(&sweep->needles, (const uint8_t *)data + sweep->base, sweep->most, found_cb,
+                       sweep);
+        sweep->bytes += 2 * (uint64_t)sweep->most;
+        sweep->cut++;
+    }
     munmap(data, len);
     sweep->files++;
-    sweep->bytes += len;
 }
 
 static bool is_exempt(const struct sweep *sweep, const char *path)
@@ -318,6 +328,8 @@ static void arguments_take(struct sweep *sweep, int argc, char **argv)
                 err = pool_add_deal(&sweep->pool, argv[i], true);
         } else if (strcmp(argv[i], "--except") == 0 && i + 1 < argc && sweep->except_n < 16) {
             sweep->except[sweep->except_n++] = argv[++i];
+        } else if (strcmp(argv[i], "--most") == 0 && i + 1 < argc) {
+            sweep->most = (size_t)strtoul(argv[++i], NULL, 10) << 20;
         } else if (strcmp(argv[i], "--memory") == 0 && i + 1 < argc) {
             i++;
         } else if (argv[i][0] == '-') {
@@ -335,6 +347,7 @@ int main(int argc, char **argv)
     if (secret_arena_init(SECRET_ARENA_AUTO, SECRET_ARENA_BYTES_DEFAULT) != QK_OK)
         die("memory", "cannot be locked");
     needles_init(&sweep.needles);
+    sweep.most = SIZE_MAX;
     arguments_take(&sweep, argc, argv);
     keys_take(&sweep);
     texts_n = texts_take(&sweep);
@@ -349,9 +362,9 @@ int main(int argc, char **argv)
     printf("{\"found\": [");
     found_print(&sweep);
     printf("], \"mk\": %s, \"keys\": %zu, \"texts\": %zu, \"own\": %" PRIu64 ", \"files\": %" PRIu64
-           ", \"kib\": %" PRIu64 "}\n",
+           ", \"kib\": %" PRIu64 ", \"cut\": %" PRIu64 "}\n",
            sweep.pool.mk != NULL ? "true" : "false", sweep.needles.keys_n, texts_n, sweep.own,
-           sweep.files, sweep.bytes / 1024);
+           sweep.files, sweep.bytes / 1024, sweep.cut);
     pool_fini(&sweep.pool);
     needles_fini(&sweep.needles);
     secret_arena_fini();
