@@ -148,6 +148,10 @@ def numbers():
             ("/_quorumkeep/join", {"token": "x" * 100000}, (400, 401, 403, 404, 409)), ("/_quorumkeep/users", {"name": "../x", "password": "a" * 5000}, BAD),
             ("/_quorumkeep/keys", {"name": "\u0000"}, BAD), ("/_quorumkeep/unhold", {"hold_number": -1, "signature": "zz"}, (400, 403, 409))):
         yield f"post: {path[:40]} {json.dumps(body)[:30]}", "POST", path, JSON, json.dumps(body).encode(), statuses
+    user = b'{"name":"evil","password":"long-enough","type":"user","roles":["_admin"],"roles":[]}'
+    yield "put: a user with roles twice", "PUT", "/_users/org.couchdb.user:evil", JSON, user, BAD
+    yield "put: a program in the configuration", "PUT", "/_node/_local/_config/query_servers/cmd", JSON, b'"/bin/id"', (400, 404, 405)
+    yield "put: a setting of another section", "PUT", "/_node/_local/_config/admins/evil", JSON, b'"x"', (400, 404, 405)
     yield "put: _revs_limit", "PUT", "/h/_revs_limit", JSON, b"1e99", BAD
     yield "put: _revs_limit 0", "PUT", "/h/_revs_limit", JSON, b"0", BAD
     yield "put: _security", "PUT", "/h/_security", JSON, b'{"members":{"names":[1,{}]}}', BAD + (404,)
