@@ -48,7 +48,7 @@ static enum qk_err take_keys(struct all_docs_wish *wish, const char *name, json_
     size_t i;
 
     if (!json_is_array(value))
-        return doc_problem_set(problem, 400, "bad_request", "`keys` member must be an array.");
+        return doc_problem_set(problem, 400, "bad_request", "`keys` body member must be an array.");
     for (i = 0; i < json_array_size(value); i++) {
         if (!json_is_string(json_array_get(value, i)))
             return wish_problem(problem, name, "an array of JSON strings");

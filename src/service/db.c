@@ -366,5 +366,6 @@ void handle_uuids(struct service *service, struct exchange *exchange)
         json_array_append_new(uuids, json_string(text));
     }
     exchange_field(exchange, "Cache-Control", "must-revalidate, no-cache");
+    exchange_field(exchange, "Pragma", "no-cache");
     exchange_reply_json(exchange, 200, json_pack("{s:o}", "uuids", uuids));
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doc/design_check.h"
 #include "doc/tree.h"
 #include "service/authorize.h"
 #include "service/leaf_write.h"
@@ -235,6 +236,25 @@ static enum qk_err may_see(struct validation *validation, struct write *write,
     return err == QK_ERR_DENIED ? QK_OK : err;
 }
 
+/* As CouchDB, which asks nothing but this of design documents. */
+static enum qk_err check_design(struct write *write)
+{
+    struct document_parts parts;
+    struct doc_problem unread;
+    json_t *json = NULL;
+    enum qk_err err = QK_OK;
+
+    if (write->document->deleted || write->attachment.len > 0)
+        return QK_OK;
+    err = document_plain_open(buf_bytes(&write->document->plain), &parts);
+    if (err == QK_OK)
+        err = json_parse(parts.body, JSON_DEPTH_MAX, &unread, &json);
+    if (err == QK_OK && design_check(json, &write->verdict.refusal) == QK_ERR_INVALID)
+        write->state = WRITE_REFUSED;
+    json_decref(json);
+    return err == QK_ERR_INVALID ? QK_ERR_CORRUPT : err;
+}
+
 enum qk_err validation_check(struct validation *validation, struct write *write,
                              const struct catalog_database *database, struct bytes name,
                              const struct stored *stored, const struct doc_leaf *parent,
@@ -248,7 +268,7 @@ enum qk_err validation_check(struct validation *validation, struct write *write,
     *ret_ready = true;
     write->verdict.waits = false;
     if (bytes_starts_with(write->id, bytes_str("_design/")))
-        return QK_OK;
+        return check_design(write);
     designs = designs_find(validation->service, database->id);
     if (designs == NULL) {
         memcpy(validation->cold, database->id, DATABASE_ID_BYTES);

@@ -565,7 +565,7 @@ Test(find, a_design_document_that_is_wrong_offers_no_index)
     make_index("{\"index\":{\"fields\":[\"name\"]},\"ddoc\":\"d\",\"name\":\"n\"}", "created");
     uses("{\"selector\":{\"name\":\"Eddie\"}}", "d/n");
     put("_design/wrong", "{\"language\":\"query\",\"views\":{\"a\":{\"map\":{\"fields\":{\"age\":"
-                         "\"asc\"}},\"options\":{}},\"b\":{\"map\":7}}}");
+                         "\"asc\"}},\"options\":{}},\"b\":{\"map\":{\"fields\":[]}}}}");
     uses("{\"selector\":{\"age\":21}}", "-/_all_docs");
     finds("{\"selector\":{\"age\":21}}", "b1");
 }

@@ -343,13 +343,12 @@ Test(views, what_makes_no_sense_is_refused_in_couchdbs_words)
                  "Database does not exist.");
 }
 
-Test(views, design_documents_that_are_wrong_are_refused_when_asked)
+Test(views, design_documents_that_are_wrong_are_refused_when_written_or_asked)
 {
     char rev[64];
 
-    put_doc(&documents, "/db/_design/js", "{\"views\":{\"v\":{\"map\":7}}}", rev);
-    expect_error(&documents, METHOD_GET, "/db/_design/js/_view/v", NULL, 400, "invalid_design_doc",
-                 "View `v`: map must be a string");
+    expect_error(&documents, METHOD_PUT, "/db/_design/js", "{\"views\":{\"v\":{\"map\":7}}}", 400,
+                 "invalid_design_doc", "`views.v.map` field must have string type");
     put_doc(&documents, "/db/_design/q",
             "{\"language\":\"query\",\"views\":{\"v\":{\"map\":{\"fields\":[]}}}}", rev);
     expect_error(&documents, METHOD_GET, "/db/_design/q/_view/v", NULL, 400, "invalid_design_doc",
