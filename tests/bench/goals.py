@@ -16,6 +16,11 @@ GOALS = [
     ("reads, encrypted / clear build", ("ratio", "null", "get 300 B x64"), 0.95, 0.97, HIGHER),
     ("writes of 4 KiB, encrypted / clear build", ("ratio", "null", "put 4 KiB x64"), 0.95, 0.98, HIGHER),
     ("reads of 4 KiB, encrypted / clear build", ("ratio", "null", "get 4 KiB x64"), 0.87, 0.90, HIGHER),
+    # On a busy machine throughput says little of a few per cent; processor time a request does.
+    *[(f"{what}, encrypted / clear build, by processor time", ("cpu", case), gate, stretch, HIGHER)
+      for what, case, gate, stretch in (("writes", "put 300 B x64", 0.95, 0.98), ("reads", "get 300 B x64", 0.95, 0.97),
+                                        ("writes of 4 KiB", "put 4 KiB x64", 0.95, 0.98),
+                                        ("reads of 4 KiB", "get 4 KiB x64", 0.87, 0.90))],
     ("scan with bodies, documents/s a core", ("per core", "quorumkeep", "scan with bodies x1"), 350e3, 800e3, HIGHER),
     ("_bulk_docs of 500, documents/s", ("figure", "quorumkeep", "bulk of 500, 300 B x4", "per_s"), 50e3, 100e3, HIGHER),
     ("second node's exec to first acknowledged write, s", ("life", "reboot_write_s"), 1.0, 0.6, LOWER),
@@ -35,6 +40,9 @@ GOALS = [
 def found_by(how, table, life):
     if how[0] == "ratio":
         ratio = table.ratio("quorumkeep", how[1], how[2])
+        return ratio if ratio is None else ratio[0]
+    if how[0] == "cpu":
+        ratio = table.ratio("null", "quorumkeep", how[1], "cpu_us")
         return ratio if ratio is None else ratio[0]
     if how[0] == "figure":
         return table.median(how[1], how[2], how[3])
