@@ -23,6 +23,9 @@
 /* New contents of one write, which is one command: 30 MiB cost a busy machine its leader, who had
  * nothing else to say for longer than an election timeout. */
 #define ATTACHMENTS_WRITE_BYTES_MAX (16 * MIB)
+/* One content, whole or in a body of parts; the setting `attachment_bytes_max` may say less. */
+#define ATTACHMENT_BYTES_MAX (64 * GIB)
+#define ATTACHMENT_BYTES_DEFAULT (4 * GIB)
 #define DOC_ID_BYTES_MAX 480
 #define JSON_DEPTH_MAX 64
 #define DATABASE_NAME_BYTES_MAX 128

@@ -107,6 +107,40 @@ enum qk_err attachment_md5(struct bytes content, uint8_t ret_md5[static ATTACHME
     return QK_OK;
 }
 
+struct attachment_digest *attachment_digest_begin(void)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    if (ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) != 1) {
+        EVP_MD_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return (struct attachment_digest *)ctx;
+}
+
+enum qk_err attachment_digest_add(struct attachment_digest *digest, struct bytes piece)
+{
+    return EVP_DigestUpdate((EVP_MD_CTX *)digest, piece.data, piece.len) == 1 ? QK_OK
+                                                                              : QK_ERR_NOMEM;
+}
+
+enum qk_err attachment_digest_end(struct attachment_digest *digest,
+                                  uint8_t ret_md5[static ATTACHMENT_MD5_BYTES])
+{
+    unsigned char md5[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (EVP_DigestFinal_ex((EVP_MD_CTX *)digest, md5, &len) != 1 || len != ATTACHMENT_MD5_BYTES)
+        return QK_ERR_NOMEM;
+    memcpy(ret_md5, md5, ATTACHMENT_MD5_BYTES);
+    return QK_OK;
+}
+
+void attachment_digest_free(struct attachment_digest *digest)
+{
+    EVP_MD_CTX_free((EVP_MD_CTX *)digest);
+}
+
 void attachment_digest_format(const uint8_t md5[static ATTACHMENT_MD5_BYTES],
                               char ret_text[static ATTACHMENT_DIGEST_TEXT_BYTES + 1])
 {

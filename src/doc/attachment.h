@@ -54,6 +54,14 @@ void attachment_put(const struct attachment *attachment, struct buf *out);
 /* MD5 is what CouchDB's clients know contents by. It protects nothing here. */
 MUST_USE enum qk_err attachment_md5(struct bytes content,
                                     uint8_t ret_md5[static ATTACHMENT_MD5_BYTES]);
+/* The same piece by piece. NULL without memory. The caller ends with attachment_digest_free. */
+struct attachment_digest;
+struct attachment_digest *attachment_digest_begin(void);
+MUST_USE enum qk_err attachment_digest_add(struct attachment_digest *digest, struct bytes piece);
+/* After the last piece, once. */
+MUST_USE enum qk_err attachment_digest_end(struct attachment_digest *digest,
+                                           uint8_t ret_md5[static ATTACHMENT_MD5_BYTES]);
+void attachment_digest_free(struct attachment_digest *digest);
 /* "md5-<base64>", terminated. */
 void attachment_digest_format(const uint8_t md5[static ATTACHMENT_MD5_BYTES],
                               char ret_text[static ATTACHMENT_DIGEST_TEXT_BYTES + 1]);

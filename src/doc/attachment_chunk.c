@@ -25,11 +25,16 @@ size_t attachment_chunk_len(uint64_t length, uint64_t at)
 }
 
 /* The nonce is a counter: the key is this content's alone, and seals each chunk once. */
-static void chunk_nonce(uint64_t length, uint32_t at, uint8_t ret_nonce[static AEAD_NONCE_BYTES])
+static void chunk_nonce(uint32_t at, bool last, uint8_t ret_nonce[static AEAD_NONCE_BYTES])
 {
     memset(ret_nonce, 0, AEAD_NONCE_BYTES);
     put_u32(ret_nonce + AEAD_NONCE_BYTES - 5, at);
-    ret_nonce[AEAD_NONCE_BYTES - 1] = at + 1 == attachment_chunks_n(length) ? 1 : 0;
+    ret_nonce[AEAD_NONCE_BYTES - 1] = last ? 1 : 0;
+}
+
+static bool is_last(uint64_t length, uint32_t at)
+{
+    return at + 1 == attachment_chunks_n(length);
 }
 
 static void chunk_aad(const struct attachment_place *place, uint32_t at,
@@ -41,24 +46,34 @@ static void chunk_aad(const struct attachment_place *place, uint32_t at,
     put_u32(ret_aad + AAD_BYTES - 4, at);
 }
 
+enum qk_err attachment_part_seal(const uint8_t key[static ATTACHMENT_KEY_BYTES],
+                                 const struct attachment_place *place, struct bytes part,
+                                 uint32_t at, bool last, struct buf *out)
+{
+    uint8_t nonce[AEAD_NONCE_BYTES], aad[AAD_BYTES];
+    struct secret *secret;
+    enum qk_err err;
+
+    assert(part.len == ATTACHMENT_CHUNK_BYTES || (last && part.len < ATTACHMENT_CHUNK_BYTES));
+
+    err = secret_new_copy(key, ATTACHMENT_KEY_BYTES, &secret);
+    if (err != QK_OK)
+        return err;
+    chunk_nonce(at, last, nonce);
+    chunk_aad(place, at, aad);
+    err = aead_seal(secret, nonce, bytes_of(aad, sizeof aad), part, out);
+    secret_free(secret);
+    return err;
+}
+
 enum qk_err attachment_chunk_seal(const uint8_t key[static ATTACHMENT_KEY_BYTES],
                                   const struct attachment_place *place, struct bytes content,
                                   uint32_t at, struct buf *out)
 {
-    uint8_t nonce[AEAD_NONCE_BYTES], aad[AAD_BYTES];
-    struct secret *secret;
-    enum qk_err err = secret_new_copy(key, ATTACHMENT_KEY_BYTES, &secret);
+    struct bytes part =
+        bytes_slice(content, at * ATTACHMENT_CHUNK_BYTES, attachment_chunk_len(content.len, at));
 
-    if (err != QK_OK)
-        return err;
-    chunk_nonce(content.len, at, nonce);
-    chunk_aad(place, at, aad);
-    err = aead_seal(
-        secret, nonce, bytes_of(aad, sizeof aad),
-        bytes_slice(content, at * ATTACHMENT_CHUNK_BYTES, attachment_chunk_len(content.len, at)),
-        out);
-    secret_free(secret);
-    return err;
+    return attachment_part_seal(key, place, part, at, is_last(content.len, at), out);
 }
 
 enum qk_err attachment_chunk_open(const uint8_t key[static ATTACHMENT_KEY_BYTES],
@@ -75,7 +90,7 @@ enum qk_err attachment_chunk_open(const uint8_t key[static ATTACHMENT_KEY_BYTES]
     err = secret_new_copy(key, ATTACHMENT_KEY_BYTES, &secret);
     if (err != QK_OK)
         return err;
-    chunk_nonce(length, at, nonce);
+    chunk_nonce(at, is_last(length, at), nonce);
     chunk_aad(place, at, aad);
     err = aead_open(secret, nonce, bytes_of(aad, sizeof aad), sealed, out);
     secret_free(secret);

@@ -31,6 +31,11 @@ size_t attachment_chunk_len(uint64_t length, uint64_t at);
 MUST_USE enum qk_err attachment_chunk_seal(const uint8_t key[static ATTACHMENT_KEY_BYTES],
                                            const struct attachment_place *place,
                                            struct bytes content, uint32_t at, struct buf *out);
+/* The same of a content that is not all there: `part` is what chunk `at` holds, a whole chunk
+ * unless it is the `last`. */
+MUST_USE enum qk_err attachment_part_seal(const uint8_t key[static ATTACHMENT_KEY_BYTES],
+                                          const struct attachment_place *place, struct bytes part,
+                                          uint32_t at, bool last, struct buf *out);
 /* Its plaintext, appended to `out`, a secret buffer; `length` is the whole content's.
  * QK_ERR_CORRUPT. */
 MUST_USE enum qk_err attachment_chunk_open(const uint8_t key[static ATTACHMENT_KEY_BYTES],

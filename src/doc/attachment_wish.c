@@ -230,8 +230,15 @@ enum qk_err attachment_wishes_from_json(const json_t *value, struct attachment_w
 enum qk_err attachment_wishes_of(struct bytes name, struct bytes content_type, struct bytes content,
                                  struct attachment_wishes *ret_wishes)
 {
+    enum qk_err err = attachment_wishes_of_name(name, content_type, ret_wishes);
+
+    return err == QK_OK ? wish_set_content(&ret_wishes->items[0], content) : err;
+}
+
+enum qk_err attachment_wishes_of_name(struct bytes name, struct bytes content_type,
+                                      struct attachment_wishes *ret_wishes)
+{
     struct attachment_wish *wish = calloc(1, sizeof(*wish));
-    enum qk_err err;
 
     *ret_wishes = (struct attachment_wishes){wish, wish == NULL ? 0 : 1};
     if (wish == NULL)
@@ -240,10 +247,9 @@ enum qk_err attachment_wishes_of(struct bytes name, struct bytes content_type, s
     wish->source = ATTACHMENT_FOLLOWS;
     buf_put_bytes(&wish->name, name);
     buf_put_bytes(&wish->content_type, content_type);
-    err = wish_set_content(wish, content);
-    if (err == QK_OK)
-        err = buf_error(&wish->name);
-    return err == QK_OK ? buf_error(&wish->content_type) : err;
+    if (buf_error(&wish->name) != QK_OK)
+        return buf_error(&wish->name);
+    return buf_error(&wish->content_type);
 }
 
 struct attachment_wish *attachment_wishes_awaited(const struct attachment_wishes *wishes)

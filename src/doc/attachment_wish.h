@@ -15,7 +15,12 @@
 
 #define ATTACHMENT_TYPE_DEFAULT "application/octet-stream"
 
-enum attachment_source { ATTACHMENT_STUB, ATTACHMENT_DATA, ATTACHMENT_FOLLOWS };
+enum attachment_source {
+    ATTACHMENT_STUB,
+    ATTACHMENT_DATA,
+    ATTACHMENT_FOLLOWS,
+    ATTACHMENT_STORED /* its chunks are written already, under `id`; `data` is the key */
+};
 
 struct attachment_wish {
     enum attachment_source source;
@@ -24,7 +29,8 @@ struct attachment_wish {
     uint32_t revpos;
     uint64_t length;
     uint8_t md5[ATTACHMENT_MD5_BYTES]; /* as given; once there is a content, of that */
-    struct buf data;                   /* secret: what was in the JSON */
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    struct buf data; /* secret: what was in the JSON */
     bool has_content;
     struct bytes content; /* borrowed: from `data`, or from the request */
 };
@@ -43,6 +49,9 @@ MUST_USE enum qk_err attachment_wishes_from_json(const json_t *value,
 MUST_USE enum qk_err attachment_wishes_of(struct bytes name, struct bytes content_type,
                                           struct bytes content,
                                           struct attachment_wishes *ret_wishes);
+/* The same without a content as yet: one that follows. */
+MUST_USE enum qk_err attachment_wishes_of_name(struct bytes name, struct bytes content_type,
+                                               struct attachment_wishes *ret_wishes);
 /* Gives one that follows its content, which must be as it was announced: QK_ERR_INVALID with the
  * problem. */
 MUST_USE enum qk_err attachment_wish_content(struct attachment_wish *wish, struct bytes content,

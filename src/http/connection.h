@@ -22,6 +22,8 @@ struct buf *connection_out(struct connection *connection);
 size_t connection_queued(const struct connection *connection);
 /* Sends what has been written, soon. */
 void connection_flush(struct connection *connection);
+/* There may be room for more of a streamed body: goes on reading, soon. */
+void connection_resume(struct connection *connection);
 /* The reply is complete. `reusable`: another request may follow. */
 void connection_request_ended(struct connection *connection, bool reusable);
 

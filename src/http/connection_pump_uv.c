@@ -57,19 +57,85 @@ static void dispatch(struct connection *c)
     http_dispatch(&exchange->hx);
 }
 
+static void say_continue(struct connection *c)
+{
+    if (!c->parse.expects_continue || c->pending.len != c->pending_at)
+        return;
+    buf_put_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_later(c->http, &c->flush_later);
+}
+
+static uint64_t body_length(const struct parse *parse)
+{
+    return parse->chunked ? UINT64_MAX : parse->body_left;
+}
+
+/* The handler runs while the body still comes; it may answer at once. */
+static void begin_stream(struct connection *c)
+{
+    struct socket_exchange *exchange = c->exchange;
+    enum qk_err err = http_body_begin(&exchange->hx, body_length(&c->parse), CONNECTION_READ_BYTES);
+
+    c->state = READING;
+    exchange->running = true;
+    if (err != QK_OK) {
+        exchange_reply_err(&exchange->hx.base, err);
+        return;
+    }
+    (void)parse_stream_body(&c->parse, CONNECTION_READ_BYTES);
+    http_dispatch(&exchange->hx);
+    if (c->exchange != NULL)
+        say_continue(c);
+}
+
+static bool streams(const struct connection *c)
+{
+    return c->exchange != NULL && c->exchange->hx.base.body.streamed;
+}
+
+/* What has come of a streamed body goes to its handler. */
+static void stream_piece(struct connection *c, enum parse_event event)
+{
+    struct socket_exchange *exchange = c->exchange;
+
+    buf_put_bytes(&exchange->hx.body, buf_bytes(&c->parse.body));
+    buf_reset(&c->parse.body);
+    if (event == PARSE_FAILED || buf_error(&exchange->hx.body) != QK_OK) {
+        c->http->metrics.malformed_n++;
+        connection_abort(c); /* the handler has the answer, and sees the client gone */
+        return;
+    }
+    if (event == PARSE_DONE) {
+        exchange->unread = false;
+        exchange->hx.base.body.ended = true;
+        c->state = HANDLING;
+    }
+    http_body_came(&exchange->hx);
+}
+
+void connection_resume(struct connection *c)
+{
+    http_later(c->http, &c->pump_later);
+}
+
 /* The request may go on: its body is read, or it has none. */
 static void admitted(struct connection *c)
 {
-    enum parse_event event = parse_take_body(&c->parse, c->exchange->hx.route->body_bytes_max);
+    enum parse_event event;
+
+    if (c->parse.has_body && http_body_streams(&c->exchange->hx, body_length(&c->parse))) {
+        begin_stream(c);
+        return;
+    }
+    event = parse_take_body(&c->parse, c->exchange->hx.route->body_bytes_max);
 
     c->state = READING;
     if (event == PARSE_FAILED) {
         connection_reply_failure(c);
     } else if (event == PARSE_DONE) {
         dispatch(c);
-    } else if (c->parse.expects_continue && c->pending.len == c->pending_at) {
-        buf_put_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-        http_later(c->http, &c->flush_later);
+    } else {
+        say_continue(c);
     }
 }
 
@@ -132,6 +198,10 @@ static void step(struct connection *c)
     enum parse_event event = parse_feed(&c->parse, in, &taken);
 
     c->pending_at += taken;
+    if (streams(c)) {
+        stream_piece(c, event);
+        return;
+    }
     count_body(c);
     if (c->state != READING)
         return;
@@ -150,9 +220,15 @@ static void step(struct connection *c)
     }
 }
 
+/* The client is a window ahead of the handler that takes its body. */
+bool connection_is_ahead(const struct connection *c)
+{
+    return streams(c) && c->exchange->hx.body.len >= EXCHANGE_BODY_WINDOW_BYTES;
+}
+
 static bool may_step(const struct connection *c)
 {
-    return c->state == READING && c->pending_at < c->pending.len &&
+    return c->state == READING && c->pending_at < c->pending.len && !connection_is_ahead(c) &&
            connection_queued(c) < CONNECTION_PIPELINE_BYTES;
 }
 

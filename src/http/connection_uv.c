@@ -86,7 +86,7 @@ static enum connection_timing timing_due(const struct connection *c)
     switch (c->state) {
     case READING:
         if (c->exchange != NULL)
-            return TIME_BODY;
+            return connection_is_ahead(c) ? TIME_NONE : TIME_BODY;
         return parse_is_idle(&c->parse) && c->used ? TIME_IDLE : TIME_HEAD;
     case LINGERING:
         return TIME_LINGER;

@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <time.h>
 
+#include "http/routes.h"
+#include "service/put.h"
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -11,12 +14,26 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Tells the handler that waits for more of the body; false: none does, or nothing has come. */
+static bool tell_more(struct exchange *exchange)
+{
+    void (*more)(void *arg) = exchange->body.more;
+
+    if (more == NULL || !exchange_body_is_ready(exchange))
+        return false;
+    exchange->body.more = NULL;
+    more(exchange->body.arg);
+    return true;
+}
+
 static void on_later(struct later *later)
 {
     struct http_exchange *hx =
         (struct http_exchange *)(void *)((char *)later - offsetof(struct http_exchange, later));
     void (*drained)(void *arg) = hx->drained;
 
+    if (drained == NULL && tell_more(&hx->base))
+        return;
     hx->drained = NULL;
     if (drained != NULL)
         drained(hx->drained_arg); /* and finds the client gone by itself */
@@ -84,6 +101,32 @@ void http_exchange_wait(struct http_exchange *hx, bool ready, void (*drained)(vo
 
 void http_exchange_wake(struct http_exchange *hx)
 {
-    if (hx->drained != NULL || (hx->base.closed && hx->base.gone != NULL))
+    if (hx->drained != NULL || hx->base.body.more != NULL ||
+        (hx->base.closed && hx->base.gone != NULL))
+        http_later(hx->http, &hx->later);
+}
+
+bool http_body_streams(const struct http_exchange *hx, uint64_t length)
+{
+    if ((hx->route->flags & (ROUTE_STREAM | ROUTE_STREAM_PARTS)) == 0 || hx->zipped || hx->packed ||
+        length <= HTTP_WHOLE_BYTES_MAX)
+        return false;
+    return (hx->route->flags & ROUTE_STREAM) != 0 ||
+           request_has_type(&hx->base.request, "multipart/related");
+}
+
+enum qk_err http_body_begin(struct http_exchange *hx, uint64_t length, size_t more)
+{
+    struct exchange_body *body = &hx->base.body;
+
+    buf_fini(&hx->body);
+    hx->body = BUF_SECRET_INIT(EXCHANGE_BODY_WINDOW_BYTES + more);
+    *body = (struct exchange_body){.streamed = true, .length = length, .bytes = &hx->body};
+    return http_exchange_count_body(hx, EXCHANGE_BODY_WINDOW_BYTES + more);
+}
+
+void http_body_came(struct http_exchange *hx)
+{
+    if (hx->base.body.more != NULL && exchange_body_is_ready(&hx->base))
         http_later(hx->http, &hx->later);
 }

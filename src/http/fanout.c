@@ -97,7 +97,7 @@ static void part_on_drain(struct exchange *exchange, void (*drained)(void *arg),
 }
 
 static const struct exchange_ops PART_OPS = {part_start, part_write, part_end, part_queued,
-                                             part_on_drain};
+                                             part_on_drain, NULL};
 
 /* --- start ----------------------------------------------------------------------------------- */
 

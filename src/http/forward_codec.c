@@ -128,8 +128,6 @@ static void decode_request(struct reader *reader, struct forward_request *ret_re
     ret_request->method = (enum method)method;
     ret_request->body_len = reader_u64(reader);
     ret_request->tls = decode_bool(reader);
-    if (ret_request->body_len > HTTP_BODY_BYTES_MAX)
-        reader->failed = QK_ERR_INVALID;
     decode_principal(reader, &ret_request->who);
     ret_request->target = reader_blob(reader, HTTP_URI_BYTES_MAX);
     ret_request->if_match = reader_blob(reader, HTTP_HEADER_BYTES_MAX);

@@ -15,13 +15,17 @@
 
 #define REPLY_BYTES_MAX (256 * MIB)
 
+_Static_assert(FORWARD_WINDOW_BYTES >= EXCHANGE_BODY_WINDOW_BYTES,
+               "what the requester may send ahead has room");
+
 struct forward_in {
     struct http_exchange hx; /* first */
     struct forward_in *next, *previous;
     struct forward *forward;
     uint8_t peer[NODE_ID_BYTES];
     uint64_t id;
-    uint64_t body_len;
+    uint64_t body_len;     /* UINT64_MAX: an empty piece ends it */
+    uint64_t got;          /* of the body */
     uint64_t acked;        /* of the body, told to the requester */
     uint64_t heard_ms;     /* last sign of the requester */
     struct buf reply_head; /* encoded, until it is sent */
@@ -194,12 +198,32 @@ static void in_on_drain(struct exchange *exchange, void (*drained)(void *arg), v
     http_exchange_wait(&in->hx, in_queued(in) < HTTP_DRAINED_BYTES, drained, arg);
 }
 
+static void in_acknowledge(struct forward_in *in)
+{
+    struct forward_message message = {.kind = FORWARD_REQUEST_ACK, .id = in->id, .taken = in->got};
+
+    if (in->hx.base.body.streamed) /* what the handler has not taken is in the window still */
+        message.taken -= in->hx.body.len;
+    if (in->acked < message.taken && forward_post(in->forward, in->peer, &message) == QK_OK)
+        in->acked = message.taken;
+}
+
+static void in_body(struct exchange *exchange)
+{
+    struct forward_in *in = in_of(exchange);
+
+    if (!exchange->closed)
+        in_acknowledge(in);
+    http_body_came(&in->hx);
+}
+
 static const struct exchange_ops FORWARD_OPS = {
     .start = in_start,
     .write = in_write,
     .end = in_end,
     .queued = in_queued_op,
     .on_drain = in_on_drain,
+    .body = in_body,
 };
 
 /* --- the request --- */
@@ -272,6 +296,18 @@ static void in_run(struct forward_in *in)
     http_dispatch(&in->hx);
 }
 
+/* The handler runs while the body still comes. */
+static void in_stream(struct forward_in *in)
+{
+    enum qk_err err =
+        http_body_begin(&in->hx, in->body_len, FORWARD_WINDOW_BYTES - EXCHANGE_BODY_WINDOW_BYTES);
+
+    if (err == QK_OK)
+        in_run(in);
+    else
+        exchange_reply_err(&in->hx.base, err);
+}
+
 static void in_begin(struct forward *forward, const uint8_t *peer,
                      const struct forward_message *message)
 {
@@ -294,6 +330,10 @@ static void in_begin(struct forward *forward, const uint8_t *peer,
     }
     if (admit_forwarded(&in->hx) != ADMIT_OK)
         return;
+    if (http_body_streams(&in->hx, in->body_len)) {
+        in_stream(in);
+        return;
+    }
     in->running = false;
     if (in->body_len > in->hx.route->body_bytes_max) {
         in->running = true;
@@ -305,19 +345,32 @@ static void in_begin(struct forward *forward, const uint8_t *peer,
         in_run(in);
 }
 
-static void in_acknowledge(struct forward_in *in)
+/* More than the head announced, or than the window has room for: no requester of ours does that. */
+static void in_take_piece(struct forward_in *in, struct bytes body)
 {
-    struct forward_message message = {
-        .kind = FORWARD_REQUEST_ACK, .id = in->id, .taken = in->hx.body.len};
+    struct exchange_body *stream = &in->hx.base.body;
 
-    if (in->acked < message.taken && forward_post(in->forward, in->peer, &message) == QK_OK)
-        in->acked = message.taken;
+    if (in->begun || stream->ended || in->hx.base.closed)
+        return; /* answered already: what was under way is dropped */
+    in->got += body.len;
+    buf_put_bytes(&in->hx.body, body);
+    if (buf_error(&in->hx.body) != QK_OK || in->got > in->body_len) {
+        in_gone(in);
+        return;
+    }
+    stream->ended = in->body_len == UINT64_MAX ? body.len == 0 : in->got == in->body_len;
+    http_body_came(&in->hx);
 }
 
 static void in_take_body(struct forward_in *in, struct bytes body)
 {
+    if (in->hx.base.body.streamed) {
+        in_take_piece(in, body);
+        return;
+    }
     if (in->running)
         return; /* refused already: what was under way is dropped */
+    in->got += body.len;
     buf_put_bytes(&in->hx.body, body);
     if (buf_error(&in->hx.body) != QK_OK ||
         http_exchange_count_body(&in->hx, in->hx.body.len) != QK_OK) {
@@ -388,6 +441,8 @@ void forward_in_tick(struct forward *forward)
 
     for (struct forward_in *in = forward->ins; in != NULL; in = next) {
         next = in->next;
+        if (in->hx.base.body.streamed && !in->hx.base.closed)
+            in_acknowledge(in);
         if (in->running)
             in_push(in);
         else if (now_ms - in->heard_ms > forward->http->config.timing.forward_ms)

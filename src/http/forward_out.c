@@ -25,11 +25,22 @@ struct forward_out {
     bool head_sent;       /* the request's head is with the link */
     bool replied;         /* the reply has begun */
     bool waiting;         /* for the client to take what it has */
+    size_t body_at;       /* of hx->body, what is with the link */
+    bool end_sent;        /* of a body whose length nobody announced */
 };
+
+/* All that has come of the body is with the link. */
+static bool is_caught_up(const struct forward_out *out)
+{
+    return out->head_sent && out->body_at == out->hx->body.len;
+}
 
 static bool is_whole(const struct forward_out *out)
 {
-    return out->head_sent && out->sent == out->hx->body.len;
+    const struct exchange_body *body = &out->hx->base.body;
+
+    return is_caught_up(out) &&
+           (!body->streamed || (body->ended && (out->end_sent || body->length != UINT64_MAX)));
 }
 
 /* The exchange has ended or is about to: forgets it. */
@@ -44,6 +55,7 @@ static void out_free(struct forward_out *out)
     if (out->next != NULL)
         out->next->previous = out->previous;
     forward->outs_n--;
+    out->hx->base.body.more = NULL;
     free(out);
 }
 
@@ -80,21 +92,23 @@ static void out_lose(struct forward_out *out)
 static enum qk_err send_head(struct forward_out *out)
 {
     const struct request *request = &out->hx->base.request;
-    struct forward_message message = {.kind = FORWARD_REQUEST,
-                                      .id = out->id,
-                                      .request = {.method = request->method,
-                                                  .body_len = out->hx->body.len,
-                                                  .tls = request->tls,
-                                                  .who = request->who,
-                                                  .target = request->target,
-                                                  .if_match = request->if_match,
-                                                  .if_none_match = request->if_none_match,
-                                                  .destination = request->destination,
-                                                  .content_type = request->content_type,
-                                                  .accept = request->accept,
-                                                  .content_md5 = request->content_md5,
-                                                  .host = request->host,
-                                                  .from = bytes_str(out->hx->base.from)}};
+    const struct exchange_body *body = &out->hx->base.body;
+    struct forward_message message = {
+        .kind = FORWARD_REQUEST,
+        .id = out->id,
+        .request = {.method = request->method,
+                    .body_len = body->streamed ? body->length : out->hx->body.len,
+                    .tls = request->tls,
+                    .who = request->who,
+                    .target = request->target,
+                    .if_match = request->if_match,
+                    .if_none_match = request->if_none_match,
+                    .destination = request->destination,
+                    .content_type = request->content_type,
+                    .accept = request->accept,
+                    .content_md5 = request->content_md5,
+                    .host = request->host,
+                    .from = bytes_str(out->hx->base.from)}};
 
     return forward_post(out->forward, out->peer, &message);
 }
@@ -107,11 +121,40 @@ static enum qk_err send_piece(struct forward_out *out)
 
     if (room > FORWARD_PIECE_BYTES)
         room = FORWARD_PIECE_BYTES;
-    message.body = bytes_slice(buf_bytes(&out->hx->body), (size_t)out->sent, room);
+    message.body = bytes_slice(buf_bytes(&out->hx->body), out->body_at, room);
     err = forward_post(out->forward, out->peer, &message);
-    if (err == QK_OK)
+    if (err == QK_OK) {
         out->sent += message.body.len;
+        out->body_at += message.body.len;
+    }
     return err;
+}
+
+/* The end of a body whose length was not announced: a piece of nothing. */
+static enum qk_err send_end(struct forward_out *out)
+{
+    struct forward_message message = {.kind = FORWARD_REQUEST_BODY, .id = out->id};
+    enum qk_err err = forward_post(out->forward, out->peer, &message);
+
+    out->end_sent = err == QK_OK;
+    return err;
+}
+
+static void on_body(void *arg);
+
+/* Of a streamed body, with all that has come sent on: makes room, and waits for more. */
+static enum qk_err next_of_stream(struct forward_out *out)
+{
+    struct exchange *exchange = &out->hx->base;
+
+    if (exchange->body.ended)
+        return exchange->body.length == UINT64_MAX ? send_end(out) : QK_OK;
+    if (exchange->body.more != NULL)
+        return QK_OK;
+    out->body_at = 0;
+    exchange_body_taken(exchange);
+    exchange_body_wait(exchange, FORWARD_PIECE_BYTES, on_body, out);
+    return QK_OK;
 }
 
 /* Sends what may be sent now. Anything but a full queue ends the request. */
@@ -123,10 +166,20 @@ static void out_push(struct forward_out *out)
         err = send_head(out);
         out->head_sent = err == QK_OK;
     }
-    while (err == QK_OK && !is_whole(out) && out->sent - out->taken < FORWARD_WINDOW_BYTES)
+    while (err == QK_OK && !is_caught_up(out) && out->sent - out->taken < FORWARD_WINDOW_BYTES)
         err = send_piece(out);
+    if (err == QK_OK && out->hx->base.body.streamed && !out->end_sent && is_caught_up(out))
+        err = next_of_stream(out);
     if (err != QK_OK && err != QK_ERR_BUSY)
         out_lose(out);
+}
+
+static void on_body(void *arg)
+{
+    struct forward_out *out = arg;
+
+    if (!out->hx->base.closed) /* else the next tick gives it up */
+        out_push(out);
 }
 
 static void reply_busy(struct http_exchange *hx)
@@ -307,6 +360,9 @@ void forward_out_tick(struct forward *forward)
 
     for (struct forward_out *out = forward->outs; out != NULL; out = next) {
         next = out->next;
+        /* The leader owes nothing while the client has sent nothing. */
+        if (is_caught_up(out) && !is_whole(out) && out->sent == out->taken)
+            out->heard_ms = now_ms;
         if (out->hx->base.closed ||
             (!out->waiting && now_ms - out->heard_ms > forward->http->config.timing.forward_ms)) {
             out_cancel(out);

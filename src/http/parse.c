@@ -406,3 +406,12 @@ enum parse_event parse_take_body(struct parse *parse, size_t bytes_max)
         return parse_fail(parse, 413, "too_large", "the request entity is too large");
     return PARSE_MORE;
 }
+
+enum parse_event parse_stream_body(struct parse *parse, size_t room)
+{
+    assert(parse->phase == PARSE_AT_HEAD && parse->has_body);
+    parse->phase = PARSE_IN_BODY;
+    parse->body = BUF_SECRET_INIT(room);
+    chunk_init(&parse->chunk);
+    return PARSE_MORE;
+}

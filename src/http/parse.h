@@ -71,6 +71,9 @@ enum parse_event parse_feed(struct parse *parse, struct bytes in, size_t *ret_ta
 /* After PARSE_HEAD: go on, with at most `bytes_max` of body. PARSE_FAILED (413) if the head says
  * more already. */
 enum parse_event parse_take_body(struct parse *parse, size_t bytes_max);
+/* The same of a body without end: the caller takes what has come out of `body` after each
+ * parse_feed, and offers at most `room` bytes at a time. */
+enum parse_event parse_stream_body(struct parse *parse, size_t room);
 /* After PARSE_DONE: forget this request and begin the next. */
 void parse_next(struct parse *parse);
 /* Nothing of a request has come yet. */

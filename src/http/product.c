@@ -280,10 +280,10 @@ static const struct route ROUTES[] = {
     {METHOD_PUT, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_doc_put},
     {METHOD_DELETE, "/{db}/_design/{*name}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_doc_delete},
     {METHOD_GET, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_attachment_get},
-    {METHOD_PUT, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
+    {METHOD_PUT, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER | ROUTE_STREAM, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
     {METHOD_DELETE, "/{db}/_design/{*name}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_attachment_delete},
     {METHOD_GET, "/{db}/{*doc}/{attachment...}", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_attachment_get},
-    {METHOD_PUT, "/{db}/{*doc}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
+    {METHOD_PUT, "/{db}/{*doc}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER | ROUTE_STREAM, WRITE, HTTP_BODY_BYTES_MAX, handle_attachment_put},
     {METHOD_DELETE, "/{db}/{*doc}/{attachment...}", ACCESS_DB_WRITE, OPEN_LEADER, WRITE, BODY_SMALL, handle_attachment_delete},
 };
 /* clang-format on */

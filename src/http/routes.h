@@ -16,6 +16,9 @@ enum route_flag {
     ROUTE_WHO = 8,    /* needs no login, but takes note of one */
     ROUTE_PEER = 16,  /* runs here, also when another member asks */
     ROUTE_SAFE = 32,  /* the safe direction: runs also where it cannot be recorded */
+    /* Its handler takes a long body as it comes, of whatever length: any, or multipart/related. */
+    ROUTE_STREAM = 64,
+    ROUTE_STREAM_PARTS = 128,
 };
 
 /* What requests are counted under in /metrics. */

@@ -85,6 +85,13 @@ void http_exchange_fini(struct http_exchange *hx);
 /* Accounts for `len` bytes of body read so far. QK_ERR_BUSY when all bodies together are too much.
  */
 MUST_USE enum qk_err http_exchange_count_body(struct http_exchange *hx, size_t len);
+/* A streamed body (exchange_body). Whether a body of that length (UINT64_MAX: unknown) is one; from
+ * then on it lies in hx->body, at most a window and `more`. QK_ERR_BUSY as above. */
+#define HTTP_WHOLE_BYTES_MAX (1 * MIB) /* a shorter body costs less as a whole */
+bool http_body_streams(const struct http_exchange *hx, uint64_t length);
+MUST_USE enum qk_err http_body_begin(struct http_exchange *hx, uint64_t length, size_t more);
+/* Some of it has come, or its end, or the handler waits: it is told, if that is enough. */
+void http_body_came(struct http_exchange *hx);
 /* For ops.on_drain: remembers the callback; calls it from the loop when `ready`. */
 void http_exchange_wait(struct http_exchange *hx, bool ready, void (*drained)(void *arg),
                         void *arg);

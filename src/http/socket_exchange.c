@@ -129,12 +129,22 @@ static void sx_on_drain(struct exchange *exchange, void (*drained)(void *arg), v
     http_exchange_wait(&sx->hx, sx_queued(exchange) < HTTP_DRAINED_BYTES, drained, arg);
 }
 
+static void sx_body(struct exchange *exchange)
+{
+    struct socket_exchange *sx = sx_of(exchange);
+
+    if (sx->connection != NULL)
+        connection_resume(sx->connection);
+    http_body_came(&sx->hx);
+}
+
 static const struct exchange_ops SOCKET_OPS = {
     .start = sx_start,
     .write = sx_write,
     .end = sx_end,
     .queued = sx_queued,
     .on_drain = sx_on_drain,
+    .body = sx_body,
 };
 
 /* An entity tag, or a list of them as it is, without quotes and without the mark of a weak one. */

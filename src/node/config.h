@@ -55,6 +55,7 @@ struct config {
     unsigned log_keep_mib;
     /* [index] */
     unsigned index_memory_mib; /* of the rows of all views */
+    unsigned attachment_max_mib;
     /* [backup] */
     char backup_directory[CONFIG_PATH_BYTES_MAX + 1]; /* empty: no backups by itself */
     unsigned backup_every_s;

@@ -17,7 +17,7 @@ struct setting {
     const char *value, *help;
 };
 
-#define CONFIG_SETTINGS_N 35
+#define CONFIG_SETTINGS_N 36
 extern const struct setting config_settings[CONFIG_SETTINGS_N];
 
 /* Judges `text` and puts it in its field. `from` names the place for the message: a flag, a

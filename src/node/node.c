@@ -14,6 +14,7 @@
 #include "service/integrity.h"
 #include "service/audit_use.h"
 #include "service/reencrypt.h"
+#include "service/unnamed.h"
 #include "service/replicator.h"
 #include "service/backup_schedule.h"
 #include "service/submit.h"
@@ -87,6 +88,7 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = login_new(&node->service, &node->service.login);
     if (err == QK_OK)
         login_use_hasher(node->service.login, &(struct login_hasher){hasher_check, &node->hasher});
+    node->service.attachment_bytes_max = node->config.attachment_max_mib * MIB;
     node->service.view_bytes_max = node->config.index_memory_mib * MIB;
     if (node->scripter.fd >= 0)
         node->service.script_door = (struct script_door){scripter_connect, &node->scripter};
@@ -96,6 +98,8 @@ static enum qk_err hub_start(struct node *node, char *ret_reason)
         err = feeds_new(&node->service, &node->service.feeds);
     if (err == QK_OK)
         err = reencrypt_new(&node->service, &node->service.reencrypt);
+    if (err == QK_OK)
+        err = unnamed_new(&node->service, &node->service.unnamed);
     if (err == QK_OK)
         err = backups_start(node);
     if (err == QK_OK)
@@ -272,6 +276,8 @@ static void end_loop(void *arg)
     node->attester = NULL;
     integrity_free(node->service.integrity);
     node->service.integrity = NULL;
+    unnamed_free(node->service.unnamed);
+    node->service.unnamed = NULL;
     reencrypt_free(node->service.reencrypt);
     node->service.reencrypt = NULL;
     feeds_free(node->service.feeds);
@@ -307,6 +313,7 @@ static void end_http(void *arg)
         return;
     node->end = NODE_CLOSING;
     reencrypt_stop(node->service.reencrypt);
+    unnamed_stop(node->service.unnamed);
     backups_stop(node->service.backups);
     cluster_stop(node->service.cluster);
     if (node->http == NULL)

@@ -55,9 +55,9 @@ static void put_free(struct attachment_put *put)
     free(put);
 }
 
-/* Content-MD5, if the client sent it, is of what arrived. */
-static enum qk_err check_md5(const struct request *request, const struct attachment_wish *wish,
-                             struct doc_problem *problem)
+enum qk_err attachment_check_md5(const struct request *request,
+                                 const uint8_t md5[static ATTACHMENT_MD5_BYTES],
+                                 struct doc_problem *problem)
 {
     struct buf given = BUF_INIT(MD5_TEXT_BYTES_MAX);
     bool equal;
@@ -65,7 +65,7 @@ static enum qk_err check_md5(const struct request *request, const struct attachm
     if (request->content_md5.len == 0)
         return QK_OK;
     equal = base64_decode(request->content_md5, &given) == QK_OK &&
-            bytes_equal(buf_bytes(&given), bytes_of(wish->md5, ATTACHMENT_MD5_BYTES));
+            bytes_equal(buf_bytes(&given), bytes_of(md5, ATTACHMENT_MD5_BYTES));
     buf_fini(&given);
     return equal ? QK_OK
                  : doc_problem_set(problem, 400, "content_md5_mismatch",
@@ -86,7 +86,8 @@ static void put_digest(void *arg)
         put->err = attachment_wishes_of(buf_bytes(&put->name), type, request->body,
                                         &put->document.attachments);
     if (put->err == QK_OK)
-        put->err = check_md5(request, &put->document.attachments.items[0], &put->problem);
+        put->err =
+            attachment_check_md5(request, put->document.attachments.items[0].md5, &put->problem);
 }
 
 static void put_go(void *arg, enum qk_err err)
@@ -139,6 +140,14 @@ static struct attachment_put *put_new(struct service *service, struct exchange *
 }
 
 void handle_attachment_put(struct service *service, struct exchange *exchange)
+{
+    if (exchange->body.streamed)
+        attachment_upload(service, exchange);
+    else
+        attachment_put_whole(service, exchange);
+}
+
+void attachment_put_whole(struct service *service, struct exchange *exchange)
 {
     struct attachment_put *put = put_new(service, exchange, false);
 

@@ -259,3 +259,38 @@ bool request_param(const struct request *request, const char *name, struct bytes
     }
     return false;
 }
+
+void exchange_body_wait(struct exchange *exchange, size_t enough, void (*more)(void *arg),
+                        void *arg)
+{
+    assert(exchange->body.streamed && exchange->body.more == NULL && more != NULL);
+    assert(enough <= EXCHANGE_BODY_WINDOW_BYTES);
+
+    exchange->body.enough = enough;
+    exchange->body.more = more;
+    exchange->body.arg = arg;
+    exchange->ops->body(exchange);
+}
+
+void exchange_body_take(struct exchange *exchange, struct buf *out)
+{
+    assert(out->secret);
+
+    buf_put_bytes(out, buf_bytes(exchange->body.bytes));
+    exchange_body_taken(exchange);
+}
+
+void exchange_body_taken(struct exchange *exchange)
+{
+    assert(exchange->body.streamed);
+
+    buf_reset(exchange->body.bytes);
+    exchange->ops->body(exchange);
+}
+
+bool exchange_body_is_ready(const struct exchange *exchange)
+{
+    const struct exchange_body *body = &exchange->body;
+
+    return exchange->closed || body->ended || body->bytes->len >= body->enough;
+}

@@ -14,6 +14,7 @@
 
 #include "access/access.h"
 #include "base/bytes.h"
+#include "base/limits.h"
 
 enum method {
     METHOD_GET,
@@ -65,6 +66,20 @@ struct reply_field {
 
 struct exchange;
 
+/* The body of a request that is long, to a route whose handler takes it as it comes. Else the body
+ * is in `request`, as a whole, before the handler runs. */
+#define EXCHANGE_BODY_WINDOW_BYTES (1 * MIB) /* past this the client waits */
+
+struct exchange_body {
+    bool streamed;
+    bool ended;        /* all of it has come */
+    uint64_t length;   /* as the client announced it; UINT64_MAX: it did not */
+    size_t enough;     /* so much is worth a call of `more` */
+    struct buf *bytes; /* what has come and was not taken; secret, whoever made the exchange owns */
+    void (*more)(void *arg);
+    void *arg;
+};
+
 struct exchange_ops {
     /* `length` is the body's size, or SIZE_MAX when it is streamed. */
     void (*start)(struct exchange *exchange, int status, const char *content_type,
@@ -74,6 +89,9 @@ struct exchange_ops {
     size_t (*queued)(const struct exchange *exchange); /* bytes not yet taken by the socket */
     /* Calls `drained` once, later, when less than 256 KiB is queued or the client is gone. */
     void (*on_drain)(struct exchange *exchange, void (*drained)(void *arg), void *arg);
+    /* The handler waits for more of a streamed body, or has taken what was there. NULL where bodies
+     * are whole. */
+    void (*body)(struct exchange *exchange);
 };
 
 struct exchange {
@@ -82,7 +100,8 @@ struct exchange {
     struct reply_field fields[REPLY_FIELDS_MAX];
     unsigned fields_n;
     bool started;
-    bool closed;             /* the client is gone */
+    bool closed; /* the client is gone */
+    struct exchange_body body;
     enum access_right right; /* of the route: asked before the handler, and after a read point */
     /* The route's right is for the handler to ask for, and it has not yet: no success may be
      * answered (service/authorize.h). */
@@ -123,6 +142,18 @@ void exchange_on_drain(struct exchange *exchange, void (*drained)(void *arg), vo
  * of exchange_on_drain is there to find it out. A client that will send no more counts as gone from
  * then on: who waits for an answer without end has nothing else by which it would be noticed. */
 void exchange_on_gone(struct exchange *exchange, void (*gone)(void *arg), void *arg);
+
+/* Of a streamed body: `more` is called once, from the loop, when `enough` bytes (a window at most)
+ * are there or the last of it, or the client is gone (`closed`). Who answers needs not wait for the
+ * end: what still comes is dropped. */
+void exchange_body_wait(struct exchange *exchange, size_t enough, void (*more)(void *arg),
+                        void *arg);
+/* Moves what is in body.bytes behind what is in `out` (secret), or drops it: there is room again.
+ */
+void exchange_body_take(struct exchange *exchange, struct buf *out);
+void exchange_body_taken(struct exchange *exchange);
+/* For who makes exchanges: `more` is due. */
+bool exchange_body_is_ready(const struct exchange *exchange);
 
 /* The first query parameter of that name. */
 bool request_param(const struct request *request, const char *name, struct bytes *ret_value);

@@ -177,7 +177,7 @@ void kv_batch_append(struct kv_batch *batch, struct wire_command *command)
     wire_command_batch(command);
     append_conds(batch, command);
     for (size_t i = 0; i < batch->puts_n; i++)
-        write_made_put(&batch->puts[i], command);
+        write_made_put(batch->service, &batch->puts[i], command);
     for (size_t i = 0; i < batch->conds_n; i++) {
         struct record_key key = cond_key(batch, &batch->conds[i]);
 

@@ -102,7 +102,7 @@ static enum qk_err item_put(struct purge *purge, const struct catalog_database *
 }
 
 /* The contents of attachments that no leaf has any more. */
-static enum qk_err item_drop(const struct catalog_database *database,
+static enum qk_err item_drop(struct service *service, const struct record_key *key,
                              const struct doc_record *record, struct bytes before,
                              struct wire_command *command)
 {
@@ -112,7 +112,7 @@ static enum qk_err item_drop(const struct catalog_database *database,
     attachment_ids_put(record, &after);
     err = buf_error(&after);
     if (err == QK_OK)
-        attachment_ids_drop(database->id, before, buf_bytes(&after), command);
+        attachment_ids_drop(service, key, before, buf_bytes(&after), command);
     buf_fini(&after);
     return err;
 }
@@ -144,7 +144,7 @@ static enum qk_err item_propose(struct purge *purge, struct purge_item *item,
         write_right_conds(purge->service, &item->write, keys.data, buf_bytes(&keys), command);
         err = item_put(purge, database, key, stored, command);
         if (err == QK_OK)
-            err = item_drop(database, &stored->record, buf_bytes(&before), command);
+            err = item_drop(purge->service, key, &stored->record, buf_bytes(&before), command);
     }
     buf_fini(&keys);
     buf_fini(&before);

@@ -23,6 +23,7 @@ struct submitter;  /* writes in progress: service/submit.h */
 struct reencrypt;  /* service/reencrypt.h */
 struct backups;    /* service/backup.h */
 struct feeds;      /* service/feeds.h */
+struct unnamed;    /* service/unnamed.h */
 struct integrity;  /* service/integrity.h */
 struct replicator; /* service/replicator.h */
 struct inner_hook;
@@ -78,6 +79,8 @@ struct service {
     struct backups *backups;         /* from backups_new, for the process's life */
     struct feeds *feeds;             /* from feeds_new, for the process's life */
     struct db_events *db_events;     /* db_events.c's own; NULL: nobody has asked */
+    struct unnamed *unnamed;         /* from unnamed_new, for the process's life */
+    uint64_t attachment_bytes_max;   /* a setting; 0: its default */
     struct integrity *integrity;     /* from integrity_new, for the process's life */
     struct replicator *replicator;   /* from replicator_new, for the process's life */
     const struct inner_hook *inner;  /* service/inner.h; NULL: not yet, or no more */

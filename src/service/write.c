@@ -233,13 +233,15 @@ void write_made_conds(struct service *service, const struct catalog_database *da
                       database->record_version);
     if (made->sealed)
         keys_cond(service, command, made->key_id);
+    write_atts_conds(&made->atts, database->id, command);
 }
 
-void write_made_put(const struct write_made *made, struct wire_command *command)
+void write_made_put(struct service *service, const struct write_made *made,
+                    struct wire_command *command)
 {
     wire_command_put(command, record_key_bytes(&made->key), made->version, made->flags,
                      buf_bytes(&made->value));
-    write_atts_put(&made->atts, made->key.data, command);
+    write_atts_put(service, &made->atts, &made->key, command);
 }
 
 void write_made_fini(struct write_made *made)
@@ -269,7 +271,7 @@ static enum qk_err write_propose(struct service *service, const struct catalog_d
         wire_command_batch(command);
         write_made_conds(service, database, &made, command);
         write_right_conds(service, write, made.key_id, buf_bytes(&replaced), command);
-        write_made_put(&made, command);
+        write_made_put(service, &made, command);
     }
     buf_fini(&replaced);
     write_made_fini(&made);
@@ -384,6 +386,8 @@ static void one_done(void *arg, enum qk_err err)
     document_fini(&one->document);
     buf_fini(&one->id);
     buf_fini(&one->attachment);
+    if (one->how.ended != NULL)
+        one->how.ended(one->how.ended_arg);
     free(one);
 }
 
@@ -431,6 +435,8 @@ void write_one(struct service *service, struct exchange *exchange, struct bytes 
     if (one == NULL) {
         document_fini(document);
         exchange_reply_err(exchange, QK_ERR_NOMEM);
+        if (how->ended != NULL)
+            how->ended(how->ended_arg);
         return;
     }
     *one = (struct one_write){.service = service,

@@ -79,7 +79,8 @@ MUST_USE enum qk_err write_record(struct service *service, const struct catalog_
 /* What it depends on, into the open batch: the database is the same, the key's version active. */
 void write_made_conds(struct service *service, const struct catalog_database *database,
                       const struct write_made *made, struct wire_command *command);
-void write_made_put(const struct write_made *made, struct wire_command *command);
+void write_made_put(struct service *service, const struct write_made *made,
+                    struct wire_command *command);
 void write_made_fini(struct write_made *made);
 /* The line in which a write stands: the document's record, or without such a database its name, so
  * that the answer is found in turn as well. */
@@ -100,6 +101,9 @@ struct write_how {
     bool replicated; /* new_edits=false */
     bool batch;      /* batch=ok: 202 without a revision, as CouchDB; it is written all the same */
     struct bytes attachment; /* edits this one alone: the document has it, or none (DELETE) */
+    /* Called, if not NULL, when the write has ended and the exchange is gone. */
+    void (*ended)(void *arg);
+    void *ended_arg;
 };
 /* PUT, POST, DELETE and COPY: one write from `exchange`, which is answered. Takes over `document`.
  */

@@ -7,7 +7,14 @@
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/authorize.h"
+#include "service/unnamed.h"
+#include "service/unnamed_record.h"
 #include "service/write.h"
+#include "store/store.h"
+
+/* What one batch deletes at most of contents that it drops: 64 MiB, which apply reads. */
+#define DROP_CHUNKS_MAX 16
+#define DROP_CONTENTS_MAX 16
 
 void write_atts_fini(struct write_atts *atts)
 {
@@ -17,6 +24,7 @@ void write_atts_fini(struct write_atts *atts)
     buf_fini(&atts->ids);
     buf_fini(&atts->before);
     buf_fini(&atts->after);
+    buf_fini(&atts->uploaded);
     free(atts->contents);
 }
 
@@ -146,8 +154,8 @@ static void list_put(const struct attachment *one, struct write_atts *atts)
 }
 
 /* The key is drawn where it stays: in the secret buffer. */
-static void list_put_new(const struct attachment_wish *wish, uint32_t generation,
-                         struct write_atts *atts)
+static void list_put_content(const struct attachment_wish *wish, uint32_t generation,
+                             struct write_atts *atts)
 {
     struct write_content *content = &atts->contents[atts->contents_n++];
     uint8_t id[ATTACHMENT_ID_BYTES];
@@ -168,6 +176,33 @@ static void list_put_new(const struct attachment_wish *wish, uint32_t generation
     content->key_at = atts->section.len - ATTACHMENT_KEY_BYTES;
     content->id_at = content->key_at - ATTACHMENT_ID_BYTES;
     random_system().fill(NULL, atts->section.data + content->key_at, ATTACHMENT_KEY_BYTES);
+}
+
+/* What was uploaded: id and key were drawn then. */
+static void list_put_uploaded(const struct attachment_wish *wish, uint32_t generation,
+                              struct write_atts *atts)
+{
+    const struct attachment one = {.name = buf_bytes(&wish->name),
+                                   .content_type = buf_bytes(&wish->content_type),
+                                   .length = wish->length,
+                                   .md5 = wish->md5,
+                                   .revpos = generation,
+                                   .id = wish->id,
+                                   .key = wish->data.data};
+
+    assert(wish->data.len == ATTACHMENT_KEY_BYTES);
+
+    list_put(&one, atts);
+    buf_put(&atts->uploaded, wish->id, ATTACHMENT_ID_BYTES);
+}
+
+static void list_put_new(const struct attachment_wish *wish, uint32_t generation,
+                         struct write_atts *atts)
+{
+    if (wish->source == ATTACHMENT_STORED)
+        list_put_uploaded(wish, generation, atts);
+    else
+        list_put_content(wish, generation, atts);
 }
 
 static void list_put_stub(const struct stubs *stubs, unsigned at, struct write_atts *atts)
@@ -215,6 +250,8 @@ static enum qk_err atts_finish(struct bytes body, struct write_atts *atts)
     if (atts->section.len + body.len > DOC_BYTES_MAX)
         return QK_ERR_TOO_BIG;
     err = buf_error(&atts->plain);
+    if (err == QK_OK)
+        err = buf_error(&atts->uploaded);
     if (err == QK_OK)
         err = buf_error(&atts->summary);
     return err == QK_OK ? buf_error(&atts->ids) : err;
@@ -324,11 +361,31 @@ static size_t contents_bytes(const struct attachment_wishes *wishes)
     return bytes;
 }
 
+/* An upload that was taken for dead meanwhile, by another leader, is not named. */
+static enum qk_err uploads_are_there(struct service *service,
+                                     const struct catalog_database *database,
+                                     const struct attachment_wishes *wishes)
+{
+    for (unsigned i = 0; i < wishes->n; i++) {
+        struct record_key key = record_unnamed(database->id, wishes->items[i].id);
+        struct record record;
+        enum qk_err err;
+
+        if (wishes->items[i].source != ATTACHMENT_STORED)
+            continue;
+        err = store_get(service->store, record_key_bytes(&key), &record);
+        if (err != QK_OK)
+            return err == QK_ERR_NOT_FOUND ? QK_ERR_BUSY : err;
+    }
+    return QK_OK;
+}
+
 enum qk_err write_atts_make(struct service *service, const struct catalog_database *database,
                             struct write *write, struct bytes name, const struct stored *stored,
                             const struct doc_leaf *parent, struct write_atts *atts)
 {
     const struct document *document = write->document;
+    enum qk_err err;
 
     assert(!atts->any);
 
@@ -341,6 +398,9 @@ enum qk_err write_atts_make(struct service *service, const struct catalog_databa
     atts->contents = calloc(document->attachments.n + 1, sizeof(*atts->contents));
     if (atts->contents == NULL)
         return QK_ERR_NOMEM;
+    err = uploads_are_there(service, database, &document->attachments);
+    if (err != QK_OK)
+        return err;
     if (write->attachment.len > 0)
         return make_edit(service, database, write, name, parent, atts);
     return make_list(service, database, write, name, stored, parent, atts);
@@ -375,8 +435,29 @@ static enum qk_err put_chunk(const struct write_atts *atts, const uint8_t *datab
     return err;
 }
 
-void write_atts_put(const struct write_atts *atts, const uint8_t database[static DATABASE_ID_BYTES],
-                    struct wire_command *command)
+void write_atts_conds(const struct write_atts *atts,
+                      const uint8_t database[static DATABASE_ID_BYTES],
+                      struct wire_command *command)
+{
+    for (size_t at = 0; at < atts->uploaded.len; at += ATTACHMENT_ID_BYTES) {
+        struct record_key key = record_unnamed(database, atts->uploaded.data + at);
+
+        wire_command_cond(command, record_key_bytes(&key), 1);
+    }
+}
+
+static void uploads_named(const struct write_atts *atts, const uint8_t *database,
+                          struct wire_command *command)
+{
+    for (size_t at = 0; at < atts->uploaded.len; at += ATTACHMENT_ID_BYTES) {
+        struct record_key key = record_unnamed(database, atts->uploaded.data + at);
+
+        wire_command_delete(command, record_key_bytes(&key));
+    }
+}
+
+void write_atts_put(struct service *service, const struct write_atts *atts,
+                    const struct record_key *key, struct wire_command *command)
 {
     struct buf sealed = BUF_INIT(ATTACHMENT_SEALED_BYTES_MAX);
     enum qk_err err = QK_OK;
@@ -386,13 +467,15 @@ void write_atts_put(const struct write_atts *atts, const uint8_t database[static
         uint32_t n = (uint32_t)attachment_chunks_n(content->content.len);
 
         for (uint32_t at = 0; at < n && err == QK_OK; at++)
-            err = put_chunk(atts, database, content, at, &sealed, command);
+            err = put_chunk(atts, key->data, content, at, &sealed, command);
     }
     buf_fini(&sealed);
     if (err != QK_OK && command->failed == QK_OK)
         command->failed = err;
+    uploads_named(atts, key->data, command);
     if (atts->before.len > 0)
-        attachment_ids_drop(database, buf_bytes(&atts->before), buf_bytes(&atts->after), command);
+        attachment_ids_drop(service, key, buf_bytes(&atts->before), buf_bytes(&atts->after),
+                            command);
 }
 
 void attachment_ids_put(const struct doc_record *record, struct buf *out)
@@ -406,33 +489,66 @@ static int id_order(const void *a, const void *b)
     return memcmp(a, b, ATTACHMENT_ID_BYTES);
 }
 
-void attachment_ids_drop(const uint8_t database[static DATABASE_ID_BYTES], struct bytes before,
+static bool is_long(struct service *service, const uint8_t *database, const uint8_t *id)
+{
+    struct record_key key = record_attachment_chunk(database, id, DROP_CHUNKS_MAX);
+    struct record record;
+
+    return store_get(service->store, record_key_bytes(&key), &record) != QK_ERR_NOT_FOUND;
+}
+
+/* What stands there already is not genuine, or of a content that came back: it is replaced. */
+static enum qk_err become_unnamed(struct service *service, const struct record_key *key,
+                                  const uint8_t *id, struct wire_command *command)
+{
+    struct record_key unnamed = record_unnamed(key->data, id);
+    struct buf value = BUF_INIT(UNNAMED_RECORD_BYTES_MAX);
+    struct record record = {.version = 0};
+    enum qk_err err = store_get(service->store, record_key_bytes(&unnamed), &record);
+
+    if (err == QK_ERR_NOT_FOUND)
+        err = QK_OK;
+    if (err == QK_OK)
+        err = unnamed_record_encode(service, key->data, id, record_key_name(record_key_bytes(key)),
+                                    &value);
+    if (err == QK_OK)
+        wire_command_put(command, record_key_bytes(&unnamed), record.version + 1, 0,
+                         buf_bytes(&value));
+    buf_fini(&value);
+    unnamed_soon(service->unnamed);
+    return err;
+}
+
+void attachment_ids_drop(struct service *service, const struct record_key *key, struct bytes before,
                          struct bytes after, struct wire_command *command)
 {
     struct buf old = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX), kept = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX);
     const size_t step = ATTACHMENT_ID_BYTES;
+    enum qk_err err;
+    unsigned n = 0;
 
     buf_put_bytes(&old, before);
     buf_put_bytes(&kept, after);
-    if (buf_error(&old) != QK_OK || buf_error(&kept) != QK_OK) {
-        command->failed = command->failed == QK_OK ? QK_ERR_NOMEM : command->failed;
-        goto out;
-    }
-    if (old.len > 0)
+    err = buf_error(&old) != QK_OK ? buf_error(&old) : buf_error(&kept);
+    if (err == QK_OK && old.len > 0)
         qsort(old.data, old.len / step, step, id_order);
-    if (kept.len > 0)
+    if (err == QK_OK && kept.len > 0)
         qsort(kept.data, kept.len / step, step, id_order);
-    for (size_t at = 0; at < old.len; at += step) {
-        struct record_key prefix = record_attachment(database, old.data + at);
+    for (size_t at = 0; err == QK_OK && at < old.len; at += step) {
+        struct record_key prefix = record_attachment(key->data, old.data + at);
 
         if (at > 0 && id_order(old.data + at, old.data + at - step) == 0)
             continue; /* several leaves name it */
-        if (kept.len == 0 ||
-            bsearch(old.data + at, kept.data, kept.len / step, step, id_order) == NULL)
+        if (kept.len > 0 &&
+            bsearch(old.data + at, kept.data, kept.len / step, step, id_order) != NULL)
+            continue;
+        if (++n > DROP_CONTENTS_MAX || is_long(service, key->data, old.data + at))
+            err = become_unnamed(service, key, old.data + at, command);
+        else
             wire_command_delete_range(command, record_key_bytes(&prefix));
     }
-
-out:
+    if (err != QK_OK && command->failed == QK_OK)
+        command->failed = err;
     buf_fini(&old);
     buf_fini(&kept);
 }

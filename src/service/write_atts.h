@@ -23,13 +23,14 @@ struct write_content {
 };
 
 struct write_atts {
-    bool any;           /* false: all is as the document has it */
-    struct buf section; /* secret: doc/attachment.h */
-    struct buf plain;   /* secret: what is sealed */
-    struct buf summary; /* secret: what the revision's hash takes for it */
-    struct buf ids;     /* of the leaf */
-    struct buf before;  /* ids that the record names before the write */
-    struct buf after;   /* and after it */
+    bool any;            /* false: all is as the document has it */
+    struct buf section;  /* secret: doc/attachment.h */
+    struct buf plain;    /* secret: what is sealed */
+    struct buf summary;  /* secret: what the revision's hash takes for it */
+    struct buf ids;      /* of the leaf */
+    struct buf before;   /* ids that the record names before the write */
+    struct buf after;    /* and after it */
+    struct buf uploaded; /* ids of the contents that this write makes named */
     struct write_content *contents;
     unsigned contents_n;
     uint8_t cluster[CLUSTER_ID_BYTES];
@@ -43,6 +44,7 @@ struct write_atts {
         .plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX),                                        \
         .summary = BUF_SECRET_INIT(2 * DOCUMENT_PLAIN_BYTES_MAX),                                  \
         .ids = BUF_INIT(ATTACHMENTS_MAX * ATTACHMENT_ID_BYTES),                                    \
+        .uploaded = BUF_INIT(ATTACHMENTS_MAX * ATTACHMENT_ID_BYTES),                               \
         .before = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX), .after = BUF_INIT(WRITE_ATTS_IDS_BYTES_MAX)  \
     }
 
@@ -57,15 +59,21 @@ MUST_USE enum qk_err write_atts_make(struct service *service,
 /* What is sealed, and what its revision is the hash of. */
 struct bytes write_atts_plain(const struct write_atts *atts, const struct write *write);
 struct bytes write_atts_content(const struct write_atts *atts, const struct write *write);
-/* Into the open batch: the chunks of what is new, and the end of what is dropped. */
-void write_atts_put(const struct write_atts *atts, const uint8_t database[static DATABASE_ID_BYTES],
-                    struct wire_command *command);
+/* Into the open batch: that what was uploaded for it is there still. */
+void write_atts_conds(const struct write_atts *atts,
+                      const uint8_t database[static DATABASE_ID_BYTES],
+                      struct wire_command *command);
+/* Into the open batch: the chunks of what is new, and the end of what the record `key` drops. */
+void write_atts_put(struct service *service, const struct write_atts *atts,
+                    const struct record_key *key, struct wire_command *command);
 
 /* The ids of the attachments of all leaves, appended. */
 void attachment_ids_put(const struct doc_record *record, struct buf *out);
-/* Into the open batch: the end of those of `before` that are not in `after`. For who changes or
- * removes a record without a write. */
-void attachment_ids_drop(const uint8_t database[static DATABASE_ID_BYTES], struct bytes before,
+/* Into the open batch: the end of those of `before` that are not in `after`, of the record `key`.
+ * Short contents are deleted by the batch; long ones become unnamed (service/unnamed.h), since
+ * apply would hold up the node for as long as it takes. For who changes or removes a record without
+ * a write. */
+void attachment_ids_drop(struct service *service, const struct record_key *key, struct bytes before,
                          struct bytes after, struct wire_command *command);
 
 #endif

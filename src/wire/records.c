@@ -11,6 +11,10 @@
     "\xff"                                                                                         \
     "a" /* no UTF-8 text begins so: never a document */
 #define CHUNK_PREFIX_BYTES 2
+#define UNNAMED_PREFIX                                                                             \
+    "\xff"                                                                                         \
+    "u"
+#define UNNAMED_PREFIX_BYTES 2
 
 struct bytes record_key_bytes(const struct record_key *key)
 {
@@ -92,6 +96,31 @@ bool record_key_chunk(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTE
         return false;
     memcpy(ret_id, name.data + CHUNK_PREFIX_BYTES, ATTACHMENT_ID_BYTES);
     *ret_chunk = get_u32(name.data + CHUNK_PREFIX_BYTES + ATTACHMENT_ID_BYTES);
+    return true;
+}
+
+struct record_key record_unnamed_prefix(const uint8_t database[static DATABASE_ID_BYTES])
+{
+    return record_document(database, bytes_of(UNNAMED_PREFIX, UNNAMED_PREFIX_BYTES));
+}
+
+struct record_key record_unnamed(const uint8_t database[static DATABASE_ID_BYTES],
+                                 const uint8_t id[static ATTACHMENT_ID_BYTES])
+{
+    struct record_key key = record_unnamed_prefix(database);
+
+    key_append(&key, id, ATTACHMENT_ID_BYTES);
+    return key;
+}
+
+bool record_key_unnamed(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTES])
+{
+    struct bytes name = record_key_name(key);
+    struct bytes prefix = bytes_of(UNNAMED_PREFIX, UNNAMED_PREFIX_BYTES);
+
+    if (name.len != UNNAMED_PREFIX_BYTES + ATTACHMENT_ID_BYTES || !bytes_starts_with(name, prefix))
+        return false;
+    memcpy(ret_id, name.data + UNNAMED_PREFIX_BYTES, ATTACHMENT_ID_BYTES);
     return true;
 }
 

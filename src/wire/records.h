@@ -60,6 +60,13 @@ struct record_key record_attachment_chunk(const uint8_t database[static DATABASE
 /* True, and whose, if `key` is that of a chunk. */
 bool record_key_chunk(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTES],
                       uint32_t *ret_chunk);
+/* What stands for a content that no document names (service/upload_record.h): behind all documents,
+ * too; and the prefix of all of a database's. */
+struct record_key record_unnamed(const uint8_t database[static DATABASE_ID_BYTES],
+                                 const uint8_t id[static ATTACHMENT_ID_BYTES]);
+struct record_key record_unnamed_prefix(const uint8_t database[static DATABASE_ID_BYTES]);
+/* True, and whose, if `key` is one of these. */
+bool record_key_unnamed(struct bytes key, uint8_t ret_id[static ATTACHMENT_ID_BYTES]);
 struct record_key record_system(enum record_space space, const char *name);
 struct record_key record_member(const uint8_t node[static NODE_ID_BYTES]);
 struct record_key record_token(const uint8_t token[static TOKEN_ID_BYTES]);
