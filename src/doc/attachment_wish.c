@@ -196,6 +196,26 @@ enum qk_err attachment_wish_content(struct attachment_wish *wish, struct bytes c
     return err;
 }
 
+enum qk_err attachment_wish_stored(struct attachment_wish *wish, const struct attachment *stored,
+                                   struct doc_problem *ret_problem)
+{
+    assert(wish->source == ATTACHMENT_FOLLOWS && !wish->has_content);
+
+    if (wish->has_length && wish->length != stored->length)
+        return wish_invalid(wish, "length", ret_problem);
+    if (wish->has_digest && memcmp(wish->md5, stored->md5, ATTACHMENT_MD5_BYTES) != 0)
+        return doc_problem_set(ret_problem, 400, "content_md5_mismatch",
+                               "Possible message corruption.");
+    wish->source = ATTACHMENT_STORED;
+    wish->has_content = true;
+    wish->length = stored->length;
+    memcpy(wish->md5, stored->md5, ATTACHMENT_MD5_BYTES);
+    memcpy(wish->id, stored->id, ATTACHMENT_ID_BYTES);
+    buf_fini(&wish->data);
+    buf_put(&wish->data, stored->key, ATTACHMENT_KEY_BYTES);
+    return buf_error(&wish->data);
+}
+
 /* --- all of a document --- */
 
 enum qk_err attachment_wishes_from_json(const json_t *value, struct attachment_wishes *ret_wishes,

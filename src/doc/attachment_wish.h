@@ -56,6 +56,11 @@ MUST_USE enum qk_err attachment_wishes_of_name(struct bytes name, struct bytes c
  * problem. */
 MUST_USE enum qk_err attachment_wish_content(struct attachment_wish *wish, struct bytes content,
                                              struct doc_problem *ret_problem);
+/* The same when the content is stored: its length and digest as they are, id and key (secret) of
+ * where it lies. */
+MUST_USE enum qk_err attachment_wish_stored(struct attachment_wish *wish,
+                                            const struct attachment *stored,
+                                            struct doc_problem *ret_problem);
 /* The first that follows and has no content; NULL if there is none. */
 struct attachment_wish *attachment_wishes_awaited(const struct attachment_wishes *wishes);
 void attachment_wishes_fini(struct attachment_wishes *wishes);

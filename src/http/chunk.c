@@ -152,7 +152,8 @@ enum qk_err chunk_feed(struct chunk *chunk, struct bytes in, struct buf *body, s
             err = chunk_step(chunk, in.data[at++]);
         }
         /* Refused before its bytes come. */
-        if (err == QK_OK && chunk->state == CHUNK_DATA && chunk->left > body->max - body->len)
+        if (err == QK_OK && chunk->state == CHUNK_DATA && !chunk->streamed &&
+            chunk->left > body->max - body->len)
             err = QK_ERR_TOO_BIG;
     }
     *ret_taken = at;

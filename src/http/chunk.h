@@ -24,6 +24,7 @@ struct chunk {
     size_t extra;         /* bytes of extensions and trailers so far */
     unsigned trailer_len; /* bytes of the present trailer line */
     unsigned trailers_n;
+    bool streamed; /* set after chunk_init: `body` is emptied between, so a chunk may be longer */
 };
 
 #define CHUNK_EXTRA_BYTES_MAX ((size_t)8192) /* all extensions and trailers of one body */

@@ -199,10 +199,11 @@ enum qk_err forward_decode(struct bytes in, struct forward_message *ret_message)
     case FORWARD_REPLY_ACK:
         ret_message->taken = reader_u64(&reader);
         break;
-    case FORWARD_REQUEST_BODY:
+    case FORWARD_REQUEST_BODY: /* nothing: the end of a body without an announced length */
     case FORWARD_REPLY_BODY:
         ret_message->body = reader_rest(&reader);
-        if (ret_message->body.len == 0 || ret_message->body.len > FORWARD_PIECE_BYTES)
+        if (ret_message->body.len > FORWARD_PIECE_BYTES ||
+            (ret_message->body.len == 0 && ret_message->kind == FORWARD_REPLY_BODY))
             return QK_ERR_INVALID;
         break;
     case FORWARD_REPLY_END:

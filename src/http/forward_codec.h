@@ -7,6 +7,8 @@
  *     ACK (of body bytes)          -->
  *     CANCEL (its client is gone)  -->
  *
+ * A request's body may be longer than is known, body_len UINT64_MAX: a BODY of nothing ends it.
+ *
  * Layout: version u8, kind u8, id u64, then by kind. The id is the requester's, never used twice in
  * its life; `from_requester` tells the two directions apart, since both ends ask and answer. */
 #ifndef HTTP_FORWARD_CODEC_H

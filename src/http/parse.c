@@ -413,5 +413,6 @@ enum parse_event parse_stream_body(struct parse *parse, size_t room)
     parse->phase = PARSE_IN_BODY;
     parse->body = BUF_SECRET_INIT(room);
     chunk_init(&parse->chunk);
+    parse->chunk.streamed = true;
     return PARSE_MORE;
 }

@@ -16,6 +16,7 @@
 #include "service/integrity.h"
 #include "service/period.h"
 #include "service/reencrypt.h"
+#include "service/unnamed.h"
 #include "service/service.h"
 #include "store/store.h"
 
@@ -182,6 +183,20 @@ static void write_reencrypt(const struct service *service, struct buf *out)
     write_gauges(gauges, sizeof gauges / sizeof gauges[0], out);
 }
 
+static void write_uploads(const struct service *service, struct buf *out)
+{
+    struct unnamed_figures figures = {0};
+
+    if (service->unnamed != NULL)
+        unnamed_figures(service->unnamed, &figures);
+    metrics_write_one(out, "quorumkeep_attachment_uploads", "gauge",
+                      "Contents of attachments being written here before their documents.",
+                      (double)figures.active_n);
+    metrics_write_one(out, "quorumkeep_attachment_contents_removed_total", "counter",
+                      "Contents that no document names whose chunks were deleted from here.",
+                      (double)figures.removed_n);
+}
+
 static void write_periods(const struct service *service, struct buf *out)
 {
     struct period_figures figures;
@@ -346,6 +361,7 @@ static void hook_gauges(void *arg, struct buf *out)
     const struct service *service = arg;
 
     write_reencrypt(service, out);
+    write_uploads(service, out);
     write_periods(service, out);
     write_integrity(service, out);
     write_process(service, out);

@@ -2,7 +2,6 @@
  *
  *     FIRST: a window, or all there is (then as any other PUT) --> PROBE: would it be written? -->
  *     FEED: body -> upload, piece by piece --> the end --> the edit of the document
- *                no --> DRAIN: a body of moderate length is let come, so that the client hears why
  *
  * A client that goes away, or an error, ends it; what was written of it is deleted. */
 #include <stdlib.h>
@@ -16,7 +15,6 @@
 #include "service/write_probe.h"
 
 #define FEED_BYTES (512 * KIB)
-#define DRAIN_BYTES_MAX (64 * MIB)
 
 struct attachment_upload {
     struct service *service;
@@ -66,7 +64,7 @@ static void on_whole(void *arg, enum qk_err err)
     if (err == QK_OK && put->exchange->closed)
         err = QK_ERR_CLOSED;
     if (err == QK_OK)
-        err = upload_wish(put->upload, wish);
+        err = upload_wish(put->upload, wish, &put->problem);
     if (err == QK_OK)
         err = attachment_check_md5(&put->exchange->request, wish->md5, &put->problem);
     if (err != QK_OK) {
@@ -107,19 +105,12 @@ static void on_more(void *arg)
         upload_put(put->upload, buf_bytes(&put->piece), on_put, put);
 }
 
-/* --- PROBE, DRAIN ---------------------------------------------------------------------------- */
+/* --- PROBE ---------------------------------------------------------------------------- */
 
-static void on_drained(void *arg)
+static void put_refused(void *arg)
 {
     struct attachment_upload *put = arg;
-    struct exchange *exchange = put->exchange;
 
-    exchange_body_taken(exchange);
-    if (!exchange->closed && !exchange->body.ended) {
-        exchange_body_wait(exchange, FEED_BYTES, on_drained, put);
-        return;
-    }
-    write_probe_reply(&put->probe);
     document_fini(&put->document);
     put_free(put);
 }
@@ -146,13 +137,7 @@ static void on_probed(void *arg)
     enum qk_err err;
 
     if (!write_probe_is_yes(&put->probe)) {
-        if (put->exchange->body.length <= DRAIN_BYTES_MAX) {
-            on_drained(put);
-            return;
-        }
-        write_probe_reply(&put->probe);
-        document_fini(&put->document);
-        put_free(put);
+        write_probe_refuse(&put->probe, put_refused, put);
         return;
     }
     err = put_open(put);

@@ -221,9 +221,17 @@ static void put_start(struct service *service, struct exchange *exchange, bool p
     offload_run(service, exchange->request.body.len, put_parse, put_parsed, put);
 }
 
-void handle_doc_put(struct service *service, struct exchange *exchange)
+void doc_put_whole(struct service *service, struct exchange *exchange)
 {
     put_start(service, exchange, false);
+}
+
+void handle_doc_put(struct service *service, struct exchange *exchange)
+{
+    if (exchange->body.streamed)
+        parts_upload(service, exchange);
+    else
+        doc_put_whole(service, exchange);
 }
 
 void handle_doc_post(struct service *service, struct exchange *exchange)

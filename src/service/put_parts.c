@@ -3,32 +3,41 @@
 #include "doc/multipart.h"
 #include "service/put.h"
 
-static enum qk_err malformed(struct doc_problem *problem)
+enum qk_err put_parts_malformed(struct doc_problem *problem)
 {
     return doc_problem_set(problem, 400, "bad_request", "the multipart body is malformed");
+}
+
+enum qk_err put_parts_boundary(struct bytes content_type, struct bytes *ret_boundary,
+                               struct doc_problem *problem)
+{
+    if (multipart_boundary(content_type, ret_boundary) == QK_OK)
+        return QK_OK;
+    return doc_problem_set(problem, 400, "bad_request",
+                           "multipart/related needs a boundary of 1 to %d printable bytes",
+                           MULTIPART_BOUNDARY_BYTES_MAX);
 }
 
 static enum qk_err parts_open(struct bytes content_type, struct bytes body,
                               struct multipart *ret_multipart, struct doc_problem *problem)
 {
     struct bytes boundary;
+    enum qk_err err = put_parts_boundary(content_type, &boundary, problem);
 
-    if (multipart_boundary(content_type, &boundary) != QK_OK)
-        return doc_problem_set(problem, 400, "bad_request",
-                               "multipart/related needs a boundary of 1 to %d printable bytes",
-                               MULTIPART_BOUNDARY_BYTES_MAX);
-    return multipart_open(body, boundary, ret_multipart) == QK_OK ? QK_OK : malformed(problem);
+    if (err != QK_OK)
+        return err;
+    return multipart_open(body, boundary, ret_multipart) == QK_OK ? QK_OK
+                                                                  : put_parts_malformed(problem);
 }
 
 /* The attachment that the part names, if it does, else the first that waits. */
-static struct attachment_wish *part_wish(const struct multipart_part *part,
-                                         const struct attachment_wishes *wishes)
+static struct attachment_wish *part_wish(struct bytes head, const struct attachment_wishes *wishes)
 {
     struct buf name = BUF_INIT(ATTACHMENT_NAME_BYTES_MAX);
     struct attachment_wish *found = NULL;
     struct bytes value;
 
-    if (multipart_field(part->head, "content-disposition", &value) &&
+    if (multipart_field(head, "content-disposition", &value) &&
         multipart_param(value, "filename", &name)) {
         for (unsigned i = 0; i < wishes->n && found == NULL; i++) {
             struct attachment_wish *wish = &wishes->items[i];
@@ -42,23 +51,32 @@ static struct attachment_wish *part_wish(const struct multipart_part *part,
     return found != NULL ? found : attachment_wishes_awaited(wishes);
 }
 
-static enum qk_err part_take(const struct multipart_part *part, struct attachment_wishes *wishes,
-                             struct doc_problem *problem)
+enum qk_err put_part_find(struct bytes head, const struct attachment_wishes *wishes,
+                          struct attachment_wish **ret_wish, struct doc_problem *problem)
 {
-    struct attachment_wish *wish = part_wish(part, wishes);
     struct bytes coding;
 
-    if (wish == NULL)
+    *ret_wish = part_wish(head, wishes);
+    if (*ret_wish == NULL)
         return doc_problem_set(problem, 400, "bad_request",
                                "the multipart body has more parts than attachments that follow");
-    if (multipart_field(part->head, "content-encoding", &coding) &&
+    if (multipart_field(head, "content-encoding", &coding) &&
         !bytes_equal(coding, bytes_str("identity")))
         return doc_problem_set(problem, 415, "bad_content_type",
                                "attachments are taken without an encoding");
-    return attachment_wish_content(wish, part->content, problem);
+    return QK_OK;
 }
 
-static enum qk_err check_whole(const struct attachment_wishes *wishes, struct doc_problem *problem)
+static enum qk_err part_take(const struct multipart_part *part, struct attachment_wishes *wishes,
+                             struct doc_problem *problem)
+{
+    struct attachment_wish *wish;
+    enum qk_err err = put_part_find(part->head, wishes, &wish, problem);
+
+    return err == QK_OK ? attachment_wish_content(wish, part->content, problem) : err;
+}
+
+enum qk_err put_parts_check(const struct attachment_wishes *wishes, struct doc_problem *problem)
 {
     const struct attachment_wish *awaited = attachment_wishes_awaited(wishes);
 
@@ -81,7 +99,8 @@ static enum qk_err take_rest(struct multipart *multipart, struct attachment_wish
         if (err != QK_OK)
             return err;
     }
-    return err == QK_ERR_NOT_FOUND ? check_whole(wishes, problem) : malformed(problem);
+    return err == QK_ERR_NOT_FOUND ? put_parts_check(wishes, problem)
+                                   : put_parts_malformed(problem);
 }
 
 /* The JSON of the request, and for multipart/related where its parts go on. */
@@ -99,7 +118,7 @@ static enum qk_err document_text(const struct request *request, struct multipart
     if (err != QK_OK)
         return err;
     if (multipart_next(ret_multipart, &part) != QK_OK)
-        return malformed(problem);
+        return put_parts_malformed(problem);
     *ret_text = part.content;
     return QK_OK;
 }
@@ -127,5 +146,5 @@ enum qk_err put_document_from_json(json_t *object, struct document *ret_document
 {
     enum qk_err err = document_from_json(object, ret_document, ret_problem);
 
-    return err == QK_OK ? check_whole(&ret_document->attachments, ret_problem) : err;
+    return err == QK_OK ? put_parts_check(&ret_document->attachments, ret_problem) : err;
 }

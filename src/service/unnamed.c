@@ -22,6 +22,9 @@
 
 #define TICK_MS 1000u
 #define WHOLE_MS 60000u /* a look at everything, for whatever was missed */
+/* An edit says that a content will be unnamed before it is so, and may be slow: it is looked for
+ * after one, two, four ... seconds. */
+#define LOOKS 5
 #define READ_MS 5000u
 #define DATABASES_TURN 64 /* looked at in one turn of the loop */
 /* Apply reads each record that it deletes: this much a command, as of an upload's. */
@@ -32,10 +35,10 @@ struct unnamed {
     struct timer *timer;
     struct unnamed_active *active;
     bool stopped;
-    bool wanted;      /* a walk, as soon as may be */
+    unsigned looks;   /* still to come before the long wait */
     bool again;       /* something came up during the walk */
     uint64_t term;    /* settled in; 0: none */
-    uint64_t next_ms; /* of the next walk of all */
+    uint64_t next_ms; /* of the next walk */
     /* The walk. */
     bool walking;
     uint8_t (*databases)[DATABASE_ID_BYTES];
@@ -63,7 +66,8 @@ void unnamed_soon(struct unnamed *unnamed)
 {
     if (unnamed == NULL)
         return;
-    unnamed->wanted = true;
+    unnamed->looks = LOOKS;
+    unnamed->next_ms = 0;
     unnamed->again = true;
 }
 
@@ -117,9 +121,13 @@ static void walk_end(struct unnamed *unnamed, bool done)
     free(unnamed->databases);
     unnamed->databases = NULL;
     unnamed->walking = false;
-    if (done)
-        unnamed->next_ms = timer_now_ms(unnamed->service->loop) + WHOLE_MS;
-    unnamed->wanted = !done || unnamed->again;
+    if (done && unnamed->looks > 0)
+        unnamed->looks--;
+    if (!done || unnamed->again)
+        unnamed->next_ms = 0;
+    else
+        unnamed->next_ms = timer_now_ms(unnamed->service->loop) +
+                           (unnamed->looks > 0 ? TICK_MS << (LOOKS - unnamed->looks) : WHOLE_MS);
     rest(unnamed);
 }
 
@@ -130,7 +138,7 @@ static void settled(void *arg, enum qk_err err, uint64_t index)
     (void)index;
     if (err == QK_OK && may_work(unnamed)) {
         unnamed->term = consensus_term(unnamed->service->consensus);
-        unnamed->wanted = true; /* what the leader before left behind */
+        unnamed_soon(unnamed); /* what the leader before left behind */
     }
     rest(unnamed);
 }
@@ -363,7 +371,7 @@ static void tick(void *arg)
     } else if (unnamed->term != consensus_term(service->consensus)) {
         if (consensus_read(service->consensus, READ_MS, settled, unnamed) != QK_OK)
             rest(unnamed);
-    } else if (unnamed->wanted || timer_now_ms(service->loop) >= unnamed->next_ms) {
+    } else if (timer_now_ms(service->loop) >= unnamed->next_ms) {
         walk_begin(unnamed);
     } else {
         rest(unnamed);

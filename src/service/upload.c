@@ -169,7 +169,11 @@ static void upload_done(void *arg, enum qk_err err)
     } else if (err == QK_OK) {
         err = QK_ERR_BUSY;
     }
-    if (upload->written && !upload->abandoned && (!upload->last))
+    if (upload->written && upload->last) {
+        buf_fini(&upload->plain);
+        buf_fini(&upload->sealed);
+    }
+    if (upload->written && !upload->abandoned && !upload->last)
         upload_go_on(upload);
     else
         upload_tell(upload, upload->written ? QK_OK : err);
@@ -244,22 +248,17 @@ void upload_end(struct upload *upload, upload_cb cb, void *arg)
     upload_go_on(upload);
 }
 
-uint64_t upload_length(const struct upload *upload)
+enum qk_err upload_wish(const struct upload *upload, struct attachment_wish *wish,
+                        struct doc_problem *ret_problem)
 {
-    return upload->length;
-}
+    const struct attachment stored = {.length = upload->length,
+                                      .md5 = upload->md5,
+                                      .id = upload->active.id,
+                                      .key = upload->key.data};
 
-enum qk_err upload_wish(const struct upload *upload, struct attachment_wish *wish)
-{
     assert(upload->last && upload->written && !upload->running);
 
-    wish->source = ATTACHMENT_STORED;
-    wish->length = upload->length;
-    memcpy(wish->md5, upload->md5, ATTACHMENT_MD5_BYTES);
-    memcpy(wish->id, upload->active.id, ATTACHMENT_ID_BYTES);
-    buf_fini(&wish->data);
-    buf_put_bytes(&wish->data, buf_bytes(&upload->key));
-    return buf_error(&wish->data);
+    return attachment_wish_stored(wish, &stored, ret_problem);
 }
 
 enum qk_err upload_new(struct service *service, const struct record_key *name,

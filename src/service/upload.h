@@ -34,9 +34,10 @@ MUST_USE enum qk_err upload_new(struct service *service, const struct record_key
 void upload_put(struct upload *upload, struct bytes bytes, upload_cb cb, void *arg);
 /* The same after the last byte: all of it is written. */
 void upload_end(struct upload *upload, upload_cb cb, void *arg);
-/* After upload_end: makes the wish one for this content. QK_ERR_NOMEM. */
-MUST_USE enum qk_err upload_wish(const struct upload *upload, struct attachment_wish *wish);
-uint64_t upload_length(const struct upload *upload);
+/* After upload_end: makes the wish, which follows, one for this content. QK_ERR_INVALID with the
+ * problem: it was announced otherwise; QK_ERR_NOMEM. */
+MUST_USE enum qk_err upload_wish(const struct upload *upload, struct attachment_wish *wish,
+                                 struct doc_problem *ret_problem);
 /* Lets go of it. No callback fires any more. NULL is fine. */
 void upload_free(struct upload *upload);
 

@@ -2,6 +2,9 @@
 
 #include "service/submit.h"
 
+#define DRAIN_BYTES_MAX (64 * MIB)
+#define DRAIN_PIECE_BYTES (512 * KIB)
+
 static enum qk_err probe_evaluate(void *arg, struct wire_command *command)
 {
     struct write_probe *probe = arg;
@@ -66,7 +69,23 @@ bool write_probe_is_yes(const struct write_probe *probe)
            (probe->write.state == WRITE_OPEN || probe->write.state == WRITE_DONE);
 }
 
-void write_probe_reply(const struct write_probe *probe)
+static void probe_drain(void *arg)
 {
-    write_reply(probe->service, probe->write.exchange, &probe->write, 201, probe->err);
+    struct write_probe *probe = arg;
+    struct exchange *exchange = probe->write.exchange;
+
+    exchange_body_taken(exchange);
+    if (!exchange->closed && !exchange->body.ended && exchange->body.length <= DRAIN_BYTES_MAX) {
+        exchange_body_wait(exchange, DRAIN_PIECE_BYTES, probe_drain, probe);
+        return;
+    }
+    write_reply(probe->service, exchange, &probe->write, 201, probe->err);
+    probe->done(probe->arg);
+}
+
+void write_probe_refuse(struct write_probe *probe, void (*ended)(void *arg), void *arg)
+{
+    probe->done = ended;
+    probe->arg = arg;
+    probe_drain(probe);
 }

@@ -22,7 +22,9 @@ void write_probe_start(struct write_probe *probe, struct service *service,
                        const struct write_how *how, void (*done)(void *arg), void *arg);
 /* After `done`: the write would be made, or there is nothing left to be made. */
 bool write_probe_is_yes(const struct write_probe *probe);
-/* The reply to a write that would not. */
-void write_probe_reply(const struct write_probe *probe);
+/* Answers a write that would not, and then calls `ended`, maybe inside this call. A streamed body
+ * of moderate length is let come first: many clients look at the reply only when they have sent
+ * all. */
+void write_probe_refuse(struct write_probe *probe, void (*ended)(void *arg), void *arg);
 
 #endif

@@ -119,6 +119,68 @@ static void handle_stream(struct service *service, struct exchange *exchange)
     stream_more(stream);
 }
 
+/* POST /upload: counts the body, in which each byte is as handle_stream would send it. */
+struct upload_sink {
+    struct exchange *exchange;
+    struct node_state *state;
+    uint64_t at;
+    bool wrong;
+};
+
+static void sink_more(void *arg)
+{
+    struct upload_sink *sink = arg;
+    struct exchange *exchange = sink->exchange;
+    bool ended = exchange->body.ended;
+    struct buf piece = BUF_SECRET_INIT(4 * MIB);
+    char text[64];
+
+    if (exchange->body.bytes->len > sink->state->waited_max)
+        sink->state->waited_max = exchange->body.bytes->len;
+    exchange_body_take(exchange, &piece);
+    for (size_t i = 0; i < piece.len; i++)
+        sink->wrong = sink->wrong || piece.data[i] != (uint8_t)('a' + (sink->at + i) % 23);
+    sink->at += piece.len;
+    sink->state->uploaded = sink->at;
+    sink->state->pieces_n++;
+    buf_fini(&piece);
+    if (exchange->closed || ended) {
+        sink->state->closed_n += exchange->closed;
+        snprintf(text, sizeof text, "%llu %s", (unsigned long long)sink->at,
+                 sink->wrong ? "wrong" : "right");
+        exchange_reply_bytes(exchange, 200, "text/plain", bytes_str(text));
+        free(sink);
+    } else {
+        exchange_body_wait(exchange, EXCHANGE_BODY_WINDOW_BYTES, sink_more, sink);
+    }
+}
+
+static void handle_upload(struct service *service, struct exchange *exchange)
+{
+    struct upload_sink *sink;
+
+    note(service, exchange);
+    if (!exchange->body.streamed) {
+        exchange_reply_bytes(exchange, 200, "text/plain", bytes_str("whole"));
+        return;
+    }
+    if (state_of(service)->refuse_upload) {
+        exchange_reply_error(exchange, 409, "conflict", "not that");
+        return;
+    }
+    sink = calloc(1, sizeof *sink);
+    if (sink == NULL)
+        abort();
+    sink->exchange = exchange;
+    sink->state = state_of(service);
+    if (state_of(service)->hold_upload)
+        sink->state->held[sink->state->held_n++] = exchange;
+    else
+        exchange_body_wait(exchange, EXCHANGE_BODY_WINDOW_BYTES, sink_more, sink);
+    if (state_of(service)->hold_upload)
+        free(sink);
+}
+
 #define READ ROUTE_CLASS_READ
 #define OPEN_LEADER (ROUTE_OPEN | ROUTE_LEADER)
 static const struct route ROUTES[] = {
@@ -127,6 +189,9 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/nothing", ACCESS_PUBLIC, 0, READ, 100, handle_nothing},
     {METHOD_GET, "/stream", ACCESS_PUBLIC, 0, READ, 100, handle_stream},
     {METHOD_POST, "/stream", ACCESS_PUBLIC, OPEN_LEADER, READ, 8 * MIB, handle_stream},
+    {METHOD_POST, "/upload", ACCESS_PUBLIC, OPEN_LEADER | ROUTE_STREAM, READ, 100, handle_upload},
+    {METHOD_POST, "/parts", ACCESS_PUBLIC, ROUTE_OPEN | ROUTE_STREAM_PARTS, READ, 2 * MIB,
+     handle_upload},
     {METHOD_POST, "/echo", ACCESS_PUBLIC, 0, READ, 8 * MIB, handle_echo},
     {METHOD_POST, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},
     {METHOD_PUT, "/admin", ACCESS_PUBLIC, 0, ROUTE_CLASS_ADMIN, 100, handle_echo},

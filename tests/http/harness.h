@@ -32,6 +32,12 @@ struct node_state {
     struct principal who; /* of the last request handled */
     bool forwarded;
     size_t queued_max; /* of a stream */
+    /* POST /upload: what was taken of a streamed body, and the most that waited for it. */
+    uint64_t uploaded;
+    size_t waited_max;
+    unsigned pieces_n;
+    bool hold_upload;   /* the handler takes nothing more */
+    bool refuse_upload; /* it answers 409 without taking anything */
     uint8_t id[NODE_ID_BYTES];
     struct http *http;
     struct buf messages; /* on their way to the peer: len32 each */

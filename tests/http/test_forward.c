@@ -348,7 +348,8 @@ Test(forward_codec, messages_round_trip_and_damage_is_survived)
         for (size_t cut = 0; cut < out.len; cut++) {
             bool body = kind == FORWARD_REQUEST_BODY || kind == FORWARD_REPLY_BODY;
 
-            if (!body || cut <= 10)
+            /* The empty piece is one: it ends a body whose length was not announced. */
+            if (!body || cut < 10 || (cut == 10 && kind == FORWARD_REPLY_BODY))
                 cr_assert_eq(forward_decode(bytes_of(out.data, cut), &decoded), QK_ERR_INVALID);
         }
         for (size_t i = 0; i < out.len * 8; i++) {

@@ -73,7 +73,74 @@ static void on_on_drain(struct exchange *exchange, void (*drained)(void *arg), v
     uv_timer_start(&call->drain_timer, on_drain_timer, 1, 0); /* 0 would fire in this turn */
 }
 
-static const struct exchange_ops ops = {on_start, on_write, on_end, on_queued, on_on_drain};
+/* --- streamed bodies --- */
+
+#define PIECE_BYTES (200 * KIB + 1)
+
+static void body_tell(struct call *call)
+{
+    struct exchange_body *body = &call->exchange.body;
+    void (*more)(void *arg) = body->more;
+
+    if (more == NULL || !exchange_body_is_ready(&call->exchange))
+        return;
+    body->more = NULL;
+    more(body->arg);
+}
+
+static void on_body_timer(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    struct bytes piece = bytes_slice(call->coming, 0, PIECE_BYTES);
+    size_t came = call->announced - call->coming.len;
+
+    if (call->ended)
+        return;
+    if (came + piece.len > call->stop_at)
+        piece.len = call->stop_at - came;
+    if (!call->exchange.closed && call->incoming.len < EXCHANGE_BODY_WINDOW_BYTES) {
+        buf_put_bytes(&call->incoming, piece);
+        call->coming = bytes_slice(call->coming, piece.len, SIZE_MAX);
+        call->exchange.body.ended = call->coming.len == 0;
+        if (piece.len > 0)
+            uv_timer_start(timer, on_body_timer, 1, 0);
+    }
+    body_tell(call);
+}
+
+void call_go_on(struct call *call)
+{
+    uv_timer_start(&call->body_timer, on_body_timer, 1, 0);
+}
+
+static void on_body(struct exchange *exchange)
+{
+    call_go_on((struct call *)exchange);
+}
+
+void call_vanish(struct call *call)
+{
+    call->exchange.closed = true;
+    call_go_on(call);
+}
+
+void call_stream(struct call *call, bool known)
+{
+    struct bytes whole = call->exchange.request.body;
+
+    call->exchange.request.body = BYTES_NONE;
+    call->coming = whole;
+    call->announced = call->stop_at = whole.len;
+    call->incoming = BUF_SECRET_INIT(EXCHANGE_BODY_WINDOW_BYTES + PIECE_BYTES);
+    call->exchange.body = (struct exchange_body){
+        .streamed = true, .length = known ? whole.len : UINT64_MAX, .bytes = &call->incoming};
+    uv_timer_init(&call->documents->loop, &call->body_timer);
+    call->body_timer.data = call;
+    call->body_open = true;
+}
+
+static const struct exchange_ops ops = {on_start,  on_write,    on_end,
+                                        on_queued, on_on_drain, on_body};
 
 static struct bytes decode(char **at, char **out, const char *stops)
 {
@@ -297,17 +364,29 @@ struct call *call(struct documents *documents, enum method method, const char *t
     return made;
 }
 
-static void on_drain_closed(uv_handle_t *handle)
+static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct call *call = handle->data;
+
+    if (handle == (uv_handle_t *)&call->body_timer)
+        call->body_open = false;
+    else
+        call->drain_open = false;
+    if (!call->body_open && !call->drain_open)
+        free(call);
 }
 
 void call_free(struct call *call)
 {
+    bool any = call->drain_open || call->body_open;
+
     buf_fini(&call->body);
+    buf_fini(&call->incoming);
     if (call->drain_open)
-        uv_close((uv_handle_t *)&call->drain_timer, on_drain_closed);
-    else
+        uv_close((uv_handle_t *)&call->drain_timer, on_closed);
+    if (call->body_open)
+        uv_close((uv_handle_t *)&call->body_timer, on_closed);
+    if (!any)
         free(call);
 }
 

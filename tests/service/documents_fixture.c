@@ -16,6 +16,7 @@
 #include "service/feeds.h"
 #include "service/login.h"
 #include "service/submit.h"
+#include "service/unnamed.h"
 #include "wire/records.h"
 
 #define RUN_MS_MAX 60000
@@ -321,6 +322,7 @@ void documents_init(struct documents *documents)
     cr_assert_eq(submitter_new(&documents->service, &documents->service.submitter), QK_OK);
     cr_assert_eq(login_new(&documents->service, &documents->service.login), QK_OK);
     cr_assert_eq(feeds_new(&documents->service, &documents->service.feeds), QK_OK);
+    cr_assert_eq(unnamed_new(&documents->service, &documents->service.unnamed), QK_OK);
     open_store(documents);
     store_keyring(documents);
     documents_put_admin(documents, ADMIN_NAME, ADMIN_PASSWORD, 1);
@@ -370,6 +372,7 @@ void documents_fini(struct documents *documents)
     submitter_free(documents->service.submitter);
     login_free(documents->service.login);
     feeds_free(documents->service.feeds);
+    unnamed_free(documents->service.unnamed);
     secret_free(documents->mk);
     uv_close((uv_handle_t *)&documents->idle, NULL);
     (void)uv_run(&documents->loop, UV_RUN_DEFAULT);
@@ -387,7 +390,7 @@ static void chunks_flushed(void *arg, enum qk_err err)
     *(bool *)arg = true;
 }
 
-size_t documents_chunks_n(struct documents *documents, struct record_key *ret_last)
+static size_t count(struct documents *documents, bool chunks, struct record_key *ret_last)
 {
     uint8_t id[ATTACHMENT_ID_BYTES];
     struct store_cursor *cursor;
@@ -401,7 +404,7 @@ size_t documents_chunks_n(struct documents *documents, struct record_key *ret_la
     cr_assert_eq(
         store_cursor_open(documents->service.store, BYTES_NONE, BYTES_NONE, false, &cursor), QK_OK);
     while (store_cursor_next(cursor, &row) == QK_OK) {
-        if (!record_key_chunk(row.key, id, &chunk))
+        if (chunks ? !record_key_chunk(row.key, id, &chunk) : !record_key_unnamed(row.key, id))
             continue;
         n++;
         if (ret_last != NULL)
@@ -409,4 +412,14 @@ size_t documents_chunks_n(struct documents *documents, struct record_key *ret_la
     }
     store_cursor_close(cursor);
     return n;
+}
+
+size_t documents_chunks_n(struct documents *documents, struct record_key *ret_last)
+{
+    return count(documents, true, ret_last);
+}
+
+size_t documents_unnamed_n(struct documents *documents, struct record_key *ret_last)
+{
+    return count(documents, false, ret_last);
 }

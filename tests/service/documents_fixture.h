@@ -72,6 +72,12 @@ struct call {
     void *drained_arg;
     uv_timer_t drain_timer;
     bool drain_open;
+    /* A streamed body: what is to come of it, and what has. */
+    struct bytes coming;
+    struct buf incoming;
+    size_t announced, stop_at; /* no more comes from there on */
+    uv_timer_t body_timer;
+    bool body_open;
     char target[4096];
     char decoded[8192];
 };
@@ -86,6 +92,12 @@ struct call *call(struct documents *documents, enum method method, const char *t
 /* The same in steps: begin, set what the request needs (if_match, content_type), start, run. */
 struct call *call_begin(struct documents *documents, enum method method, const char *target,
                         struct bytes body);
+/* Before call_start: the body given to call_begin comes as the handler takes it; `known`: its
+ * length was announced. */
+void call_stream(struct call *call, bool known);
+/* The client goes away, or, from `call.stop_at` on, sends nothing more until call_go_on. */
+void call_vanish(struct call *call);
+void call_go_on(struct call *call);
 void call_start(struct call *call);
 void call_run(struct call *call);
 /* Runs until the body has `text` in it: of a reply that does not end. */
@@ -110,5 +122,7 @@ void put_doc(struct documents *documents, const char *target, const char *body,
 struct record_key;
 /* How many records of chunks of attachments are in the store; the last one's key, unless NULL. */
 size_t documents_chunks_n(struct documents *documents, struct record_key *ret_last);
+/* The same of what stands for contents that no document names. */
+size_t documents_unnamed_n(struct documents *documents, struct record_key *ret_last);
 
 #endif
