@@ -57,7 +57,8 @@ struct connection {
 
 /* Sets the timer for what the connection waits for now; only `again` prolongs the same wait. */
 void connection_arm(struct connection *connection, bool again);
-/* The client has sent a window more of its body than the handler has taken: it is not waited for. */
+/* The client has sent a window more of its body than the handler has taken: it is not waited for.
+ */
 bool connection_is_ahead(const struct connection *connection);
 /* Takes steps as long as there are bytes and room, then sends, reads and waits. */
 void connection_pump(struct connection *connection);

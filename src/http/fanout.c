@@ -96,8 +96,8 @@ static void part_on_drain(struct exchange *exchange, void (*drained)(void *arg),
     http_exchange_wait(&part_of(exchange)->hx, true, drained, arg);
 }
 
-static const struct exchange_ops PART_OPS = {part_start, part_write, part_end, part_queued,
-                                             part_on_drain, NULL};
+static const struct exchange_ops PART_OPS = {part_start,  part_write,    part_end,
+                                             part_queued, part_on_drain, NULL};
 
 /* --- start ----------------------------------------------------------------------------------- */
 

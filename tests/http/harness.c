@@ -1,3 +1,4 @@
+/* Over 500 lines: the routes, the hooks and the clients of every test of this folder. */
 #include "harness.h"
 
 #include <criterion/criterion.h>

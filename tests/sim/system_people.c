@@ -127,8 +127,8 @@ static void reply_on_drain(struct exchange *exchange, void (*drained)(void *arg)
 
 static struct person *person_new(struct machine *m, const char *body)
 {
-    static const struct exchange_ops ops = {reply_start, reply_write, reply_end, reply_queued,
-                                            reply_on_drain, NULL};
+    static const struct exchange_ops ops = {reply_start,  reply_write,    reply_end,
+                                            reply_queued, reply_on_drain, NULL};
     struct person *person = calloc(1, sizeof(*person));
 
     assert(person != NULL);
