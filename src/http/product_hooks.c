@@ -192,6 +192,9 @@ static void write_uploads(const struct service *service, struct buf *out)
     metrics_write_one(out, "quorumkeep_attachment_uploads", "gauge",
                       "Contents of attachments being written here before their documents.",
                       (double)figures.active_n);
+    metrics_write_one(out, "quorumkeep_attachment_upload_bytes_total", "counter",
+                      "Bytes of contents written here before their documents.",
+                      (double)figures.written_bytes);
     metrics_write_one(out, "quorumkeep_attachment_contents_removed_total", "counter",
                       "Contents that no document names whose chunks were deleted from here.",
                       (double)figures.removed_n);

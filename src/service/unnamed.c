@@ -1,8 +1,9 @@
 /* IDLE --timer--> settled in this term? --> flush --> walk the databases' records, some a turn
- *  ^                                                    | one that is nobody's
- *  |                                                    v
- *  +---- end of the walk <-------- flush <--- a command deletes some of its chunks, or the last and
- *                                             the record */
+ *  ^                                                    |  ^
+ *  |                            one that is nobody's: flush |
+ *  |                                                    v  |
+ *  +---- end of the walk            a command deletes some of its chunks, or the last of them and
+ *                                   the record */
 #include "service/unnamed.h"
 
 #include <assert.h>
@@ -69,6 +70,12 @@ void unnamed_soon(struct unnamed *unnamed)
     unnamed->looks = LOOKS;
     unnamed->next_ms = 0;
     unnamed->again = true;
+}
+
+void unnamed_written(struct unnamed *unnamed, uint64_t bytes)
+{
+    if (unnamed != NULL)
+        unnamed->figures.written_bytes += bytes;
 }
 
 void unnamed_begin(struct unnamed *unnamed, struct unnamed_active *active)
@@ -245,7 +252,7 @@ static void content_result(void *arg, size_t at, const struct wire_result *resul
 
 static void walk(struct unnamed *unnamed);
 
-/* What was deleted must be in the file before it is looked at again. */
+/* What is read of the file is as of now at least. */
 static void flushed(void *arg, enum qk_err err)
 {
     struct unnamed *unnamed = arg;
@@ -266,7 +273,7 @@ static void content_done(void *arg, enum qk_err err)
     if (err != QK_OK || !may_work(unnamed))
         walk_end(unnamed, false);
     else
-        store_flush(unnamed->service->store, flushed, unnamed);
+        walk(unnamed);
 }
 
 static const struct submit_ops content_ops = {content_evaluate, content_result, content_done};
@@ -332,13 +339,25 @@ static void content_begin(struct unnamed *unnamed)
         walk_end(unnamed, false);
 }
 
+/* The chunks are looked for in the file, and all of them must be there. The upload may have ended
+ * after the flush that the walk began with: hence one of its own, now that no more can come. */
+static void content_flushed(void *arg, enum qk_err err)
+{
+    struct unnamed *unnamed = arg;
+
+    if (err == QK_OK && may_work(unnamed))
+        content_begin(unnamed);
+    else
+        walk_end(unnamed, false);
+}
+
 static void walk(struct unnamed *unnamed)
 {
     for (unsigned n = 0; n < DATABASES_TURN && unnamed->at < unnamed->databases_n; n++) {
         enum qk_err err = find_next(unnamed);
 
         if (err == QK_OK) {
-            content_begin(unnamed);
+            store_flush(unnamed->service->store, content_flushed, unnamed);
             return;
         }
         if (err != QK_ERR_NOT_FOUND) {

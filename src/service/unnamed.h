@@ -35,12 +35,15 @@ void unnamed_begin(struct unnamed *unnamed, struct unnamed_active *active);
 /* NULL, when the node has ended, is fine. Whatever became of it: what is left of it is looked for
  * soon. */
 void unnamed_end(struct unnamed *unnamed, struct unnamed_active *active);
+/* Some of it is written. */
+void unnamed_written(struct unnamed *unnamed, uint64_t bytes);
 /* Something is about to become unnamed: looks soon. */
 void unnamed_soon(struct unnamed *unnamed);
 
 /* Since the start: contents whose chunks were deleted so, and records that were not genuine. */
 struct unnamed_figures {
     uint64_t removed_n, damaged_n;
+    uint64_t written_bytes; /* of uploads, whatever became of them */
     size_t active_n;
 };
 void unnamed_figures(const struct unnamed *unnamed, struct unnamed_figures *ret_figures);

@@ -163,6 +163,7 @@ static void upload_done(void *arg, enum qk_err err)
 
     if (upload->written) { /* sealed or deposed right after: it is written all the same */
         upload->begun = true;
+        unnamed_written(upload->service->unnamed, upload->taken);
         upload->chunk += upload->chunks_n;
         buf_consume(&upload->plain, upload->taken);
         buf_reset(&upload->sealed);

@@ -202,6 +202,31 @@ Test(upload, whose_client_goes_away_leaves_nothing)
     expect_error(&documents, METHOD_GET, "/db/d", NULL, 404, "not_found", "missing");
 }
 
+/* Chunks that were applied and not yet in the file once stayed for ever, when the upload ended
+ * after the look's first flush. A look comes some second after the one before. */
+Test(upload, one_that_ends_while_it_is_looked_for_leaves_nothing)
+{
+    for (unsigned i = 0; i < 5; i++) {
+        struct call *made = begin("/db/d/a", LONG_BYTES, true);
+
+        settle();
+        made->stop_at = 1 * MIB + 7;
+        call_start(made);
+        run_to(4);
+        unnamed_soon(documents.service.unnamed);
+        wait_ms(900 + 25 * i);
+        made->stop_at = 2 * MIB + 7;
+        call_go_on(made);
+        while (made->announced - made->coming.len < made->stop_at)
+            (void)uv_run(&documents.loop, UV_RUN_ONCE);
+        wait_ms(10 * i);
+        call_vanish(made);
+        (void)end(made);
+        settle();
+        cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
+    }
+}
+
 Test(upload, of_two_at_once_one_is_written_and_the_other_leaves_nothing)
 {
     struct call *first = begin("/db/d/a", LONG_BYTES, true);
