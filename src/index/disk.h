@@ -81,6 +81,8 @@ uint64_t index_disk_seq(const struct index_disk *disk);
 MUST_USE enum qk_err index_disk_commit(struct index_disk *disk, uint64_t seq);
 /* So much was written since that a commit is due. */
 bool index_disk_is_full(const struct index_disk *disk);
+/* As index_file_descriptor. */
+int index_disk_descriptor(const struct index_disk *disk);
 uint64_t index_disk_bytes(const struct index_disk *disk);
 
 #endif

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/encode.h"
 #include "base/log.h"
 #include "index/disk.h"
 #include "keys/keyring.h"
 #include "service/doc_name.h"
+#include "service/offload_uv.h"
 #include "service/views_private.h"
 #include "store/index_file.h"
 
@@ -312,5 +314,52 @@ enum qk_err views_file_remove(struct view_group *group, struct bytes name)
 
 enum qk_err views_file_commit(struct view_group *group, uint64_t seq, bool now)
 {
-    return now || index_disk_is_full(group->disk) ? index_disk_commit(group->disk, seq) : QK_OK;
+    group->committed = now || index_disk_is_full(group->disk);
+    return group->committed ? index_disk_commit(group->disk, seq) : QK_OK;
+}
+
+/* --- the pace of the disk ----------------------------------------------------------------------
+ */
+
+struct settling {
+    struct view_group *group; /* held */
+    int fd;
+};
+
+static void settle_work(void *arg)
+{
+    struct settling *settling = arg;
+
+    (void)fdatasync(settling->fd); /* what became of it is found out when it matters: at the end */
+    (void)close(settling->fd);
+}
+
+static void settle_done(void *arg, enum qk_err err)
+{
+    struct settling *settling = arg;
+    struct view_group *group = settling->group;
+
+    free(settling);
+    group->settling = false;
+    if (err == QK_OK && !group->dead)
+        timer_start(group->timer, 0);
+    views_release(group);
+}
+
+void views_file_settle(struct view_group *group)
+{
+    struct settling *settling = malloc(sizeof(*settling));
+    int fd = index_disk_descriptor(group->disk);
+
+    if (settling == NULL || fd < 0) { /* no harm: it only goes on without a pause */
+        if (fd >= 0)
+            (void)close(fd);
+        free(settling);
+        timer_start(group->timer, 1);
+        return;
+    }
+    *settling = (struct settling){group, fd};
+    group->settling = true;
+    views_hold(group);
+    offload_run(group->service, OFFLOAD_BYTES_MIN, settle_work, settle_done, settling);
 }

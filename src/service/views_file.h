@@ -31,5 +31,8 @@ MUST_USE enum qk_err views_file_put(struct view_group *group, const struct view_
 MUST_USE enum qk_err views_file_remove(struct view_group *group, struct bytes name);
 /* All up to `seq` is in it: kept, if that is due or `now`. */
 MUST_USE enum qk_err views_file_commit(struct view_group *group, uint64_t seq, bool now);
+/* After such a commit, in the midst of a build: group->settling until it has reached the disk, then
+ * the group's timer fires. Else the kernel would gather so much that a write on the loop waits. */
+void views_file_settle(struct view_group *group);
 
 #endif

@@ -26,11 +26,12 @@ struct view_group {
     char database_name[DATABASE_NAME_BYTES_MAX + 1];
     char name[DOC_ID_BYTES_MAX + 1];
     struct view_design *design;
-    struct index **indexes;  /* design->views_n; NULL with `disk` */
-    struct index_disk *disk; /* views_file.h: of kind plain or blind */
-    bool file_ready;         /* it was looked through */
-    bool file_anew;          /* this update has begun anew */
-    bool keeps_file;         /* when it is killed */
+    struct index **indexes;   /* design->views_n; NULL with `disk` */
+    struct index_disk *disk;  /* views_file.h: of kind plain or blind */
+    bool file_ready;          /* it was looked through */
+    bool file_anew;           /* this update has begun anew */
+    bool keeps_file;          /* when it is killed */
+    bool committed, settling; /* views_file_settle */
     uint64_t seq;
 
     struct view_waiter *waiters;

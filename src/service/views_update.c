@@ -333,6 +333,11 @@ static void slice_end(struct view_group *group, enum qk_err err)
     }
     if (err == QK_OK)
         err = views_make_room(group);
+    if (err == QK_OK && !last && group->committed) {
+        group->committed = false;
+        views_file_settle(group);
+        return;
+    }
     if (err == QK_OK && !last) {
         timer_start(group->timer, PAUSE_MS);
         return;
@@ -433,7 +438,7 @@ static void file_slice(struct view_group *group)
 /* What is next of an update whose walk is open. */
 static void update_tick(struct view_group *group)
 {
-    if (group->script_waits || group->keys_waiting)
+    if (group->script_waits || group->keys_waiting || group->settling)
         return;
     if (rests(group))
         timer_start(group->timer, 1);

@@ -253,6 +253,13 @@ enum qk_err index_file_commit(struct index_file *file)
     return db_err(mdb_txn_commit(txn));
 }
 
+int index_file_descriptor(const struct index_file *file)
+{
+    int fd;
+
+    return mdb_env_get_fd(file->env, &fd) == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
 uint64_t index_file_bytes(const struct index_file *file)
 {
     MDB_envinfo info;

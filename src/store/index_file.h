@@ -42,6 +42,8 @@ MUST_USE enum qk_err index_file_seek(struct index_file *file, struct bytes place
 MUST_USE enum qk_err index_file_put(struct index_file *file, struct bytes key, struct bytes value);
 MUST_USE enum qk_err index_file_delete(struct index_file *file, struct bytes key);
 MUST_USE enum qk_err index_file_commit(struct index_file *file);
+/* Another descriptor of the file, for the caller to fdatasync on any thread and to close; -1. */
+int index_file_descriptor(const struct index_file *file);
 uint64_t index_file_bytes(const struct index_file *file);
 
 #endif
