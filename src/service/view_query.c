@@ -179,8 +179,9 @@ static void reply_err(struct service *service, struct exchange *exchange, enum q
 {
     if (err == QK_ERR_FULL)
         exchange_reply_error(exchange, 507, "insufficient_storage",
-                             "the rows of this design document's views need more memory than "
-                             "[index] memory_mib allows on this node");
+                             "the rows of this design document's views need more room than "
+                             "[index] memory_mib allows on this node, or of kind plain or blind, "
+                             "than its disk has");
     else if (err == QK_ERR_UNSUPPORTED)
         exchange_reply_error(exchange, 400, "key_too_long", "%s", VIEWS_KEY_TOO_LONG);
     else if (err == QK_ERR_TIMEOUT)
