@@ -140,6 +140,10 @@ static void judged(void *arg, enum qk_err err)
     struct changes_script *script = arg;
 
     script->judged = true;
+    if (err == QK_ERR_TIMEOUT)
+        (void)doc_problem_set(&script->changes->stream.problem, 500, "os_process_error",
+                              "the filter was too slow for several documents, or took too much "
+                              "memory");
     stream_go_on(&script->changes->stream, err);
 }
 

@@ -341,12 +341,13 @@ static void judged(void *arg, enum qk_err err)
     struct validation *validation = arg;
     size_t i;
 
-    for (i = 0; err == QK_OK && i < validation->asked_n; i++)
-        verdict_read(&validation->asked[i]->verdict, script_job_answer(validation->job));
+    for (i = 0; (err == QK_OK || err == QK_ERR_TIMEOUT) && i < validation->asked_n; i++)
+        verdict_read(&validation->asked[i]->verdict,
+                     err == QK_OK ? script_job_answer(validation->job) : BYTES_NONE);
     validation->asked_n = 0;
     script_job_reset(validation->job);
-    /* They are refused one by one where they can be told from each other. */
-    validation->cb(validation->arg, err);
+    /* Functions that have ended several workers refuse all that was asked together with those. */
+    validation->cb(validation->arg, err == QK_ERR_TIMEOUT ? QK_OK : err);
 }
 
 void validation_begin(struct validation *validation, struct service *service)
