@@ -44,6 +44,7 @@ struct load {
     size_t idle_at, idle_n, idle_size;
     int epoll_fd;
     bool measuring;
+    uint64_t from_ns; /* of what is measured */
     uint64_t next_due_ns, replies, last_reply_ns;
     uint8_t *room; /* READ_BYTES */
 };
@@ -77,6 +78,12 @@ static void note_failure(struct load *load, const char *problem)
     load->result->failed++;
 }
 
+/* At a rate what was due in the warm-up stays its own, however late it is answered. */
+static bool is_counted(const struct load *load, const struct load_slot *slot)
+{
+    return load->plan->rate == 0 || slot->due_ns >= load->from_ns;
+}
+
 void load_done(struct load_conn *conn, unsigned slot, uint64_t units, const char *problem)
 {
     struct load *load = conn->load;
@@ -89,7 +96,7 @@ void load_done(struct load_conn *conn, unsigned slot, uint64_t units, const char
     idle_put(load, conn->number, slot);
     if (problem != NULL) {
         note_failure(load, problem);
-    } else if (load->measuring) {
+    } else if (load->measuring && is_counted(load, &conn->slots[slot])) {
         result->done++;
         result->units += units;
         load_histogram_add(&result->latency, load->last_reply_ns - conn->slots[slot].due_ns);
@@ -304,13 +311,15 @@ static void count_unfinished(struct load *load, uint64_t end_ns)
         for (unsigned at = 0; at < load->plan->slots_n; at++) {
             const struct load_slot *slot = &load->conns[i].slots[at];
 
-            if (!slot->busy || slot->due_ns > end_ns)
+            if (!slot->busy || slot->due_ns > end_ns || !is_counted(load, slot))
                 continue;
             result->unfinished++;
             if (gap_ns > 0)
                 load_histogram_add(&result->latency, end_ns - slot->due_ns);
         }
     }
+    if (load->next_due_ns < load->from_ns)
+        load->next_due_ns = load->from_ns;
     for (uint64_t n = 0; gap_ns > 0 && load->next_due_ns < end_ns && n < LATE_MAX; n++) {
         result->unfinished++;
         load_histogram_add(&result->latency, end_ns - load->next_due_ns);
@@ -350,7 +359,7 @@ static enum qk_err run(struct load *load, struct buf *message)
     while (goes_on(load, end_ns)) {
         if (!load->measuring && load_now_ns() >= from_ns) {
             load->measuring = true;
-            from_ns = load_now_ns();
+            from_ns = load->from_ns = load_now_ns();
             result->bytes_in = 0;
             servers_ns = servers_cpu_ns(plan);
             own_ns = load_own_cpu_ns();

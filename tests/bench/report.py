@@ -48,7 +48,7 @@ def plot(title, series, x_name, y_name, log_y=False):
         return ""
     x_at, x_marks = scale([p[0] for p in points], 70, 640, True)
     y_at, y_marks = scale([max(p[1], p[3]) for p in points] + ([p[1] for p in points] if log_y else []), 300, 20, log_y)
-    out = [f'<figure><svg viewBox="0 0 820 345" width="820" role="img" aria-label="{html.escape(title)}">']
+    out = [f'<figure><svg viewBox="0 0 980 345" width="980" role="img" aria-label="{html.escape(title)}">']
     for mark in y_marks:
         out.append(f'<line x1="70" x2="640" y1="{y_at(mark):.1f}" y2="{y_at(mark):.1f}" stroke="#e5e5e5"/>'
                    f'<text x="64" y="{y_at(mark) + 4:.1f}" text-anchor="end">{text_of(mark)}</text>')

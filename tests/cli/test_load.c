@@ -156,6 +156,16 @@ Test(load, at_a_rate_a_pause_shows_as_all_that_was_due_in_it)
     cr_assert_geq(result.latency.n, 490);
 }
 
+Test(load, at_a_rate_what_was_due_in_the_warm_up_is_not_counted)
+{
+    struct load_plan plan = {.warm_up_ns = 200 * MS, .measure_ns = 300 * MS, .rate = 1000};
+
+    cr_assert_eq(put_load(STALLS, &plan), QK_OK);
+    /* The stall goes on into the measured part, and what it held up is answered there. */
+    cr_assert_leq(result.done, result.elapsed_ns / MS + 2);
+    cr_assert_leq(result.latency.max, result.elapsed_ns);
+}
+
 Test(load, what_is_refused_counts_as_failed_with_the_reason)
 {
     struct load_plan plan = {.measure_ns = 10000 * MS, .requests_max = 10};
