@@ -329,6 +329,7 @@ unsigned changes_quorum(const struct machine *m);
 void changes_check_given(const struct machine *from);
 void changes_rejoin(struct machine *m);
 bool changes_rejoin_rolled(struct system *sys); /* false: there is none */
+void changes_rejoin_strays(struct system *sys);
 bool changes_unfinished(const struct machine *leader);
 
 /* system_people.c */

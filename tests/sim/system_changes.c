@@ -96,9 +96,10 @@ void changes_rejoin(struct machine *m)
         return;
     }
     member = hub_member_find(leader->cluster, m->service.node_id);
-    if (member == NULL || member->version == 0)
-        return;
-    snprintf(body, sizeof(body), "{\"ttl_s\":20,\"replace\":\"%s\"}", member->info.name);
+    if (member == NULL || member->version == 0) /* its place was given away already */
+        snprintf(body, sizeof(body), "{\"ttl_s\":20}");
+    else
+        snprintf(body, sizeof(body), "{\"ttl_s\":20,\"replace\":\"%s\"}", member->info.name);
     people_ask_for(leader, m, handle_invite, body);
 }
 
@@ -117,6 +118,24 @@ bool changes_rejoin_rolled(struct system *sys)
             changes_rejoin(m);
     }
     return some;
+}
+
+/* One that fell before it heard that it may come back is no member any more and does not know it.
+ */
+void changes_rejoin_strays(struct system *sys)
+{
+    const struct machine *leader = people_leader(sys);
+
+    for (unsigned i = 0; i < sys->machines_n && leader != NULL && leader->cluster != NULL; i++) {
+        struct machine *m = &sys->machines[i];
+        const struct hub_member *member;
+
+        if (m == leader || sys->final_epoch == 0 || !may_rejoin(m))
+            continue;
+        member = hub_member_find(leader->cluster, m->service.node_id);
+        if ((member == NULL || member->version == 0) && sim_chance(sys->w, 50))
+            changes_rejoin(m);
+    }
 }
 
 /* Whoever was replaced leaves. */

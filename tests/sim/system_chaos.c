@@ -301,6 +301,7 @@ void chaos_step(struct world *w)
     if (sys->over) {
         unseal_all(sys);
         (void)changes_rejoin_rolled(sys);
+        changes_rejoin_strays(sys);
     }
     if (sim_chance(w, sys->over ? 200 : 10))
         removal_wipe(sys);
