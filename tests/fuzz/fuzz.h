@@ -21,6 +21,11 @@ bool fuzz_seed(unsigned number, struct buf *out);
 void fuzz_require(bool holds);
 /* The same for what must succeed. */
 void fuzz_must(enum qk_err err);
+/* For what may succeed or fail. */
+static inline void fuzz_any(enum qk_err err)
+{
+    (void)err;
+}
 /* A key of 32 bytes `fill`, alive as long as the process; the same one for the same `fill`. */
 struct secret *fuzz_key(uint8_t fill);
 /* Reads each byte, so that AddressSanitizer sees a view that leads out of its buffer. */

@@ -89,6 +89,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         read_one(&unpack, script % 8);
         script = script * 5 + 1;
     }
-    (void)unpack_end(&unpack);
+    fuzz_any(unpack_end(&unpack));
     return 0;
 }

@@ -2,6 +2,7 @@
  * under a right MAC and then envelopes, 2 a revision's text, 3 names, 4 a sealed plaintext. */
 #include <string.h>
 
+#include "base/key_uses.h"
 #include "doc/document.h"
 #include "doc/id.h"
 #include "fuzz.h"
@@ -17,10 +18,13 @@ static void seed_record(struct buf *out, bool header_only)
     struct doc_leaf leaves[2];
     struct doc_record record = {leaves, 2};
     struct buf value = BUF_INIT(64 * KIB);
+    struct bytes header, keys, rest;
+    struct key_uses uses;
     struct reader reader;
-    struct bytes header;
 
     memset(leaves, 0, sizeof leaves);
+    leaves[0].key_version = leaves[1].key_version = 1;
+    leaves[1].sealed_at = 1;
     leaves[0].revision = (struct revision){2, {1}};
     leaves[0].path = bytes_of(zeros, 16);
     leaves[0].envelope = bytes_str("QKE1 first");
@@ -28,9 +32,12 @@ static void seed_record(struct buf *out, bool header_only)
     leaves[1].deleted = true;
     leaves[1].envelope = bytes_str("QKE1");
     fuzz_must(doc_record_encode(fuzz_key(1), &place, &record, &value));
-    reader = reader_of(bytes_slice(buf_bytes(&value), 1 + DOC_RECORD_MAC_BYTES, SIZE_MAX));
+    fuzz_must(key_uses_open(buf_bytes(&value), &uses, &rest));
+    keys = bytes_slice(buf_bytes(&value), 0, value.len - rest.len);
+    reader = reader_of(bytes_slice(rest, 1 + DOC_RECORD_MAC_BYTES, SIZE_MAX));
     header = reader_blob(&reader, 64 * KIB);
     if (header_only) {
+        buf_put_bytes(out, keys);
         buf_put_u16(out, (uint16_t)header.len);
         buf_put_bytes(out, header);
         buf_put_bytes(out, reader_rest(&reader));
@@ -93,21 +100,31 @@ static void fuzz_record(struct bytes value)
     doc_record_fini(&record);
 }
 
-/* len16, header, envelopes; see record.h for what the MAC covers. */
+/* A list of keys, len16, header, envelopes; see record.h for what the MAC covers. */
 static void fuzz_authentic(struct bytes in)
 {
     struct buf value = BUF_INIT(1 * MIB);
-    struct reader reader = reader_of(in);
-    uint16_t header_len = reader_u16(&reader);
-    struct bytes header = reader_bytes(&reader, header_len);
     uint8_t head[12], mac[HASH_BYTES];
+    struct bytes keys, header, rest;
+    struct key_uses uses;
+    struct reader reader;
 
+    if (key_uses_open(in, &uses, &rest) != QK_OK)
+        return;
+    keys = bytes_slice(in, 0, in.len - rest.len);
+    reader = reader_of(rest);
+    header = reader_bytes(&reader, reader_u16(&reader));
     if (reader_error(&reader) == QK_OK) {
         put_u32(head, (uint32_t)place.document_id.len);
         put_u64(head + 4, place.record_version);
-        const struct bytes parts[] = {bytes_of(zeros, 16), bytes_of(zeros, 16),
-                                      bytes_of(head, sizeof head), place.document_id, header};
-        fuzz_must(mac_compute(fuzz_key(1), "revision record", parts, 5, mac));
+        const struct bytes parts[] = {bytes_of(zeros, 16),
+                                      bytes_of(zeros, 16),
+                                      bytes_of(head, sizeof head),
+                                      place.document_id,
+                                      keys,
+                                      header};
+        fuzz_must(mac_compute(fuzz_key(1), "revision record", parts, 6, mac));
+        buf_put_bytes(&value, keys);
         buf_put_u8(&value, DOC_RECORD_FORMAT);
         buf_put(&value, mac, DOC_RECORD_MAC_BYTES);
         buf_put_blob(&value, header);
