@@ -153,9 +153,11 @@ static void fuzz_path(struct bytes in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct bytes in = len == 0 ? BYTES_NONE : bytes_of(data + 1, len - 1);
-    char *text = strndup(len == 0 ? "" : (const char *)data + 1, in.len);
+    char *text = calloc(1, in.len + 1);
 
     fuzz_require(text != NULL);
+    if (in.len > 0)
+        memcpy(text, in.data, in.len);
     switch (len == 0 ? MODES : data[0] % MODES) {
     case 0:
         fuzz_range(in);

@@ -165,8 +165,8 @@ static json_t *yajl_read(struct bytes text)
     yajl_handle handle = yajl_alloc(&callbacks, NULL, &build);
     bool takes = yajl_parse(handle, brackets, 1) == yajl_status_ok &&
                  yajl_parse(handle, text.data, text.len) == yajl_status_ok &&
-                 yajl_parse(handle, brackets + 1, 1) == yajl_status_ok &&
-                 yajl_complete_parse(handle) == yajl_status_ok;
+                 yajl_parse(handle, brackets + 1, 1) == yajl_status_ok && build.depth == 0 &&
+                 yajl_parse(handle, brackets + 1, 1) == yajl_status_error;
 
     yajl_free(handle);
     while (build.depth > 0)
@@ -182,10 +182,11 @@ static json_t *yajl_read(struct bytes text)
 static bool seems_lenient(struct bytes text)
 {
     for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] >= 0x80 || text.data[i] == '\v' || text.data[i] == '\f')
+        if (text.data[i] >= 0x80 || text.data[i] == '\v' || text.data[i] == '\f' ||
+            (text.len - i > 2 && memcmp(text.data + i, "\\u", 2) == 0 &&
+             (text.data[i + 2] | 0x20) == 'd'))
             return true;
-    return text.len > 0 && (memmem(text.data, text.len, "\\ud", 3) != NULL ||
-                            memmem(text.data, text.len, "\\uD", 3) != NULL);
+    return false;
 }
 
 static void fuzz_json(struct bytes text)
@@ -213,8 +214,9 @@ static json_t *map_of(const msgpack_object_map *map, unsigned depth)
         const msgpack_object *name = &map->ptr[i].key;
 
         fuzz_require(name->type == MSGPACK_OBJECT_STR);
-        fuzz_require(json_object_setn_new_nocheck(value, name->via.str.ptr, name->via.str.size,
-                                                  value_of(&map->ptr[i].val, depth + 1)) == 0);
+        fuzz_require(json_object_setn_new_nocheck(
+                         value, name->via.str.size == 0 ? "" : name->via.str.ptr,
+                         name->via.str.size, value_of(&map->ptr[i].val, depth + 1)) == 0);
     }
     return value;
 }
@@ -237,7 +239,8 @@ static json_t *value_of(const msgpack_object *object, unsigned depth)
     case MSGPACK_OBJECT_FLOAT64:
         return json_real(object->via.f64);
     case MSGPACK_OBJECT_STR:
-        return json_stringn_nocheck(object->via.str.ptr, object->via.str.size);
+        return json_stringn_nocheck(object->via.str.size == 0 ? "" : object->via.str.ptr,
+                                    object->via.str.size);
     case MSGPACK_OBJECT_ARRAY:
         array = json_array();
         for (uint32_t i = 0; i < object->via.array.size; i++)

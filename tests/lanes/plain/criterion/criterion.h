@@ -88,6 +88,10 @@ void plain_skip(void) __attribute__((noreturn));
     PLAIN_CHECK(true, memcmp((a_), (b_), (len_)) == 0, #a_ " is " #b_, __VA_ARGS__)
 #define cr_expect_arr_neq(a_, b_, len_, ...)                                                       \
     PLAIN_CHECK(true, memcmp((a_), (b_), (len_)) != 0, #a_ " is not " #b_, __VA_ARGS__)
+#define cr_assert_str_empty(a_, ...) PLAIN_CHECK(false, *(a_) == '\0', #a_ " is empty", __VA_ARGS__)
+#define cr_assert_float_eq(a_, b_, apart_, ...)                                                    \
+    PLAIN_CHECK(false, (a_) - (b_) <= (apart_) && (b_) - (a_) <= (apart_), #a_ " is about " #b_,   \
+                __VA_ARGS__)
 #define cr_assert_fail(...) PLAIN_CHECK(false, false, "fail", __VA_ARGS__)
 #define cr_skip_test(...) (printf("" __VA_ARGS__), printf("\n"), plain_skip())
 #define cr_log_info(...) (printf("" __VA_ARGS__), printf("\n"))
