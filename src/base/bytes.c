@@ -131,9 +131,12 @@ uint8_t *buf_extend(struct buf *buf, size_t len)
 
 void buf_put(struct buf *buf, const void *data, size_t len)
 {
-    uint8_t *at = buf_extend(buf, len);
+    uint8_t *at;
 
-    if (at != NULL && len > 0)
+    if (len == 0)
+        return;
+    at = buf_extend(buf, len);
+    if (at != NULL)
         memcpy(at, data, len);
 }
 
@@ -147,9 +150,13 @@ void buf_put_str(struct buf *buf, const char *text)
     buf_put(buf, text, strlen(text));
 }
 
+/* A writer of JSON or MessagePack calls it for each byte: nearly always there is room. */
 void buf_put_u8(struct buf *buf, uint8_t value)
 {
-    buf_put(buf, &value, 1);
+    if (buf->failed == QK_OK && buf->len < buf->cap)
+        buf->data[buf->len++] = value;
+    else
+        buf_put(buf, &value, 1);
 }
 
 void buf_put_u16(struct buf *buf, uint16_t value)
@@ -188,21 +195,27 @@ void buf_put_blob(struct buf *buf, struct bytes bytes)
 
 void buf_printf(struct buf *buf, const char *format, ...)
 {
+    size_t room = buf->cap - buf->len;
     va_list args;
-    uint8_t *at;
     int len;
 
+    if (buf->failed != QK_OK)
+        return;
+    /* Mostly it fits into what there is. */
     va_start(args, format);
-    len = vsnprintf(NULL, 0, format, args);
+    len = vsnprintf(room == 0 ? NULL : (char *)buf->data + buf->len, room, format, args);
     va_end(args);
-    if (len < 0 || buf_reserve(buf, (size_t)len + 1) != QK_OK) {
-        buf->failed = len < 0 ? QK_ERR_INVALID : buf->failed;
+    if (len < 0) {
+        buf->failed = QK_ERR_INVALID;
         return;
     }
-    at = buf->data + buf->len;
-    va_start(args, format);
-    (void)vsnprintf((char *)at, (size_t)len + 1, format, args);
-    va_end(args);
+    if ((size_t)len >= room) {
+        if (buf_reserve(buf, (size_t)len + 1) != QK_OK)
+            return;
+        va_start(args, format);
+        (void)vsnprintf((char *)buf->data + buf->len, (size_t)len + 1, format, args);
+        va_end(args);
+    }
     buf->len += (size_t)len;
 }
 

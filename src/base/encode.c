@@ -135,16 +135,22 @@ static const char bech32_digits[] = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 #define BECH32M_CONST 0x2bc830a3U
 #define BECH32_CHECK_CHARS 6
 
+/* All ones if bit `i` of `top` is set, without a branch or a table: tokens are secret. */
+static uint32_t bech32_mask(uint32_t top, unsigned i)
+{
+    return 0U - (top >> i & 1);
+}
+
 static uint32_t bech32_step(uint32_t check, unsigned value)
 {
-    static const uint32_t generator[5] = {0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd,
-                                          0x2a1462b3};
     uint32_t top = check >> 25;
-    unsigned i;
 
     check = (check & 0x1ffffff) << 5 ^ value;
-    for (i = 0; i < 5; i++)
-        check ^= (top >> i & 1) * generator[i];
+    check ^= bech32_mask(top, 0) & 0x3b6a57b2;
+    check ^= bech32_mask(top, 1) & 0x26508e6d;
+    check ^= bech32_mask(top, 2) & 0x1ea119fa;
+    check ^= bech32_mask(top, 3) & 0x3d4233dd;
+    check ^= bech32_mask(top, 4) & 0x2a1462b3;
     return check;
 }
 

@@ -1,6 +1,8 @@
 /* The TLS between a connection's socket and its buffers. Without TLS each is the other. */
 #include "http/connection_uv.h"
 
+#include "secret/secret.h"
+
 /* So much is encrypted at a time: what waits for a slow client waits once, as plaintext. */
 #define SLICE_BYTES (256 * KIB)
 
@@ -27,17 +29,14 @@ bool connection_fill(struct connection *c)
     return some;
 }
 
-enum qk_err connection_received(struct connection *c, size_t n)
+enum qk_err connection_received(struct connection *c, struct bytes bytes)
 {
-    enum qk_err err;
-
-    if (c->tls == NULL) {
-        c->pending.len += n;
-        return QK_OK;
-    }
-    err = tls_feed(c->tls, bytes_of(c->cipher_in.data, n));
-    buf_fini(&c->cipher_in);
-    return err;
+    if (c->tls != NULL)
+        return tls_feed(c->tls, bytes);
+    if (c->state != LINGERING)
+        buf_put_bytes(&c->pending, bytes);
+    secret_wipe(c->http->read_buffer, bytes.len);
+    return buf_error(&c->pending);
 }
 
 /* The next bytes for the socket, in `sending`; false if there are none. */

@@ -38,7 +38,6 @@ static void on_closed(uv_handle_t *handle)
     buf_fini(&c->pending);
     buf_fini(&c->out);
     buf_fini(&c->sending);
-    buf_fini(&c->cipher_in);
     tls_free(c->tls);
     auth_cache_drop(&c->cache);
     free(c);
@@ -157,19 +156,16 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
+/* All connections read into one buffer, from which what came is taken at once: a connection has as
+ * much memory as bytes wait, and no 64 KiB are made, wiped and freed for a request of 300. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
     struct connection *c = handle->data;
-    struct buf *into = c->tls == NULL ? &c->pending : &c->cipher_in;
-    size_t len = c->state == LINGERING ? 4 * KIB
-                 : c->tls != NULL      ? CONNECTION_CIPHER_BYTES
-                                       : CONNECTION_READ_BYTES - c->pending.len;
+    size_t len = c->tls != NULL || c->state == LINGERING ? CONNECTION_CIPHER_BYTES
+                                                         : CONNECTION_READ_BYTES - c->pending.len;
 
     (void)suggested;
-    *ret_buf = uv_buf_init(NULL, 0);
-    /* Read straight into `pending`, whose unused end is wiped with it. NULL: ENOBUFS in on_read. */
-    if (buf_reserve(into, len) == QK_OK)
-        *ret_buf = uv_buf_init((char *)into->data + into->len, (unsigned)len);
+    *ret_buf = uv_buf_init((char *)c->http->read_buffer, (unsigned)len);
 }
 
 static void on_end(struct connection *c)
@@ -183,33 +179,31 @@ static void on_end(struct connection *c)
         connection_pump(c);
 }
 
+static void received(struct connection *c, struct bytes bytes)
+{
+    if (connection_received(c, bytes) != QK_OK) {
+        connection_abort(c);
+        return;
+    }
+    if (c->state == LINGERING && c->tls == NULL)
+        return;
+    if (c->timing == TIME_BODY)
+        connection_arm(c, true);
+    connection_pump(c);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct connection *c = stream->data;
 
-    (void)buf;
-    if (c->state == CLOSED)
+    if (c->state == CLOSED || n == 0)
         return;
-    if (n == 0) {
-        if (c->pending.len == 0)
-            buf_fini(&c->pending);
-        return;
-    }
-    if (n == UV_EOF) {
+    if (n > 0)
+        received(c, bytes_of(buf->base, (size_t)n));
+    else if (n == UV_EOF)
         on_end(c);
-        return;
-    }
-    if (n < 0 || connection_received(c, (size_t)n) != QK_OK) {
+    else
         connection_abort(c);
-        return;
-    }
-    if (c->state == LINGERING && c->tls == NULL) {
-        buf_fini(&c->pending);
-        return;
-    }
-    if (c->timing == TIME_BODY)
-        connection_arm(c, true);
-    connection_pump(c);
 }
 
 void connection_update_reading(struct connection *c)
@@ -315,7 +309,6 @@ static struct connection *connection_new(struct http *http, bool control)
     c->pending = BUF_SECRET_INIT(CONNECTION_READ_BYTES);
     c->out = BUF_SECRET_INIT(CONNECTION_OUT_BYTES_MAX);
     c->sending = BUF_SECRET_INIT(CONNECTION_OUT_BYTES_MAX);
-    c->cipher_in = BUF_INIT(CONNECTION_CIPHER_BYTES);
     c->pump_later.run = connection_pump_later;
     c->flush_later.run = connection_flush_later;
     parse_init(&c->parse);

@@ -8,7 +8,6 @@
 #include "http/parse.h"
 #include "http/tls.h"
 
-#define CONNECTION_READ_BYTES (64 * KIB)
 #define CONNECTION_CIPHER_BYTES (16 * KIB) /* read at a time under TLS */
 #define CONNECTION_OUT_BYTES_MAX (256 * MIB)
 /* No request is begun while more of earlier replies waits for the client. */
@@ -44,10 +43,9 @@ struct connection {
     struct buf pending;
     size_t pending_at;
     struct buf out, sending;
-    size_t out_at;        /* what of `out` has been encrypted; 0 without TLS */
-    struct tls *tls;      /* NULL: none */
-    bool tls_ended;       /* its end was said */
-    struct buf cipher_in; /* being read */
+    size_t out_at;   /* what of `out` has been encrypted; 0 without TLS */
+    struct tls *tls; /* NULL: none */
+    bool tls_ended;  /* its end was said */
     struct parse parse;
     struct socket_exchange *exchange;
     struct auth_cache cache;
@@ -64,9 +62,9 @@ bool connection_is_ahead(const struct connection *connection);
 void connection_pump(struct connection *connection);
 /* Hands `out` to the socket: at once what it takes, the rest as one write. May close it. */
 void connection_send(struct connection *connection);
-/* connection_tls_uv.c: `n` bytes have come from the socket, into what on_alloc gave. QK_ERR_NOMEM.
- */
-MUST_USE enum qk_err connection_received(struct connection *connection, size_t n);
+/* connection_tls_uv.c: what has come from the socket is taken, and wiped if it is in clear.
+ * QK_ERR_NOMEM. */
+MUST_USE enum qk_err connection_received(struct connection *connection, struct bytes bytes);
 /* Decrypts what there is room for; whether there was any. May close it. */
 bool connection_fill(struct connection *connection);
 bool connection_next_piece(struct connection *connection);

@@ -3,15 +3,28 @@
 #include <http_parser.h>
 #include <string.h>
 
+#define HEAD_BYTES_USUAL 512
+
 bool reply_is_bodyless(int status)
 {
     return status == 204 || status == 304 || (status >= 100 && status < 200);
 }
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+/* Nothing that a handler gives may end a field. */
 static void put_clean(const char *text, struct buf *out)
 {
-    for (; *text != '\0'; text++)
-        buf_put_u8(out, (uint8_t)((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text));
+    size_t len = strlen(text);
+    uint8_t *at = buf_extend(out, len);
+
+    if (at == NULL)
+        return;
+    for (size_t i = 0; i < len; i++)
+        at[i] = (uint8_t)(is_control(text[i]) ? '?' : text[i]);
 }
 
 static void put_field(const char *name, const char *value, struct buf *out)
@@ -22,7 +35,28 @@ static void put_field(const char *name, const char *value, struct buf *out)
     buf_put_str(out, "\r\n");
 }
 
-/* RFC 9110, 5.6.7. Names are written out because strftime's follow the locale. */
+/* `value` in decimal, with zeros before it up to `width` digits. */
+static void put_number(size_t value, unsigned width, struct buf *out)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+
+    while (value > 0 || width > 0 || at == sizeof digits) {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+        width -= width > 0;
+    }
+    buf_put(out, digits + at, sizeof digits - at);
+}
+
+static void put_separated(int value, unsigned width, const char *after, struct buf *out)
+{
+    put_number(value < 0 ? 0 : (size_t)value, width, out);
+    buf_put_str(out, after);
+}
+
+/* RFC 9110, 5.6.7. Names are written out because strftime's follow the locale, and without printf,
+ * which took longer than all the rest of a head. */
 static void put_date(time_t now, struct buf *out)
 {
     static const char DAYS[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -32,8 +66,16 @@ static void put_date(time_t now, struct buf *out)
 
     if (gmtime_r(&now, &utc) == NULL)
         return;
-    buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", DAYS[utc.tm_wday], utc.tm_mday,
-               MONTHS[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    buf_put_str(out, "Date: ");
+    buf_put_str(out, DAYS[utc.tm_wday]);
+    buf_put_str(out, ", ");
+    put_separated(utc.tm_mday, 2, " ", out);
+    buf_put_str(out, MONTHS[utc.tm_mon]);
+    buf_put_str(out, " ");
+    put_separated(utc.tm_year + 1900, 4, " ", out);
+    put_separated(utc.tm_hour, 2, ":", out);
+    put_separated(utc.tm_min, 2, ":", out);
+    put_separated(utc.tm_sec, 2, " GMT\r\n", out);
 }
 
 static void put_length(const struct reply_head *head, struct buf *out)
@@ -42,10 +84,13 @@ static void put_length(const struct reply_head *head, struct buf *out)
         return;
     if (head->content_type != NULL)
         put_field("Content-Type", head->content_type, out);
-    if (head->length != SIZE_MAX)
-        buf_printf(out, "Content-Length: %zu\r\n", head->length);
-    else if (head->chunked)
+    if (head->length != SIZE_MAX) {
+        buf_put_str(out, "Content-Length: ");
+        put_number(head->length, 1, out);
+        buf_put_str(out, "\r\n");
+    } else if (head->chunked) {
         buf_put_str(out, "Transfer-Encoding: chunked\r\n");
+    }
 }
 
 static bool has_field(const struct reply_head *head, const char *name)
@@ -59,9 +104,13 @@ static bool has_field(const struct reply_head *head, const char *name)
 
 void reply_write_head(const struct reply_head *head, struct buf *out)
 {
-    buf_printf(out, "HTTP/1.1 %d %s\r\n", head->status,
-               http_status_str((enum http_status)head->status));
-    buf_put_str(out, "Server: Quorumkeep/" QK_VERSION "\r\n");
+    /* With its usual fields it fits into this: no growing, which copies and wipes. */
+    if (buf_reserve(out, HEAD_BYTES_USUAL) != QK_OK)
+        return;
+    buf_put_str(out, "HTTP/1.1 ");
+    put_separated(head->status, 3, " ", out);
+    buf_put_str(out, http_status_str((enum http_status)head->status));
+    buf_put_str(out, "\r\nServer: Quorumkeep/" QK_VERSION "\r\n");
     put_date(head->now, out);
     if (!has_field(head, "Cache-Control"))
         buf_put_str(out, "Cache-Control: must-revalidate\r\n");

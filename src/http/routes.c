@@ -16,68 +16,55 @@ const char *route_method_name(enum method method)
     return METHOD_NAMES[method];
 }
 
-static bool segment_matches(const char *pattern, size_t len, struct bytes segment)
+/* Whether `segment` is the literal that `*pattern` begins with, past which it then moves. */
+static bool take_literal(const char **pattern, struct bytes segment)
 {
-    if (len > 2 && pattern[0] == '{')
-        return segment.len > 0 && (pattern[1] == '*' || segment.data[0] != '_');
-    return segment.len == len && memcmp(segment.data, pattern, len) == 0;
+    const char *at = *pattern;
+
+    for (size_t i = 0; i < segment.len; i++) {
+        if (at[i] == '\0' || at[i] == '/' || (uint8_t)at[i] != segment.data[i])
+            return false;
+    }
+    *pattern = at + segment.len;
+    return **pattern == '\0' || **pattern == '/';
 }
 
-static bool is_rest(const char *pattern, size_t len)
+static bool is_rest(const char *name, const char *end)
 {
-    return len > 5 && pattern[0] == '{' && memcmp(pattern + len - 4, "...}", 4) == 0;
+    return end - name > 5 && memcmp(end - 4, "...}", 4) == 0;
 }
 
-static bool path_matches(const char *pattern, const struct request *request)
+/* `ret_openness` has a bit for each segment that takes names with a leading underscore or a rest of
+ * any length, the first one highest: of two patterns that match, the one with the smaller number
+ * names the path. Asked of each row for each request: most rows end at the first byte. */
+static bool path_matches(const char *pattern, const struct request *request, uint32_t *ret_openness)
 {
+    uint32_t openness = 0;
     unsigned i = 0;
 
-    assert(pattern[0] == '/');
-    while (pattern[0] == '/' && pattern[1] != '\0') {
-        size_t len = strcspn(pattern + 1, "/");
-
-        if (is_rest(pattern + 1, len))
-            return i < request->segments_n;
-        if (i == request->segments_n || !segment_matches(pattern + 1, len, request->segments[i]))
-            return false;
-        i++;
-        pattern += 1 + len;
-    }
-    return i == request->segments_n;
-}
-
-/* A bit for each segment that takes names with a leading underscore or a rest of any length, the
- * first one highest: of two patterns that match, the one with the smaller number names the path. */
-static uint32_t pattern_openness(const char *pattern)
-{
-    uint32_t openness = 0, bit = 0x80000000u;
-
     _Static_assert(REQUEST_SEGMENTS_MAX <= 32, "a bit for each segment");
-    for (; pattern[0] == '/' && pattern[1] != '\0'; bit >>= 1) {
-        size_t len = strcspn(pattern + 1, "/");
+    assert(pattern[0] == '/');
+    for (; pattern[0] == '/' && pattern[1] != '\0'; i++) {
+        const char *name = ++pattern;
 
-        if (pattern[1] == '{' && (pattern[2] == '*' || is_rest(pattern + 1, len)))
-            openness |= bit;
-        pattern += 1 + len;
-    }
-    return openness;
-}
-
-/* The smallest openness of the patterns that match; what is open more widely is not meant: GET of
- * /db/_bulk_docs is a wrong method, and no document. */
-static uint32_t least_openness(const struct route *routes, unsigned routes_n,
-                               const struct request *request)
-{
-    uint32_t least = UINT32_MAX;
-
-    for (unsigned i = 0; i < routes_n; i++) {
-        if (path_matches(routes[i].pattern, request)) {
-            uint32_t openness = pattern_openness(routes[i].pattern);
-
-            least = openness < least ? openness : least;
+        if (i == request->segments_n)
+            return false;
+        if (name[0] != '{') {
+            if (!take_literal(&pattern, request->segments[i]))
+                return false;
+            continue;
         }
+        while (pattern[0] != '\0' && pattern[0] != '/')
+            pattern++;
+        if (name[1] == '*' || is_rest(name, pattern))
+            openness |= 0x80000000u >> i;
+        else if (request->segments[i].len == 0 || request->segments[i].data[0] == '_')
+            return false;
+        if (is_rest(name, pattern))
+            i = request->segments_n - 1; /* all that is left */
     }
-    return least;
+    *ret_openness = openness;
+    return i == request->segments_n;
 }
 
 static void allow_put(char *allow, enum method method)
@@ -97,30 +84,46 @@ static void write_allow(const bool *allowed, char *ret_allow)
     }
 }
 
+/* The rows of the patterns that name the path most closely. */
+struct found {
+    uint32_t openness;
+    const struct route *exact, *get;
+    bool allowed[METHODS_N];
+};
+
+static void found_note(struct found *found, const struct route *route, enum method method)
+{
+    found->allowed[route->method] = true;
+    if (route->method == method && found->exact == NULL)
+        found->exact = route;
+    if (route->method != METHOD_GET)
+        return;
+    found->allowed[METHOD_HEAD] = true;
+    if (found->get == NULL)
+        found->get = route;
+}
+
+/* What is open more widely than the closest is not meant: GET of /db/_bulk_docs is a wrong method,
+ * and no document. */
 const struct route *route_find(const struct route *routes, unsigned routes_n,
                                const struct request *request, bool method_known,
                                char ret_allow[static ROUTE_ALLOW_BYTES])
 {
-    bool allowed[METHODS_N] = {false};
-    enum method method = request->method;
-    const struct route *get = NULL;
-    uint32_t openness = least_openness(routes, routes_n, request);
+    struct found found = {.openness = UINT32_MAX};
+    uint32_t openness;
 
     ret_allow[0] = '\0';
     for (unsigned i = 0; i < routes_n; i++) {
-        if (!path_matches(routes[i].pattern, request) ||
-            pattern_openness(routes[i].pattern) != openness)
+        if (!path_matches(routes[i].pattern, request, &openness) || openness > found.openness)
             continue;
-        if (method_known && routes[i].method == method)
-            return &routes[i];
-        allowed[routes[i].method] = true;
-        if (routes[i].method == METHOD_GET) {
-            allowed[METHOD_HEAD] = true;
-            get = get == NULL ? &routes[i] : get;
-        }
+        if (openness < found.openness)
+            found = (struct found){.openness = openness};
+        found_note(&found, &routes[i], request->method);
     }
-    if (method_known && method == METHOD_HEAD && get != NULL)
-        return get;
-    write_allow(allowed, ret_allow);
+    if (method_known && found.exact != NULL)
+        return found.exact;
+    if (method_known && request->method == METHOD_HEAD && found.get != NULL)
+        return found.get;
+    write_allow(found.allowed, ret_allow);
     return NULL;
 }

@@ -17,6 +17,7 @@ struct runner;
 struct tls_server;
 
 #define HTTP_LISTENERS_N 2
+#define CONNECTION_READ_BYTES (64 * KIB) /* at a time, and so much may wait */
 
 /* A call to be made from the loop, outside whatever is running now. */
 struct later {
@@ -31,6 +32,7 @@ struct http {
     unsigned listeners_n; /* those not yet closed */
     struct connection *connections;
     unsigned connections_n;
+    uint8_t *read_buffer; /* CONNECTION_READ_BYTES, of whichever connection reads now */
     struct runner *runner;
     struct forward *forward;
     struct tls_server *tls; /* NULL: the TCP address speaks in clear */

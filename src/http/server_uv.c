@@ -87,6 +87,7 @@ static void on_runner_closed(uv_handle_t *handle)
     if (--runner->handles_open == 0) {
         auth_fini(&runner->http->auth);
         tls_server_free(runner->http->tls);
+        free(runner->http->read_buffer);
         free(runner->http);
         free(runner);
     }
@@ -189,6 +190,7 @@ static enum qk_err runner_new(struct http *http)
 
     if (runner == NULL) {
         auth_fini(&http->auth);
+        free(http->read_buffer);
         free(http);
         return QK_ERR_NOMEM;
     }
@@ -284,10 +286,12 @@ enum qk_err http_new(const struct http_config *config, char *ret_reason, struct 
     if (http == NULL)
         return QK_ERR_NOMEM;
     fill_config(http, config);
-    err = auth_init(&http->auth);
+    http->read_buffer = malloc(CONNECTION_READ_BYTES);
+    err = http->read_buffer == NULL ? QK_ERR_NOMEM : auth_init(&http->auth);
     if (err == QK_OK)
         err = open_tls(http, config, ret_reason);
     if (err != QK_OK) {
+        free(http->read_buffer);
         free(http);
         return err;
     }

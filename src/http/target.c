@@ -39,14 +39,26 @@ static const char *decode_byte(struct bytes text, size_t *at, bool plus_is_space
     return NULL;
 }
 
+/* How many bytes at the beginning stand for themselves: mostly all. */
+static size_t plain_bytes(struct bytes text, bool plus_is_space)
+{
+    size_t n = 0;
+
+    while (n < text.len && text.data[n] != '%' && text.data[n] != 0 &&
+           !(plus_is_space && text.data[n] == '+'))
+        n++;
+    return n;
+}
+
 /* `ret_out` points into `decoded`, which must not grow afterwards: target_parse reserved it all. */
 static const char *decode(struct bytes text, bool plus_is_space, struct buf *decoded,
                           struct bytes *ret_out)
 {
-    size_t start = decoded->len;
+    size_t start = decoded->len, plain = plain_bytes(text, plus_is_space);
     const char *reason = NULL;
 
-    for (size_t at = 0; at < text.len && reason == NULL;)
+    buf_put(decoded, text.data, plain);
+    for (size_t at = plain; at < text.len && reason == NULL;)
         reason = decode_byte(text, &at, plus_is_space, decoded);
     *ret_out = bytes_slice(buf_bytes(decoded), start, decoded->len - start);
     return reason;

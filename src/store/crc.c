@@ -1,6 +1,10 @@
 #include "store/crc.h"
 
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
 #include <pthread.h>
+#include <string.h>
 
 #define POLYNOMIAL 0x82f63b78u /* reflected */
 
@@ -37,7 +41,7 @@ static uint32_t crc_eight(uint32_t crc, const uint8_t *at)
            tables[1][high >> 16 & 0xff] ^ tables[0][high >> 24];
 }
 
-uint32_t crc32c(uint32_t crc, struct bytes bytes)
+uint32_t crc32c_by_tables(uint32_t crc, struct bytes bytes)
 {
     const uint8_t *at = bytes.data;
     size_t left = bytes.len;
@@ -50,3 +54,34 @@ uint32_t crc32c(uint32_t crc, struct bytes bytes)
         crc = crc >> 8 ^ tables[0][(crc ^ *at) & 0xff];
     return ~crc;
 }
+
+#if defined(__x86_64__)
+/* Each row that is read is checked: an instruction for eight bytes where the tables take thirty. */
+__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t crc,
+                                                                     struct bytes bytes)
+{
+    const uint8_t *at = bytes.data;
+    size_t left = bytes.len;
+    uint64_t state = ~crc;
+    uint64_t eight;
+
+    for (; left >= 8; left -= 8, at += 8) {
+        memcpy(&eight, at, sizeof eight);
+        state = _mm_crc32_u64(state, eight);
+    }
+    for (; left > 0; left--, at++)
+        state = _mm_crc32_u8((uint32_t)state, *at);
+    return ~(uint32_t)state;
+}
+
+uint32_t crc32c(uint32_t crc, struct bytes bytes)
+{
+    return __builtin_cpu_supports("sse4.2") ? crc_by_instruction(crc, bytes)
+                                            : crc32c_by_tables(crc, bytes);
+}
+#else
+uint32_t crc32c(uint32_t crc, struct bytes bytes)
+{
+    return crc32c_by_tables(crc, bytes);
+}
+#endif

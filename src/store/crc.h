@@ -7,5 +7,7 @@
 
 /* Continues from `crc`, 0 at the start. */
 uint32_t crc32c(uint32_t crc, struct bytes bytes);
+/* The same without the processor's own instruction, for those that have none. */
+uint32_t crc32c_by_tables(uint32_t crc, struct bytes bytes);
 
 #endif
