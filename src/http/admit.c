@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "service/put.h"
+#include "service/request.h"
 
 static enum admit refuse_route(struct http_exchange *hx, const char *allow)
 {

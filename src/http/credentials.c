@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "doc/json.h"
-#include "service/put.h"
+#include "service/request.h"
 
 #define LOGIN_JSON_DEPTH 4
 #define VAULT_LOGIN_SEGMENTS 5 /* v1/auth/userpass/login/NAME */

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "http/routes.h"
-#include "service/put.h"
+#include "service/request.h"
 
 static uint64_t now_ns(void)
 {

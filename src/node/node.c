@@ -18,6 +18,7 @@
 #include "service/replicator.h"
 #include "service/backup_schedule.h"
 #include "service/submit.h"
+#include "service/views.h"
 
 static const int node_signals[NODE_SIGNALS_N] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
@@ -210,6 +211,7 @@ static void service_fill(struct node *node)
     struct service *service = &node->service;
 
     service->loop = &node->loop;
+    service->catalog_follower = &views_follower;
     snprintf(service->node_name, sizeof service->node_name, "%s", node->config.name);
     snprintf(service->peer_address, sizeof service->peer_address, "%s",
              node->config.peer_advertise);

@@ -8,7 +8,7 @@
 #include "service/handlers.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/write.h"
 
 #define MD5_TEXT_BYTES_MAX 64

@@ -9,7 +9,7 @@
 #include "service/attachment.h"
 #include "service/doc_name.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/submit.h"
 #include "service/upload.h"
 #include "service/write_probe.h"

@@ -11,7 +11,7 @@
 #include "service/handlers.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/put_parts.h"
 #include "service/read.h"
 #include "service/submit.h"

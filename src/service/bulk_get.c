@@ -7,7 +7,7 @@
 #include "service/contents_pump.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/revs.h"
 #include "service/stream.h"

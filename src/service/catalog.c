@@ -13,7 +13,6 @@
 #include "service/catalog_table.h"
 #include "service/designs.h"
 #include "service/keys_current.h"
-#include "service/views_file.h"
 #include "store/store.h"
 
 #define CHANGED_BYTES_MAX (8 * MIB)
@@ -64,6 +63,16 @@ static enum qk_err catalog_put(struct catalog *catalog, struct bytes key,
     return err;
 }
 
+static void tell_follower(struct service *service, bool closing)
+{
+    const struct catalog_follower *follower = service->catalog_follower;
+
+    if (follower != NULL && closing)
+        follower->closing(service);
+    else if (follower != NULL)
+        follower->dropped(service);
+}
+
 /* Brings one key in line with the store. What cannot be read is as if it were not there: denied. */
 static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
 {
@@ -77,7 +86,7 @@ static enum qk_err catalog_refresh(struct catalog *catalog, struct bytes key)
     err = store_get(catalog->service->store, key, &record);
     if (err == QK_ERR_NOT_FOUND) {
         if (catalog->tables[CATALOG_DATABASE].n < databases_n)
-            views_file_sweep(catalog->service);
+            tell_follower(catalog->service, false);
         return QK_OK;
     }
     if (err == QK_OK)
@@ -141,7 +150,7 @@ static void catalog_load_end(struct catalog *catalog, struct catalog_load *load,
     if (err == QK_OK) {
         service->catalog_opening = NULL;
         service->catalog = catalog;
-        views_file_sweep(service); /* of databases that were dropped meanwhile */
+        tell_follower(service, false); /* some may have been dropped meanwhile */
     } else {
         catalog_close(service);
     }
@@ -261,7 +270,7 @@ void catalog_close(struct service *service)
     if (catalog == NULL)
         return;
     designs_close(service);
-    views_close(service); /* who reads them asks the catalog for rights */
+    tell_follower(service, true);
     service->catalog = NULL;
     service->catalog_opening = NULL;
     if (catalog->load != NULL)

@@ -45,6 +45,12 @@ struct catalog_grants {
     struct access_list list; /* GRANT_*; owned by whoever owns the struct */
 };
 
+/* Whoever keeps what it read by the rights that the catalog tells of. */
+struct catalog_follower {
+    void (*closing)(struct service *service); /* it closes: all of that goes, wiped */
+    void (*dropped)(struct service *service); /* open, and databases may be no more */
+};
+
 typedef void (*catalog_open_cb)(void *arg, enum qk_err err);
 /* Reads the catalog with service->keyring and service->store, both open; then sets
  * service->catalog, begins to watch, and calls `cb` from the loop. QK_ERR_CORRUPT names the record

@@ -11,7 +11,7 @@
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/kv.h"
-#include "service/replicator.h"
+#include "service/replicator_database.h"
 #include "wire/pack.h"
 
 /* --- keys --- */

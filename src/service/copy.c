@@ -13,7 +13,7 @@
 #include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 
 /* --- where to --- */

@@ -7,7 +7,7 @@
 #include "service/db.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/tasks.h"
 

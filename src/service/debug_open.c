@@ -4,7 +4,7 @@
 #include "base/encode.h"
 #include "service/debug_record.h"
 #include "service/handlers.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "wire/command.h"
 

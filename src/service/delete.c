@@ -4,7 +4,7 @@
 #include "service/handlers.h"
 #include "service/local.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/write.h"
 
 void handle_doc_delete(struct service *service, struct exchange *exchange)

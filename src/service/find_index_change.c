@@ -11,7 +11,7 @@
 #include "service/find_index_wish.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write.h"

@@ -12,7 +12,7 @@
 #include "service/local.h"
 #include "service/open_revs.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/visible.h"
 

@@ -11,7 +11,7 @@
 #include "service/authorize.h"
 #include "service/change.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/rights_json.h"
 

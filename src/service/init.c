@@ -24,7 +24,7 @@
 #include "service/hub.h"
 #include "service/integrity.h"
 #include "service/kv.h"
-#include "service/replicator.h"
+#include "service/replicator_database.h"
 #include "service/settings.h"
 #include "store/store.h"
 #include "wire/unhold.h"

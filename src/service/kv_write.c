@@ -7,7 +7,7 @@
 
 #include "service/kv_read.h"
 #include "service/offload_uv.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/submit.h"
 #include "service/vault.h"
 #include "store/store.h"

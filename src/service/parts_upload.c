@@ -13,7 +13,7 @@
 #include "service/doc_name.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/put_parts.h"
 #include "service/submit.h"
 #include "service/upload.h"

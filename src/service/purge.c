@@ -14,7 +14,7 @@
 #include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write_right.h"

@@ -1,7 +1,7 @@
 #include "service/put_parts.h"
 
 #include "doc/multipart.h"
-#include "service/put.h"
+#include "service/request.h"
 
 enum qk_err put_parts_malformed(struct doc_problem *problem)
 {

@@ -4,7 +4,7 @@
 
 #include "service/authorize.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/replicator_private.h"
 #include "service/submit.h"
 

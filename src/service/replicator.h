@@ -10,12 +10,12 @@
 
 #include "link/allow.h"
 #include "service/exchange.h"
+#include "service/replicator_database.h"
 #include "service/service.h"
 
 struct replicator;
 struct wire_command;
 
-#define REPLICATOR_DATABASE "_replicator"
 #define REPLICATOR_BODY_BYTES_MAX (1 * MIB)
 #define REPLICATOR_JOBS_MAX 500
 
@@ -31,10 +31,6 @@ MUST_USE enum qk_err replicator_new(struct service *service,
 /* Ends all jobs; who waits for one is answered. Takes NULL; again is harmless. */
 void replicator_stop(struct replicator *replicator);
 void replicator_free(struct replicator *replicator);
-
-/* Appends the puts of the database's records, for the command that makes a cluster. */
-MUST_USE enum qk_err replicator_mount_put(const struct service *service,
-                                          struct wire_command *command);
 
 void handle_replicate(struct service *service, struct exchange *exchange);      /* POST */
 void handle_scheduler_jobs(struct service *service, struct exchange *exchange); /* GET */

@@ -17,7 +17,7 @@
 #include "service/db.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/submit.h"
 #include "service/write.h"
 

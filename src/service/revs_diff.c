@@ -6,7 +6,7 @@
 #include "doc/tree.h"
 #include "service/handlers.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/revs.h"
 #include "service/stream.h"

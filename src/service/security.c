@@ -18,7 +18,7 @@
 #include "service/handlers.h"
 #include "service/kv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/rights_json.h"
 

@@ -17,6 +17,7 @@ struct keyring;
 struct audit;
 struct audit_use;
 struct node_sec;
+struct catalog_follower;
 struct catalog;    /* databases and users, decrypted, kept while unsealed: service/catalog.h */
 struct login;      /* checks passwords: service/login.h */
 struct submitter;  /* writes in progress: service/submit.h */
@@ -72,18 +73,19 @@ struct service {
     struct keyring *keyring;         /* NULL while sealed */
     struct catalog *catalog;         /* NULL while sealed */
     struct catalog *catalog_opening; /* catalog.c's own: being read, not usable yet */
-    uint64_t catalog_generation;     /* rises with each change of the catalog, and each opening */
-    struct login *login;             /* from login_new, for the process's life */
-    struct submitter *submitter;     /* from submitter_new, for the process's life */
-    struct reencrypt *reencrypt;     /* from reencrypt_new, for the process's life */
-    struct backups *backups;         /* from backups_new, for the process's life */
-    struct feeds *feeds;             /* from feeds_new, for the process's life */
-    struct db_events *db_events;     /* db_events.c's own; NULL: nobody has asked */
-    struct unnamed *unnamed;         /* from unnamed_new, for the process's life */
-    uint64_t attachment_bytes_max;   /* a setting; 0: its default */
-    struct integrity *integrity;     /* from integrity_new, for the process's life */
-    struct replicator *replicator;   /* from replicator_new, for the process's life */
-    const struct inner_hook *inner;  /* service/inner.h; NULL: not yet, or no more */
+    const struct catalog_follower *catalog_follower; /* of the process's life; NULL: nobody */
+    uint64_t catalog_generation;    /* rises with each change of the catalog, and each opening */
+    struct login *login;            /* from login_new, for the process's life */
+    struct submitter *submitter;    /* from submitter_new, for the process's life */
+    struct reencrypt *reencrypt;    /* from reencrypt_new, for the process's life */
+    struct backups *backups;        /* from backups_new, for the process's life */
+    struct feeds *feeds;            /* from feeds_new, for the process's life */
+    struct db_events *db_events;    /* db_events.c's own; NULL: nobody has asked */
+    struct unnamed *unnamed;        /* from unnamed_new, for the process's life */
+    uint64_t attachment_bytes_max;  /* a setting; 0: its default */
+    struct integrity *integrity;    /* from integrity_new, for the process's life */
+    struct replicator *replicator;  /* from replicator_new, for the process's life */
+    const struct inner_hook *inner; /* service/inner.h; NULL: not yet, or no more */
     struct cluster *cluster;
     struct keys_gate keys;
     struct service_period period;

@@ -19,7 +19,7 @@
 #include "service/login.h"
 #include "service/offload_uv.h"
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/user_wish.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "service/params.h"
-#include "service/put.h"
+#include "service/request.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/view_handlers.h"

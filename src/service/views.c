@@ -118,6 +118,13 @@ void views_close(struct service *service)
     script_jobs_close(service);
 }
 
+static void databases_dropped(struct service *service)
+{
+    views_file_sweep(service);
+}
+
+const struct catalog_follower views_follower = {views_close, databases_dropped};
+
 /* --- what happens to the store --- */
 
 static void remove_document(struct view_group *group, struct bytes id)

@@ -79,7 +79,9 @@ void views_drop(struct view_group *group);
 size_t views_groups_n(const struct service *service);
 size_t views_bytes_all(const struct service *service);
 
-/* The node seals (catalog_close sees to it); the record `name` of the keyring has changed, or with
+/* For service->catalog_follower. */
+extern const struct catalog_follower views_follower;
+/* The node seals (views_follower sees to it); the record `name` of the keyring has changed, or with
  * an empty name any of them. */
 void views_close(struct service *service);
 void views_key_changed(struct service *service, struct bytes name);

@@ -17,6 +17,7 @@
 #include "service/login.h"
 #include "service/submit.h"
 #include "service/unnamed.h"
+#include "service/views.h"
 #include "wire/records.h"
 
 #define RUN_MS_MAX 600000 /* a hang is what it is for */
@@ -315,6 +316,7 @@ void documents_init(struct documents *documents)
     cr_assert_not_null(mkdtemp(documents->folder));
     snprintf(documents->path, sizeof(documents->path), "%s/store.mdb", documents->folder);
     documents->service.loop = &documents->loop;
+    documents->service.catalog_follower = &views_follower;
     documents->leader = true;
     random_fill(documents->service.cluster_id, CLUSTER_ID_BYTES);
     random_fill(documents->service.origin_id, CLUSTER_ID_BYTES);

@@ -1,6 +1,6 @@
-/* What PUT, POST, DELETE and bulk share about requests. */
-#ifndef SERVICE_PUT_H
-#define SERVICE_PUT_H
+/* What requests say about the document and the write that they mean. */
+#ifndef SERVICE_REQUEST_H
+#define SERVICE_REQUEST_H
 
 #include "doc/document.h"
 #include "service/exchange.h"
