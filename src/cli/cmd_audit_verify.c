@@ -10,7 +10,7 @@
 #include "base/encode.h"
 #include "cli/cli.h"
 #include "cli/print.h"
-#include "service/audit_verify.h"
+#include "audit/audit_verify.h"
 
 #define WHY_BYTES 512
 

@@ -15,7 +15,7 @@
 #include "cli/cli.h"
 #include "cli/print.h"
 #include "cli/making.h"
-#include "service/backup_chain.h"
+#include "service/backup/backup_chain.h"
 
 #define SAVE_TIMEOUT_MS 120000
 #define PROGRESS_BYTES (8 * MIB)

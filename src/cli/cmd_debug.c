@@ -13,7 +13,7 @@
 #include "consensus/offline.h"
 #include "doc/json.h"
 #include "keys/keyring.h"
-#include "service/debug_record.h"
+#include "service/keys/debug_record.h"
 #include "wire/command.h"
 #include "wire/records.h"
 

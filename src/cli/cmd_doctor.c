@@ -11,7 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/print.h"
-#include "service/audit_verify.h"
+#include "audit/audit_verify.h"
 
 #define PATH_BYTES 1024
 #define FREE_BYTES_MIN (1ULL << 30)

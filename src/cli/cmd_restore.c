@@ -7,7 +7,7 @@
 
 #include "cli/making.h"
 #include "consensus/offline.h"
-#include "service/backup_chain.h"
+#include "service/backup/backup_chain.h"
 
 #define PENDING_FLUSH_BYTES (16 * MIB)
 

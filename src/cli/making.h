@@ -4,9 +4,9 @@
 #define CLI_MAKING_H
 
 #include "cli/cli.h"
-#include "service/new_cluster.h"
-#include "service/new_dir.h"
-#include "service/offline_store_uv.h"
+#include "service/backup/new_cluster.h"
+#include "service/backup/new_dir.h"
+#include "service/backup/offline_store_uv.h"
 
 struct making {
     struct cli *cli;

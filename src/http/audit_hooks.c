@@ -3,7 +3,7 @@
 #include "http/audit_hooks.h"
 
 #include "http/metrics.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/audit_use.h"
 
 static bool is_read(enum method method)

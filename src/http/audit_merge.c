@@ -9,7 +9,7 @@
 #include "base/encode.h"
 #include "http/fanout.h"
 #include "service/audit_handlers.h"
-#include "service/audit_line.h"
+#include "audit/audit_line.h"
 #include "service/params.h"
 
 #define AFTER_BYTES (2 * NODE_ID_BYTES + 1 + 20)

@@ -4,7 +4,7 @@
 #define HTTP_FANOUT_H
 
 #include "http/server.h"
-#include "service/cluster.h"
+#include "service/cluster/cluster.h"
 
 #define FANOUT_MS 8000 /* for all answers */
 #define FANOUT_REPLY_BYTES_MAX (5 * MIB)

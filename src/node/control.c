@@ -1,4 +1,5 @@
-/* What the log holds of hold and suspensions, and the store not yet: see service/control.c. */
+/* What the log holds of hold and suspensions, and the store not yet: see service/cluster/control.c.
+ */
 #include "consensus/consensus.h"
 #include "node/node.h"
 #include "store/store.h"

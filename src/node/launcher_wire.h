@@ -7,7 +7,7 @@
 #define NODE_LAUNCHER_WIRE_H
 
 #include "base/bytes.h"
-#include "service/attest.h"
+#include "service/cluster/attest.h"
 
 #define LAUNCHER_PROGRAMS_MAX 4
 #define LAUNCHER_INPUT_BYTES_MAX ATTEST_FACTS_BYTES_MAX

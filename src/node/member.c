@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "consensus/consensus.h"
 #include "link/link.h"
-#include "service/integrity.h"
+#include "service/integrity/integrity.h"
 #include "seal/node_sec.h"
 #include "store/store.h"
 #include "wire/version.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "service/integrity.h"
+#include "service/integrity/integrity.h"
 #include "store/store.h"
 
 static void store_fatal(void *arg, enum qk_err err, const char *what)

@@ -10,15 +10,15 @@
 #include "http/inner.h"
 #include "secret/crypto.h"
 #include "secret/memory.h"
-#include "service/feeds.h"
-#include "service/integrity.h"
+#include "service/feeds/feeds.h"
+#include "service/integrity/integrity.h"
 #include "service/audit_use.h"
-#include "service/reencrypt.h"
-#include "service/unnamed.h"
-#include "service/replicator.h"
-#include "service/backup_schedule.h"
+#include "service/keys/reencrypt.h"
+#include "service/documents/unnamed.h"
+#include "service/replication/replicator.h"
+#include "service/backup/backup_schedule.h"
 #include "service/submit.h"
-#include "service/views.h"
+#include "service/query/views.h"
 
 static const int node_signals[NODE_SIGNALS_N] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 

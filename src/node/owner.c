@@ -8,7 +8,7 @@
 #include "base/encode.h"
 #include "consensus/consensus.h"
 #include "node/node.h"
-#include "service/members_file.h"
+#include "service/cluster/members_file.h"
 #include "store/store.h"
 #include "wire/records.h"
 

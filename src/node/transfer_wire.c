@@ -6,7 +6,7 @@
 #include "link/link.h"
 #include "node/node.h"
 #include "node/transfer_uv.h"
-#include "service/integrity.h"
+#include "service/integrity/integrity.h"
 #include "store/store.h"
 
 static enum qk_err wire_send(void *arg, const uint8_t node_id[NODE_ID_BYTES],

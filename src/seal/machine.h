@@ -1,6 +1,6 @@
 /* The seal machine of one node: event in, effects out. It knows no key, no clock, no socket:
  * time and randomness come with each event, keys stay with whoever carries out the effects
- * (service/unseal.c), and the same events always give the same effects.
+ * (service/cluster/unseal.c), and the same events always give the same effects.
  *
  *   uninitialised -> sealed -> unsealing -> unsealed -> sealing -> sealed | held
  *

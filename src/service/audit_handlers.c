@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/encode.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/audit_mark.h"
 #include "service/offload_uv.h"
 #include "service/params.h"

@@ -2,7 +2,7 @@
 #ifndef SERVICE_AUDIT_HANDLERS_H
 #define SERVICE_AUDIT_HANDLERS_H
 
-#include "service/audit_read.h"
+#include "audit/audit_read.h"
 #include "service/exchange.h"
 #include "service/service.h"
 

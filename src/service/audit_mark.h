@@ -7,7 +7,7 @@
 #ifndef SERVICE_AUDIT_MARK_H
 #define SERVICE_AUDIT_MARK_H
 
-#include "service/audit_verify.h"
+#include "audit/audit_verify.h"
 #include "service/service.h"
 
 #define AUDIT_MARK_MS 60000u

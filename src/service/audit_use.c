@@ -14,7 +14,7 @@
 
 #include "base/encode.h"
 #include "secret/crypto.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 
 #define SLOTS AUDIT_USES_MAX
 #define WHO_BYTES (2 * USER_ID_BYTES + 1)

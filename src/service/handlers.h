@@ -43,7 +43,7 @@ void handle_purge(struct service *service, struct exchange *exchange);      /* P
 void handle_local_docs(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
 /* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
 void handle_ensure_full_commit(struct service *service, struct exchange *exchange);
-/* service/debug_open.c */
+/* service/keys/debug_open.c */
 void handle_debug_open(struct service *service, struct exchange *exchange);
 void handle_all_docs(struct service *service, struct exchange *exchange); /* GET, HEAD, POST */
 void handle_security(struct service *service, struct exchange *exchange); /* GET /{db}/_security */

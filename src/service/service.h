@@ -21,22 +21,22 @@ struct catalog_follower;
 struct catalog;    /* databases and users, decrypted, kept while unsealed: service/catalog.h */
 struct login;      /* checks passwords: service/login.h */
 struct submitter;  /* writes in progress: service/submit.h */
-struct reencrypt;  /* service/reencrypt.h */
-struct backups;    /* service/backup.h */
-struct feeds;      /* service/feeds.h */
-struct unnamed;    /* service/unnamed.h */
-struct integrity;  /* service/integrity.h */
-struct replicator; /* service/replicator.h */
+struct reencrypt;  /* service/keys/reencrypt.h */
+struct backups;    /* service/backup/backup.h */
+struct feeds;      /* service/feeds/feeds.h */
+struct unnamed;    /* service/documents/unnamed.h */
+struct integrity;  /* service/integrity/integrity.h */
+struct replicator; /* service/replication/replicator.h */
 struct inner_hook;
-struct db_events; /* service/db_events.h */
+struct db_events; /* service/feeds/db_events.h */
 struct timer;
 struct keys_waiter;
 struct rotation;
 struct task;       /* service/tasks.h */
-struct view_group; /* service/views.h */
+struct view_group; /* service/query/views.h */
 struct script_job; /* service/script_job.h */
 struct designs;    /* service/designs.h */
-struct cluster;    /* seal machine, dealing, members: service/cluster.h */
+struct cluster;    /* seal machine, dealing, members: service/cluster/cluster.h */
 
 /* Those who wait for the keys of a new MK: service/keys_current.h. */
 struct keys_gate {

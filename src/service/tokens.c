@@ -8,7 +8,7 @@
 
 #include "base/encode.h"
 #include "keys/keyring.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/authorize.h"
 #include "service/catalog_table.h"
 #include "service/clock.h"

@@ -1,5 +1,5 @@
 /* What stands for a content of an attachment that no document names: one that is being uploaded, or
- * one whose last leaf is gone and whose chunks are yet to be deleted (service/unnamed.h).
+ * one whose last leaf is gone and whose chunks are yet to be deleted (service/documents/unnamed.h).
  *
  *     value = format u8 = 1 ‖ mac[32] ‖ name of the document's record
  *

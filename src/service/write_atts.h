@@ -70,9 +70,9 @@ void write_atts_put(struct service *service, const struct write_atts *atts,
 /* The ids of the attachments of all leaves, appended. */
 void attachment_ids_put(const struct doc_record *record, struct buf *out);
 /* Into the open batch: the end of those of `before` that are not in `after`, of the record `key`.
- * Short contents are deleted by the batch; long ones become unnamed (service/unnamed.h), since
- * apply would hold up the node for as long as it takes. For who changes or removes a record without
- * a write. */
+ * Short contents are deleted by the batch; long ones become unnamed (service/documents/unnamed.h),
+ * since apply would hold up the node for as long as it takes. For who changes or removes a record
+ * without a write. */
 void attachment_ids_drop(struct service *service, const struct record_key *key, struct bytes before,
                          struct bytes after, struct wire_command *command);
 

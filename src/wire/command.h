@@ -41,7 +41,8 @@
 #define WIRE_BATCH_ITEMS_MAX 65536
 
 /* All kinds carry the same body; the kind says who is to be told after apply. A new one gets its
- * line in wire/version.c, and is begun only after cluster_knows (service/cluster.h) has said yes.
+ * line in wire/version.c, and is begun only after cluster_knows (service/cluster/cluster.h) has
+ * said yes.
  */
 enum wire_kind {
     WIRE_WRITE = 1,

@@ -237,7 +237,7 @@ struct peer_rows {
     uint64_t index, stamp; /* of the file that they are from; 0: it can't tell */
     bool end;
     struct bytes next; /* the last name that was looked at */
-    struct bytes rows; /* service/integrity_rows.h */
+    struct bytes rows; /* service/integrity/integrity_rows.h */
 };
 
 struct peer_message {

@@ -1,6 +1,6 @@
 /* What this program knows, as one number that rises with each release that adds to what nodes store
  * or say: its version of the formats. A cluster in the midst of an upgrade has members of two; what
- * only the newer knows is used when all members know it (service/versions.c). */
+ * only the newer knows is used when all members know it (service/cluster/versions.c). */
 #ifndef WIRE_VERSION_H
 #define WIRE_VERSION_H
 

@@ -10,9 +10,9 @@
 
 #include "base/encode.h"
 #include "fuzz.h"
-#include "service/audit_line.h"
-#include "service/audit_read.h"
-#include "service/audit_verify.h"
+#include "audit/audit_line.h"
+#include "audit/audit_read.h"
+#include "audit/audit_verify.h"
 
 #define MODES 4
 #define WHEN "2026-01-02T03:04:05.678Z"

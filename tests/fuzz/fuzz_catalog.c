@@ -9,7 +9,7 @@
 #include "fuzz.h"
 #include "secret/crypto.h"
 #include "service/catalog_record.h"
-#include "service/members_file.h"
+#include "service/cluster/members_file.h"
 #include "wire/pack.h"
 
 #define MODES 5

@@ -10,7 +10,7 @@
 #include "doc/field.h"
 #include "fuzz.h"
 #include "link/allow.h"
-#include "service/range.h"
+#include "service/documents/range.h"
 #include "service/seq.h"
 
 #define MODES 8

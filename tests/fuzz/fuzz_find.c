@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "service/find_private.h"
+#include "service/query/find_private.h"
 
 static const char *const seeds[] = {
     "{\"selector\":{\"a\":{\"$gt\":1}},\"sort\":[{\"a\":\"desc\"},{\"b\":\"desc\"}],\"limit\":5,"

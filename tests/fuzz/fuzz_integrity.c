@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "service/integrity_rows.h"
+#include "service/integrity/integrity_rows.h"
 
 bool fuzz_seed(unsigned number, struct buf *out)
 {

@@ -3,8 +3,8 @@
  */
 #include "doc/json.h"
 #include "fuzz.h"
-#include "service/kv_meta.h"
-#include "service/kv_wish.h"
+#include "service/secrets/kv_meta.h"
+#include "service/secrets/kv_wish.h"
 
 #define MODES 14
 

@@ -6,8 +6,8 @@
 #include "access/access.h"
 #include "doc/attachment_wish.h"
 #include "fuzz.h"
-#include "service/all_docs.h"
-#include "service/user_wish.h"
+#include "service/documents/all_docs.h"
+#include "service/users/user_wish.h"
 
 #define MODES 5
 

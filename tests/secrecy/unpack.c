@@ -6,8 +6,8 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "service/backup_chain.h"
-#include "service/offline_store_uv.h"
+#include "service/backup/backup_chain.h"
+#include "service/backup/offline_store_uv.h"
 
 static enum qk_err unpack(const char *dir, const char *const *files, size_t n, struct buf *message)
 {

@@ -1,9 +1,9 @@
 #include "documents_fixture.h"
-#include "service/grants.h"
-#include "service/db_encryption.h"
-#include "service/reencrypt.h"
-#include "service/users.h"
-#include "service/view_handlers.h"
+#include "service/users/grants.h"
+#include "service/documents/db_encryption.h"
+#include "service/keys/reencrypt.h"
+#include "service/users/users.h"
+#include "service/query/view_handlers.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

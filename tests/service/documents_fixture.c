@@ -13,11 +13,11 @@
 #include "keys/keyring.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
-#include "service/feeds.h"
+#include "service/feeds/feeds.h"
 #include "service/login.h"
 #include "service/submit.h"
-#include "service/unnamed.h"
-#include "service/views.h"
+#include "service/documents/unnamed.h"
+#include "service/query/views.h"
 #include "wire/records.h"
 
 #define RUN_MS_MAX 600000 /* a hang is what it is for */

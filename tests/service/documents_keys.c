@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "keys/keyring.h"
-#include "service/db_encryption.h"
-#include "service/keys_admin.h"
-#include "service/reencrypt.h"
-#include "service/views.h"
+#include "service/documents/db_encryption.h"
+#include "service/keys/keys_admin.h"
+#include "service/keys/reencrypt.h"
+#include "service/query/views.h"
 #include "wire/records.h"
 
 service_handler documents_keys_handler(const struct request *request)

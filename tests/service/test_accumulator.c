@@ -1,5 +1,5 @@
 /* The sums of all records, against sums made anew from a plain table. */
-#include "service/accumulator.h"
+#include "service/integrity/accumulator.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

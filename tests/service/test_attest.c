@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "service/attest.h"
+#include "service/cluster/attest.h"
 
 static struct attest_judgement judge(enum attest_end end, unsigned code, const char *output,
                                      const char *errors)

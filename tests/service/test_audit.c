@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "service/audit.h"
-#include "service/audit_line.h"
-#include "service/audit_read.h"
-#include "service/audit_verify.h"
+#include "audit/audit.h"
+#include "audit/audit_line.h"
+#include "audit/audit_read.h"
+#include "audit/audit_verify.h"
 
 static char dir[] = "/tmp/qk-audit-XXXXXX";
 static char path[64];

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "service/audit_files.h"
-#include "service/audit_read.h"
-#include "service/audit_verify.h"
+#include "audit/audit_files.h"
+#include "audit/audit_read.h"
+#include "audit/audit_verify.h"
 
 #define SMALL 2000 /* some seven lines */
 

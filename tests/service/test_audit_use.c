@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/audit_use.h"
 
 static char dir[] = "/tmp/qk-audit-use-XXXXXX";

@@ -1,5 +1,5 @@
 /* Files of scheduled backups, and directories in the making. */
-#include "service/backup_files.h"
+#include "service/backup/backup_files.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "service/new_dir.h"
+#include "service/backup/new_dir.h"
 
 #define NOON 1767355445u /* 2026-01-02T12:04:05Z */
 

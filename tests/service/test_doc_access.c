@@ -8,11 +8,11 @@
 #include "keys/change.h"
 #include "keys/keyring.h"
 #include "secret/crypto.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/authorize.h"
-#include "service/grants.h"
+#include "service/users/grants.h"
 #include "service/seq.h"
-#include "service/users.h"
+#include "service/users/users.h"
 #include "wire/command.h"
 
 static struct documents documents;

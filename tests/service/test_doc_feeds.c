@@ -1,6 +1,6 @@
 /* Feeds of changes that wait: longpoll, continuous, eventsource. */
 #include "documents_fixture.h"
-#include "service/feeds.h"
+#include "service/feeds/feeds.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "service/doc_name.h"
-#include "service/id_sort.h"
+#include "service/documents/id_sort.h"
 
 static struct documents documents;
 

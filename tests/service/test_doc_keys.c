@@ -9,9 +9,9 @@
 
 #include "keys/envelope.h"
 #include "keys/keyring.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/catalog.h"
-#include "service/reencrypt.h"
+#include "service/keys/reencrypt.h"
 #include "service/reencrypt_record.h"
 #include "service/submit.h"
 

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "service/integrity_root.h"
-#include "service/integrity_rows.h"
+#include "service/integrity/integrity_root.h"
+#include "service/integrity/integrity_rows.h"
 
 static struct secret *key_new(void)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "service/kv.h"
-#include "service/kv_meta.h"
+#include "service/secrets/kv_meta.h"
 #include "wire/command.h"
 
 static struct documents documents;

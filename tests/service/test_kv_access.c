@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "keys/keyring.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/authorize.h"
 #include "service/kv.h"
 #include "wire/command.h"

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "doc/json.h"
-#include "service/kv_meta.h"
-#include "service/kv_wish.h"
+#include "service/secrets/kv_meta.h"
+#include "service/secrets/kv_wish.h"
 
 /* --- durations --- */
 

@@ -1,4 +1,4 @@
-#include "service/members_file.h"
+#include "service/cluster/members_file.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "service/range.h"
+#include "service/documents/range.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

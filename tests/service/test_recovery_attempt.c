@@ -11,10 +11,10 @@
 #include <uv.h>
 
 #include "base/encode.h"
-#include "service/audit.h"
-#include "service/cluster_handlers.h"
-#include "service/hub.h"
-#include "service/recovery_attempt.h"
+#include "audit/audit.h"
+#include "service/cluster/cluster_handlers.h"
+#include "service/cluster/hub.h"
+#include "service/cluster/recovery_attempt.h"
 
 static const uint8_t cluster_id[CLUSTER_ID_BYTES] = "a cluster's id.";
 static uv_loop_t loop;

@@ -9,11 +9,11 @@
 
 #include "doc/record.h"
 #include "keys/keyring.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/catalog.h"
-#include "service/reencrypt.h"
+#include "service/keys/reencrypt.h"
 #include "service/reencrypt_record.h"
-#include "service/reencrypt_seal.h"
+#include "service/keys/reencrypt_seal.h"
 
 #define DOCS_N 700u /* more than two units */
 

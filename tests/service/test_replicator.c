@@ -4,7 +4,7 @@
 
 #include "base/encode.h"
 #include "documents_fixture.h"
-#include "service/replicator_docs.h"
+#include "service/replication/replicator_docs.h"
 
 static struct documents documents;
 static const struct replicator_owner OWNER = {.name = "ada", .user_id = {1, 2, 3}};

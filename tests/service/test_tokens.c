@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/encode.h"
-#include "service/audit.h"
+#include "audit/audit.h"
 #include "service/authorize.h"
 #include "service/catalog_table.h"
 #include "service/login.h"

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "doc/attachment_chunk.h"
-#include "service/unnamed.h"
+#include "service/documents/unnamed.h"
 #include "service/unnamed_record.h"
-#include "service/upload.h"
+#include "service/documents/upload.h"
 #include "wire/records.h"
 
 #define LONG_BYTES (3 * MIB + 1001)

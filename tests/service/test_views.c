@@ -7,10 +7,10 @@
 
 #include "documents_fixture.h"
 #include "doc/json.h"
-#include "service/audit.h"
-#include "service/reencrypt.h"
+#include "audit/audit.h"
+#include "service/keys/reencrypt.h"
 #include "service/tasks.h"
-#include "service/views.h"
+#include "service/query/views.h"
 
 static struct documents documents;
 

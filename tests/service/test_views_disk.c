@@ -12,9 +12,9 @@
 
 #include "documents_fixture.h"
 #include "doc/json.h"
-#include "service/audit.h"
-#include "service/reencrypt.h"
-#include "service/views_file.h"
+#include "audit/audit.h"
+#include "service/keys/reencrypt.h"
+#include "service/query/views_file.h"
 #include "store/index_file.h"
 
 static struct documents documents;

@@ -20,9 +20,9 @@
 #include "sim.h"
 
 #include "seal/node_sec.h"
-#include "service/cluster.h"
+#include "service/cluster/cluster.h"
 #include "service/exchange.h"
-#include "service/hub.h"
+#include "service/cluster/hub.h"
 #include "store/store.h"
 #include "system_bugs.h"
 #include "system_table.h"

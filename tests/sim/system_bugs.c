@@ -12,7 +12,7 @@
 #include "keys/keyring.h"
 #include "link/link.h"
 #include "service/keys_current.h"
-#include "service/reencrypt_private.h"
+#include "service/keys/reencrypt_private.h"
 #include "system_truth.h"
 
 const char *bug_text(enum bug bug)

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/cluster_handlers.h"
-#include "service/deal_view.h"
-#include "service/settings.h"
+#include "service/cluster/cluster_handlers.h"
+#include "service/cluster/deal_view.h"
+#include "service/cluster/settings.h"
 
 /* --- settings -------------------------------------------------------------------------------- */
 

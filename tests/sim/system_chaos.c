@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "service/cluster_handlers.h"
+#include "service/cluster/cluster_handlers.h"
 
 static unsigned pick(struct world *w, unsigned a, unsigned b, unsigned c)
 {

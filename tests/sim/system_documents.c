@@ -1,6 +1,6 @@
 /* Documents as the product keeps them: sealed under the active version of the key "default", with
  * the list of what stands under which key, written through service/submit.c, so that the periods of
- * keys (service/period.h) and the re-encryption (service/reencrypt.h) work on them.
+ * keys (service/period.h) and the re-encryption (service/keys/reencrypt.h) work on them.
  *
  *   apply never lets more be sealed under a version than its key's limit says
  *   once a deal without a member is applied nothing is sealed under a version from before it
@@ -20,7 +20,7 @@
 #include "service/keys_current.h"
 #include "service/period.h"
 #include "service/read.h"
-#include "service/reencrypt.h"
+#include "service/keys/reencrypt.h"
 #include "service/reencrypt_record.h"
 #include "service/submit.h"
 #include "system_truth.h"

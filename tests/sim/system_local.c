@@ -15,12 +15,12 @@
 #include "base/log.h"
 #include "secret/crypto.h"
 #include "service/kv.h"
-#include "service/replicator.h"
-#include "service/audit.h"
+#include "service/replication/replicator.h"
+#include "audit/audit.h"
 #include "service/audit_mark.h"
 #include "service/catalog.h"
-#include "service/views.h"
-#include "service/members_file.h"
+#include "service/query/views.h"
+#include "service/cluster/members_file.h"
 #include "service/timer_uv.h"
 
 /* --- timers and clocks ----------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "consensus/consensus.h"
-#include "service/cluster_handlers.h"
+#include "service/cluster/cluster_handlers.h"
 #include "wire/token.h"
 
 /* --- requests of people ---------------------------------------------------------------------- */

@@ -7,8 +7,8 @@
 
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
-#include "service/cluster_handlers.h"
-#include "service/settings.h"
+#include "service/cluster/cluster_handlers.h"
+#include "service/cluster/settings.h"
 
 #define STEP_MS 50
 

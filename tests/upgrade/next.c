@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "service/cluster.h"
+#include "service/cluster/cluster.h"
 #include "wire/command.h"
 #include "wire/version.h"
 

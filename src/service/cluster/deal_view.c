@@ -1,0 +1,122 @@
+#include "service/cluster/deal_view.h"
+
+#include <string.h>
+
+#include "consensus/consensus.h"
+#include "service/cluster/cluster_handlers.h"
+
+bool deal_may_order(const struct service *service)
+{
+    const struct cluster *cluster = service->cluster;
+
+    return cluster_is_leader(cluster) && cluster->has_settings &&
+           cluster->leader_term == consensus_term(service->consensus) &&
+           cluster->seal.state == SEAL_UNSEALED && service->keyring != NULL &&
+           !service->keys.behind;
+}
+
+bool deal_may_answer(struct service *service, struct exchange *exchange)
+{
+    char reason[CLUSTER_REASON_BYTES];
+
+    if (service->node_sec == NULL) {
+        exchange_reply_err(exchange, QK_ERR_UNINITIALISED);
+        return false;
+    }
+    if (service->keyring == NULL || service->cluster->seal.state != SEAL_UNSEALED) {
+        service_closed_reason(service, reason, sizeof(reason));
+        exchange_reply_error(exchange, 503, "sealed", "%s", reason);
+        return false;
+    }
+    if (!deal_may_order(service)) {
+        exchange_reply_err(exchange,
+                           cluster_is_leader(service->cluster) ? QK_ERR_BUSY : QK_ERR_NOT_LEADER);
+        return false;
+    }
+    return true;
+}
+
+/* Whom the deal, or the removal, waits for. Only the leader knows who has acked and erased. */
+static json_t *missing_json(const struct cluster *cluster)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < cluster->members_n && cluster_is_leader(cluster); i++) {
+        const struct hub_member *member = &cluster->members[i];
+        const char *what = dealing_awaits(&cluster->dealing, member->node_id);
+
+        if (what != NULL)
+            (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name",
+                                                        member->info.name, "what", what, "live",
+                                                        hub_is_live(cluster, member->node_id)));
+    }
+    return list;
+}
+
+static const char *removed_state(const struct cluster *cluster, const uint8_t *node_id)
+{
+    size_t i;
+
+    if (cluster->record != NULL && deal_record_find(cluster->record, node_id, &i) == QK_OK)
+        return "waiting for a deal without it";
+    if (!hub_is_final(cluster))
+        return "left out of a deal that is not final yet";
+    for (i = 0; i < cluster->members_n; i++)
+        if (memcmp(cluster->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
+            return "left out of the deal";
+    return "removed; not all others have new generations alone yet";
+}
+
+json_t *deal_view_removal(const struct cluster *cluster)
+{
+    json_t *nodes;
+
+    if (cluster->removal_version == 0)
+        return json_null();
+    nodes = json_array();
+    for (unsigned i = 0; i < cluster->removal.n; i++) {
+        const struct system_removed *removed = &cluster->removal.list[i];
+
+        (void)json_array_append_new(nodes,
+                                    json_pack("{s:s, s:s, s:I}", "name", removed->name, "state",
+                                              removed_state(cluster, removed->node_id), "begun",
+                                              (json_int_t)removed->begun_s));
+    }
+    return json_pack("{s:o, s:b, s:o}", "nodes", nodes, "reencrypt", cluster->removal.reencrypt,
+                     "missing", missing_json(cluster));
+}
+
+static json_t *wanted_json(const struct cluster *cluster)
+{
+    json_t *list = json_array();
+
+    if (cluster->record != NULL && cluster->record->epoch <= cluster->wanted.refresh_epoch)
+        (void)json_array_append_new(list, json_string("refresh"));
+    if (cluster->record != NULL && cluster->record->mk_version <= cluster->wanted.rotate_mk)
+        (void)json_array_append_new(list, json_string("rotate"));
+    return list;
+}
+
+json_t *deal_view_json(const struct cluster *cluster)
+{
+    const struct deal_record *record = cluster->record;
+
+    return json_pack("{s:I, s:I, s:i, s:i, s:b, s:b, s:I, s:s, s:o, s:o, s:o}", "epoch",
+                     (json_int_t)(record != NULL ? record->epoch : 0), "mk_version",
+                     (json_int_t)(record != NULL ? record->mk_version : 0), "threshold",
+                     (int)(record != NULL ? record->t : 0), "members",
+                     (int)(record != NULL ? record->n : 0), "final", hub_is_final(cluster),
+                     "new_mk", cluster->deal_info.new_mk, "created",
+                     (json_int_t)cluster->deal_info.created_s, "work",
+                     dealing_state_text(cluster->dealing.state), "wanted", wanted_json(cluster),
+                     "removal", deal_view_removal(cluster), "missing", missing_json(cluster));
+}
+
+/* GET /_quorumkeep/deal */
+void handle_deal(struct service *service, struct exchange *exchange)
+{
+    if (service->node_sec == NULL)
+        exchange_reply_err(exchange, QK_ERR_UNINITIALISED);
+    else
+        exchange_reply_json(exchange, 200, deal_view_json(service->cluster));
+}

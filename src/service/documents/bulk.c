@@ -1,0 +1,417 @@
+/* _bulk_docs: every document is a batch of its own, so one that conflicts does not hinder the
+ * others; all go in one command, or in several of SUBMIT_COMMAND_BYTES when they are large. What is
+ * wrong with the request as such (no JSON, an illegal id) refuses it whole, as CouchDB does. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doc/id.h"
+#include "secret/crypto.h"
+#include "service/authorize.h"
+#include "service/handlers.h"
+#include "service/offload_uv.h"
+#include "service/params.h"
+#include "service/request.h"
+#include "service/documents/put_parts.h"
+#include "service/read.h"
+#include "service/submit.h"
+#include "service/write.h"
+
+#define BULK_DOCS_MAX WIRE_BATCHES_MAX
+
+struct bulk_item {
+    struct document document; /* owned */
+    struct write write;
+    const struct bulk_item *earlier; /* new_edits=false: writes the same document, goes first */
+};
+
+struct bulk {
+    struct service *service;
+    struct exchange *exchange;
+    struct bulk_item *items;
+    size_t items_n;
+    bool replicated;  /* new_edits=false */
+    size_t *proposed; /* batch -> item, of the command under way */
+    size_t proposed_n;
+    struct validation validation;
+    bool waits;         /* some of the documents: for their validation */
+    bool applied;       /* at least one document was written */
+    bool no_database;   /* as of the last evaluation */
+    enum qk_err denied; /* the same: no right to write here */
+    struct doc_problem problem;
+    enum qk_err err; /* of the parsing */
+};
+
+static void bulk_free(struct bulk *bulk)
+{
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++)
+        document_fini(&bulk->items[i].document);
+    if (bulk->items != NULL)
+        secret_wipe(bulk->items, bulk->items_n * sizeof(*bulk->items)); /* names of data keys */
+    validation_fini(&bulk->validation);
+    free(bulk->items);
+    free(bulk->proposed);
+    free(bulk);
+}
+
+/* --- parsing --- */
+
+static enum qk_err item_parse(struct bulk_item *item, bool replicated, json_t *json,
+                              struct doc_problem *problem)
+{
+    enum qk_err err;
+
+    item->write.replicated = replicated;
+    err = put_document_from_json(json, &item->document, problem);
+    if (err == QK_OK && replicated)
+        err = document_check_replicated(&item->document, problem);
+    if (err == QK_ERR_TOO_BIG)
+        return doc_problem_set(problem, 413, "document_too_large", "%.*s",
+                               (int)item->document.id.len, (const char *)item->document.id.data);
+    return err;
+}
+
+static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, bool *ret_replicated,
+                              struct doc_problem *problem)
+{
+    const json_t *new_edits = json_object_get(body, "new_edits");
+
+    if (!json_is_object(body))
+        return doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
+    *ret_docs = json_object_get(body, "docs");
+    if (*ret_docs == NULL)
+        return doc_problem_set(problem, 400, "bad_request",
+                               "POST body must include `docs` parameter.");
+    if (!json_is_array(*ret_docs))
+        return doc_problem_set(problem, 400, "bad_request", "`docs` parameter must be an array.");
+    if (new_edits != NULL && !json_is_boolean(new_edits))
+        return doc_problem_set(problem, 400, "bad_request",
+                               "`new_edits` parameter must be a boolean.");
+    *ret_replicated = json_is_false(new_edits);
+    if (json_array_size(*ret_docs) > BULK_DOCS_MAX)
+        return doc_problem_set(problem, 413, "too_large",
+                               "at most %d documents fit one _bulk_docs request", BULK_DOCS_MAX);
+    return QK_OK;
+}
+
+/* On the pool, if the body is large: nothing but the body and what `bulk` owns. */
+static void bulk_parse(void *arg)
+{
+    struct bulk *bulk = arg;
+    const struct request *request = &bulk->exchange->request;
+    json_t *body = NULL, *docs = NULL;
+    enum qk_err err;
+    size_t n;
+
+    /* An array in an object around each document: two levels more. */
+    err = json_parse(request->body, JSON_DEPTH_MAX + 2, &bulk->problem, &body);
+    if (err == QK_OK)
+        err = bulk_check(body, &docs, &bulk->replicated, &bulk->problem);
+    if (err != QK_OK)
+        goto out;
+    n = json_array_size(docs);
+    bulk->items = calloc(n + 1, sizeof(*bulk->items));
+    bulk->proposed = calloc(n + 1, sizeof(*bulk->proposed));
+    err = bulk->items == NULL || bulk->proposed == NULL ? QK_ERR_NOMEM : QK_OK;
+    while (err == QK_OK && bulk->items_n < n) {
+        struct bulk_item *item = &bulk->items[bulk->items_n];
+
+        err = item_parse(item, bulk->replicated, json_array_get(docs, bulk->items_n++),
+                         &bulk->problem);
+    }
+
+out:
+    json_decref(body);
+    bulk->err = err;
+}
+
+/* Ids are made on the loop, whose random pool it is. */
+static enum qk_err item_name(struct bulk *bulk, struct bulk_item *item)
+{
+    char text[DOC_ID_GENERATED_BYTES + 1];
+    uint8_t random[16];
+
+    if (item->document.id.len == 0) {
+        random_fill(random, sizeof(random));
+        doc_id_generate(random, text);
+        buf_put_str(&item->document.id, text);
+    }
+    item->write.exchange = bulk->exchange;
+    item->write.database_name = bulk->exchange->request.segments[0];
+    item->write.id = buf_bytes(&item->document.id);
+    item->write.document = &item->document;
+    item->write.validation = &bulk->validation;
+    return doc_id_check(item->write.id, &bulk->problem);
+}
+
+/* --- two of one id --- */
+
+static int item_order(const void *a, const void *b)
+{
+    const struct bulk_item *x = *(const struct bulk_item *const *)a;
+    const struct bulk_item *y = *(const struct bulk_item *const *)b;
+    int order = bytes_compare(x->write.id, y->write.id);
+
+    return order != 0 ? order : x < y ? -1 : 1;
+}
+
+/* The first of several with one id is written, the others conflict with it; several revisions that
+ * replication brings are written one after the other. */
+static enum qk_err bulk_mark_doubles(struct bulk *bulk)
+{
+    struct bulk_item **order = calloc(bulk->items_n + 1, sizeof(struct bulk_item *));
+    size_t i;
+
+    if (order == NULL)
+        return QK_ERR_NOMEM;
+    for (i = 0; i < bulk->items_n; i++)
+        order[i] = &bulk->items[i];
+    qsort(order, bulk->items_n, sizeof(struct bulk_item *), item_order);
+    for (i = 1; i < bulk->items_n; i++) {
+        if (!bytes_equal(order[i - 1]->write.id, order[i]->write.id))
+            continue;
+        order[i]->write.same_id_earlier = !bulk->replicated;
+        order[i]->earlier = bulk->replicated ? order[i - 1] : NULL;
+    }
+    free(order);
+    return QK_OK;
+}
+
+/* --- writing --- */
+
+/* A batch is judged by what was there before its command, so it waits for the one before. */
+static bool item_is_due(const struct bulk_item *item)
+{
+    return item->write.state == WRITE_OPEN &&
+           (item->earlier == NULL || item->earlier->write.state != WRITE_OPEN);
+}
+
+/* Evaluated on every round, so that a request without documents gets its 404 or 403 too. */
+static void bulk_look(struct bulk *bulk)
+{
+    const struct catalog_database *database =
+        catalog_database_find(bulk->service->catalog, bulk->exchange->request.segments[0]);
+
+    bulk->no_database = database == NULL;
+    bulk->denied = authorize_exchange(bulk->service, bulk->exchange, database, ACCESS_DB_WRITE);
+}
+
+static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
+{
+    struct bulk *bulk = arg;
+    enum qk_err err = QK_OK;
+    size_t i;
+
+    bulk->proposed_n = 0;
+    bulk->waits = false;
+    validation_begin(&bulk->validation, bulk->service);
+    bulk_look(bulk);
+    for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
+        if (!item_is_due(&bulk->items[i]))
+            continue;
+        if (wire_command_size(command) >= SUBMIT_COMMAND_BYTES)
+            break;
+        err = write_evaluate(bulk->service, &bulk->items[i].write, command);
+        if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN &&
+            bulk->items[i].write.verdict.waits)
+            bulk->waits = true;
+        else if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN)
+            bulk->proposed[bulk->proposed_n++] = i;
+    }
+    /* No room for more under some key: what has room goes first. */
+    return err == QK_ERR_KEY_FULL && bulk->proposed_n > 0 ? QK_OK : err;
+}
+
+static enum qk_err bulk_wait(void *arg, void (*cb)(void *arg, enum qk_err err), void *cb_arg)
+{
+    struct bulk *bulk = arg;
+
+    return bulk->waits ? validation_wait(&bulk->validation, cb, cb_arg) : QK_ERR_NOT_FOUND;
+}
+
+static void bulk_result(void *arg, size_t at, const struct wire_result *result)
+{
+    struct bulk *bulk = arg;
+
+    if (at >= bulk->proposed_n || !result->ok)
+        return;
+    bulk->items[bulk->proposed[at]].write.state = WRITE_DONE;
+    bulk->applied = true;
+}
+
+static json_t *item_error(const struct write *write, const char *error, const char *reason)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    if (!write->replicated)
+        return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
+                         "error", error, "reason", reason);
+    revision_format(&write->document->revision, revision);
+    return json_pack("{s:s%, s:s, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
+                     "rev", revision, "error", error, "reason", reason);
+}
+
+static json_t *item_no_stub(const struct write *write)
+{
+    char reason[DOC_REASON_BYTES_MAX];
+
+    write_no_stub_reason(write, reason);
+    return item_error(write, "missing_stub", reason);
+}
+
+static json_t *item_json(const struct write *write)
+{
+    switch (write->state) {
+    case WRITE_DONE:
+        return write_result_json(write);
+    case WRITE_CONFLICT:
+        return item_error(write, "conflict", "Document update conflict.");
+    case WRITE_NO_KEY:
+        return item_error(write, "bad_request", "there is no data key of that name");
+    case WRITE_NO_DATABASE:
+        return item_error(write, "not_found", "Database does not exist.");
+    case WRITE_DENIED:
+        return item_error(write, "forbidden", "You are not allowed to write this document.");
+    case WRITE_REFUSED:
+        return item_error(write, write->verdict.refusal.error, write->verdict.refusal.reason);
+    case WRITE_NO_GRANT:
+        return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
+    case WRITE_NO_STUB:
+        return item_no_stub(write);
+    case WRITE_NO_ATTACHMENT:
+    case WRITE_MISSING: /* of DELETE alone */
+    case WRITE_DELETED:
+    case WRITE_OPEN:
+    case WRITE_FAILED:
+        break;
+    }
+    return item_error(write, "internal_error", qk_err_text(write->err));
+}
+
+static void bulk_reply(struct bulk *bulk)
+{
+    json_t *results = json_array();
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++) {
+        if (bulk->replicated && bulk->items[i].write.state == WRITE_DONE)
+            continue; /* CouchDB's: only what went wrong */
+        if (results == NULL || json_array_append_new(results, item_json(&bulk->items[i].write))) {
+            json_decref(results);
+            exchange_reply_err(bulk->exchange, QK_ERR_UNKNOWN_OUTCOME); /* written, not told */
+            return;
+        }
+    }
+    exchange_reply_json(bulk->exchange, 201, results);
+}
+
+static bool bulk_is_settled(const struct bulk *bulk)
+{
+    size_t i;
+
+    for (i = 0; i < bulk->items_n; i++) {
+        if (bulk->items[i].write.state == WRITE_OPEN)
+            return false;
+    }
+    return true;
+}
+
+static void bulk_done(void *arg, enum qk_err err)
+{
+    struct bulk *bulk = arg;
+
+    /* Sealed or no longer leading after some of it was applied: "nothing was written" would be
+     * wrong. */
+    if (err != QK_OK && bulk->applied)
+        err = bulk_is_settled(bulk) ? QK_OK : QK_ERR_UNKNOWN_OUTCOME;
+    else if (err == QK_OK && !bulk->applied)
+        err = bulk->denied;
+    if (err != QK_OK)
+        submit_reply_err(bulk->service, bulk->exchange, err);
+    else if (!bulk->applied && bulk->no_database)
+        exchange_reply_error(bulk->exchange, 404, "not_found", "Database does not exist.");
+    else
+        bulk_reply(bulk);
+    bulk_free(bulk);
+}
+
+static const struct submit_ops bulk_ops = {bulk_evaluate, bulk_result, bulk_done};
+
+static enum qk_err bulk_start(struct bulk *bulk)
+{
+    struct bytes name = bulk->exchange->request.segments[0];
+    struct record_key *keys = calloc(bulk->items_n + 1, sizeof(*keys));
+    struct bytes *views = calloc(bulk->items_n + 1, sizeof(*views));
+    enum qk_err err = QK_ERR_NOMEM;
+    size_t i;
+
+    if (keys == NULL || views == NULL)
+        goto out;
+    err = bulk_mark_doubles(bulk);
+    for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
+        err = write_latch(bulk->service, name, bulk->items[i].write.id, &keys[i]);
+        views[i] = record_key_bytes(&keys[i]);
+    }
+    if (err == QK_OK)
+        err = submit_start_waiting(bulk->service, views, bulk->items_n, &bulk_ops, bulk_wait, bulk);
+
+out:
+    free(keys);
+    free(views);
+    return err;
+}
+
+static void bulk_parsed(void *arg, enum qk_err err)
+{
+    struct bulk *bulk = arg;
+
+    if (err == QK_OK)
+        err = bulk->err;
+    for (size_t i = 0; i < bulk->items_n && err == QK_OK; i++)
+        err = item_name(bulk, &bulk->items[i]);
+    if (err == QK_OK && !service_is_open(bulk->service)) { /* sealed meanwhile */
+        submit_reply_err(bulk->service, bulk->exchange, QK_ERR_SEALED);
+        bulk_free(bulk);
+        return;
+    }
+    if (err == QK_OK)
+        err = bulk_start(bulk);
+    if (err == QK_OK)
+        return;
+    exchange_reply_problem_or(bulk->exchange, &bulk->problem, err);
+    bulk_free(bulk);
+}
+
+void handle_bulk_docs(struct service *service, struct exchange *exchange)
+{
+    struct bulk *bulk;
+
+    if (request_wants_json(exchange) != QK_OK)
+        return;
+    if (!service_is_open(service)) {
+        submit_reply_err(service, exchange, QK_ERR_SEALED);
+        return;
+    }
+    bulk = calloc(1, sizeof(*bulk));
+    if (bulk == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        return;
+    }
+    bulk->service = service;
+    bulk->exchange = exchange;
+    offload_run(service, exchange->request.body.len, bulk_parse, bulk_parsed, bulk);
+}
+
+static void ensure_ready(struct service *service, struct exchange *exchange)
+{
+    if (read_database(service, exchange, ACCESS_DB_WRITE) != NULL)
+        exchange_reply_json(exchange, 201,
+                            json_pack("{s:b, s:s}", "ok", 1, "instance_start_time", "0"));
+}
+
+void handle_ensure_full_commit(struct service *service, struct exchange *exchange)
+{
+    read_begin(service, exchange, ensure_ready);
+}
