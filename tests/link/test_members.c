@@ -44,7 +44,7 @@ static void still_peer_start(void)
     node_start(&b);
     node_peers(&a, three, 2);
     deadline_begin(HARNESS_DEADLINE_MS);
-    while (!harness_expired && !(node_is_up(&a, &b) && node_is_up(&b, &a))) {
+    while (!harness_expired && !node_is_up(&a, &b)) { /* b knows no members: it never is */
         (void)uv_run(&still_loop, UV_RUN_NOWAIT);
         (void)uv_run(&harness_loop, UV_RUN_NOWAIT);
     }
