@@ -5,8 +5,6 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <curl/curl.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +16,12 @@
 
 #include "base/encode.h"
 #include "base/limits.h"
+#include "fetch/library.h"
 #include "secret/secret.h"
 
 #define CONNECT_MS 15000L
+
+static struct fetch_library curl; /* zeros until the first call */
 
 struct fetch {
     uv_loop_t *loop;
@@ -51,40 +52,6 @@ struct fetch_call {
     bool refused, too_big;
     char why[CURL_ERROR_SIZE];
 };
-
-/* --- memory ---------------------------------------------------------------------------------- */
-
-static void wiping_free(void *memory)
-{
-    if (memory != NULL)
-        secret_wipe(memory, malloc_usable_size(memory));
-    free(memory);
-}
-
-static void *wiping_realloc(void *memory, size_t len)
-{
-    size_t had = memory == NULL ? 0 : malloc_usable_size(memory);
-    void *more = malloc(len == 0 ? 1 : len);
-
-    if (more == NULL)
-        return NULL;
-    if (memory != NULL)
-        memcpy(more, memory, had < len ? had : len);
-    wiping_free(memory);
-    return more;
-}
-
-/* Before libcurl is used, and once. */
-static enum qk_err library_start(void)
-{
-    static bool started;
-
-    if (!started && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
-                                         strdup, calloc) != CURLE_OK)
-        return QK_ERR_NOMEM;
-    started = true;
-    return QK_OK;
-}
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
@@ -123,10 +90,10 @@ static void call_free(struct fetch_call *call)
         call->next->previous = call->previous;
     fetch->calls_n--;
     if (call->easy != NULL) {
-        (void)curl_multi_remove_handle(fetch->multi, call->easy);
-        curl_easy_cleanup(call->easy);
+        (void)curl.multi_remove_handle(fetch->multi, call->easy);
+        curl.easy_cleanup(call->easy);
     }
-    curl_slist_free_all(call->fields);
+    curl.slist_free_all(call->fields);
     buf_fini(&call->request);
     buf_fini(&call->reply);
     free(call);
@@ -151,7 +118,7 @@ static const char *why_of(const struct fetch_call *call, enum qk_err err, CURLco
         return "its address is none that may be reached from here: [replication] allow";
     if (err == QK_ERR_TOO_BIG)
         return "its reply is too large";
-    return call->why[0] != '\0' ? call->why : curl_easy_strerror(code);
+    return call->why[0] != '\0' ? call->why : curl.easy_strerror(code);
 }
 
 static void call_end(struct fetch_call *call, CURLcode code)
@@ -163,7 +130,7 @@ static void call_end(struct fetch_call *call, CURLcode code)
     char why[FETCH_WHY_BYTES] = "";
     long status = 0;
 
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (reply.err != QK_OK)
         snprintf(why, sizeof why, "%s", why_of(call, reply.err, code));
     call->reply = BUF_SECRET_INIT(0);
@@ -181,10 +148,10 @@ static void harvest(struct fetch *fetch)
     CURLMsg *message;
     int left;
 
-    while (!fetch->closing && (message = curl_multi_info_read(fetch->multi, &left)) != NULL) {
+    while (!fetch->closing && (message = curl.multi_info_read(fetch->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        (void)curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         call_end(call, message->data.result);
     }
 }
@@ -196,7 +163,7 @@ static void on_timer(uv_timer_t *timer)
     struct fetch *fetch = timer->data;
     int running;
 
-    (void)curl_multi_socket_action(fetch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl.multi_socket_action(fetch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     harvest(fetch);
 }
 
@@ -208,7 +175,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
     flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
     flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
-    (void)curl_multi_socket_action(fetch->multi, socket->fd, flags, &running);
+    (void)curl.multi_socket_action(fetch->multi, socket->fd, flags, &running);
     harvest(fetch);
 }
 
@@ -241,7 +208,7 @@ static struct fetch_socket *socket_new(struct fetch *fetch, curl_socket_t fd)
     socket->fetch = fetch;
     socket->fd = fd;
     fetch->handles_n++;
-    (void)curl_multi_assign(fetch->multi, fd, socket);
+    (void)curl.multi_assign(fetch->multi, fd, socket);
     return socket;
 }
 
@@ -256,7 +223,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
         if (socket != NULL) {
             (void)uv_poll_stop(&socket->poll);
             uv_close((uv_handle_t *)&socket->poll, on_socket_closed);
-            (void)curl_multi_assign(fetch->multi, fd, NULL);
+            (void)curl.multi_assign(fetch->multi, fd, NULL);
         }
         return 0;
     }
@@ -322,20 +289,20 @@ static void call_body(struct fetch_call *call, const struct fetch_request *reque
     bool has_body = strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0;
 
     if (strcmp(request->method, "HEAD") == 0)
-        (void)curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+        (void)curl.easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
     else if (has_body) {
-        (void)curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
-        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
+        (void)curl.easy_setopt(call->easy, CURLOPT_POST, 1L);
+        (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDS,
                                call->request.len == 0 ? "" : (const char *)call->request.data);
-        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+        (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                (curl_off_t)call->request.len);
     }
-    (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
+    (void)curl.easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
 static enum qk_err field_add(struct fetch_call *call, const char *field)
 {
-    struct curl_slist *more = curl_slist_append(call->fields, field);
+    struct curl_slist *more = curl.slist_append(call->fields, field);
 
     if (more == NULL)
         return QK_ERR_NOMEM;
@@ -378,7 +345,7 @@ static enum qk_err call_fields(struct fetch_call *call, const struct fetch_reque
         err = login_add(call, request);
     for (unsigned i = 0; err == QK_OK && i < 2 + request->fields_n; i++)
         err = field_add(call, i < 2 ? OWN[i] : request->fields[i - 2]);
-    (void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->fields);
+    (void)curl.easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->fields);
     return err;
 }
 
@@ -386,26 +353,43 @@ static enum qk_err call_fields(struct fetch_call *call, const struct fetch_reque
 static enum qk_err call_options(struct fetch_call *call, const struct fetch_request *request)
 {
     CURL *easy = call->easy;
-    bool ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_USERAGENT, "quorumkeep/" QK_VERSION) == CURLE_OK;
+    bool ok = curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+              curl.easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+              curl.easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+              curl.easy_setopt(easy, CURLOPT_USERAGENT, "quorumkeep/" QK_VERSION) == CURLE_OK;
 
     if (ok && call->fetch->ca_file != NULL)
-        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, call->fetch->ca_file) == CURLE_OK &&
-             curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
-    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->why);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_reply);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
-    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(request->silence_ms / 1000));
+        ok = curl.easy_setopt(easy, CURLOPT_CAINFO, call->fetch->ca_file) == CURLE_OK &&
+             curl.easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+    (void)curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
+    (void)curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->why);
+    (void)curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_reply);
+    (void)curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    (void)curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
+    (void)curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+    (void)curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    (void)curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    (void)curl.easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(request->silence_ms / 1000));
     call_body(call, request);
     return ok ? call_fields(call, request) : QK_ERR_NOMEM;
+}
+
+/* With the first call. */
+static enum qk_err multi_start(struct fetch *fetch)
+{
+    enum qk_err err = fetch->multi == NULL ? fetch_library_load(&curl) : QK_OK;
+
+    if (err != QK_OK || fetch->multi != NULL)
+        return err;
+    fetch->multi = curl.multi_init();
+    if (fetch->multi == NULL)
+        return QK_ERR_NOMEM;
+    (void)curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
+    (void)curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETDATA, fetch);
+    (void)curl.multi_setopt(fetch->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
+    (void)curl.multi_setopt(fetch->multi, CURLMOPT_TIMERDATA, fetch);
+    return QK_OK;
 }
 
 enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request, fetch_cb cb,
@@ -419,12 +403,15 @@ enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request
         return QK_ERR_INVALID;
     if (fetch->calls_n == FETCH_CALLS_MAX)
         return QK_ERR_BUSY;
+    err = multi_start(fetch);
+    if (err != QK_OK)
+        return err;
     call = calloc(1, sizeof *call);
     if (call == NULL)
         return QK_ERR_NOMEM;
     *call = (struct fetch_call){.next = fetch->calls,
                                 .fetch = fetch,
-                                .easy = curl_easy_init(),
+                                .easy = curl.easy_init(),
                                 .request = BUF_SECRET_INIT(request->body.len),
                                 .reply = BUF_SECRET_INIT(request->reply_bytes_max),
                                 .cb = cb,
@@ -437,7 +424,7 @@ enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request
     err = call->easy == NULL ? QK_ERR_NOMEM : buf_error(&call->request);
     if (err == QK_OK)
         err = call_options(call, request);
-    if (err == QK_OK && curl_multi_add_handle(fetch->multi, call->easy) != CURLM_OK)
+    if (err == QK_OK && curl.multi_add_handle(fetch->multi, call->easy) != CURLM_OK)
         err = QK_ERR_NOMEM;
     if (err != QK_OK) {
         call_free(call);
@@ -465,22 +452,13 @@ enum qk_err fetch_new(struct uv_loop_s *loop, const struct fetch_settings *setti
     fetch->allow = settings->allow;
     if (settings->ca_file != NULL)
         fetch->ca_file = strdup(settings->ca_file);
-    if (library_start() == QK_OK)
-        fetch->multi = curl_multi_init();
-    if (fetch->multi == NULL || (settings->ca_file != NULL && fetch->ca_file == NULL)) {
-        if (fetch->multi != NULL)
-            (void)curl_multi_cleanup(fetch->multi);
-        free(fetch->ca_file);
+    if (settings->ca_file != NULL && fetch->ca_file == NULL) {
         free(fetch);
         return QK_ERR_NOMEM;
     }
     (void)uv_timer_init(loop, &fetch->timer); /* cannot fail */
     fetch->timer.data = fetch;
     fetch->handles_n = 1;
-    (void)curl_multi_setopt(fetch->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
-    (void)curl_multi_setopt(fetch->multi, CURLMOPT_SOCKETDATA, fetch);
-    (void)curl_multi_setopt(fetch->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
-    (void)curl_multi_setopt(fetch->multi, CURLMOPT_TIMERDATA, fetch);
     *ret_fetch = fetch;
     return QK_OK;
 }
@@ -492,6 +470,7 @@ void fetch_free(struct fetch *fetch)
     while (fetch->calls != NULL)
         call_free(fetch->calls);
     fetch->closing = true;
-    (void)curl_multi_cleanup(fetch->multi); /* its sockets go by socket_wanted */
+    if (fetch->multi != NULL)
+        (void)curl.multi_cleanup(fetch->multi); /* its sockets go by socket_wanted */
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
