@@ -21,7 +21,8 @@ enum dealing_answer dealing_collect_answer(uint64_t attempt, uint64_t begin_atte
     assert(gens != NULL || gens_n == 0);
     assert(ret_gen != NULL);
 
-    if (attempt > begin_attempt)
+    /* Number 0 is no attempt: nothing has begun here, whatever a leader says. */
+    if (attempt > begin_attempt || begin_attempt == 0)
         return DEALING_NOT_YET;
     if (attempt < begin_attempt)
         return DEALING_PAST;

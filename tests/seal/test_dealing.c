@@ -329,6 +329,17 @@ Test(generations, an_attempt_that_is_not_applied_here_is_not_answered)
     cr_assert_eq(dealing_collect_answer(2, 2, gens, 1, 4, &gen), DEALING_MAKE);
 }
 
+/* Who knows of no attempt knows of none with the number 0. */
+Test(generations, where_no_attempt_has_begun_nothing_is_given)
+{
+    struct dealing_gen gens[4] = {{.gen = 1}};
+    uint64_t gen = 0;
+
+    cr_assert_eq(dealing_collect_answer(0, 0, gens, 1, 4, &gen), DEALING_NOT_YET);
+    cr_assert_eq(dealing_collect_answer(1, 0, gens, 1, 4, &gen), DEALING_NOT_YET);
+    cr_assert_eq(gens[0].attempt, 0);
+}
+
 Test(generations, asked_twice_the_same_one_is_given)
 {
     struct dealing_gen gens[4] = {{.gen = 1, .attempt = 1, .exact = true},
