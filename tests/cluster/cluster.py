@@ -1,6 +1,6 @@
 """Real quorumkeepd processes on loopback for the tests of this folder.
 
-A test makes a Cluster in a temporary directory, with ports the kernel chose, and ends every process
+A test makes a Cluster in a temporary directory, with ports that nobody has, and ends every process
 it started, by its pid. Standard library only.
 """
 import atexit
@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -32,10 +33,22 @@ def say(text):
     print(text, flush=True)
 
 
+PORTS = range(10000, 32000)  # below those that the kernel gives to outgoing connections
+ports_given = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Nobody's now, and nobody's by chance later, when the node starts or starts again."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports_given:
+            ports_given.add(port)
+            return port
 
 
 class Reply:
