@@ -29,9 +29,8 @@
 #define LOGIN_TRIES_MAX 256
 #define LOGIN_WAITERS_MAX 10000
 #define LOGIN_ADDRESS_BYTES 64
-#define LOGIN_LOOKS_MAX                                                                            \
-    32 /* second looks at once: without a majority they wait, in a place each                      \
-        */
+/* Second looks at once: without a majority they wait, in a place each. */
+#define LOGIN_LOOKS_MAX 32
 
 struct login_waiter {
     struct login_waiter *next;

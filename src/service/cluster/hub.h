@@ -482,5 +482,10 @@ void hub_joiner_stop(struct cluster *cluster);
 void hub_joiner_forget(struct cluster *cluster); /* the identity kept for a token */
 /* Of what another life of this directory left: false, with the reason, if anything is there. */
 bool hub_dir_is_clear(const struct cluster *cluster, char *ret_reason);
+/* May an init or a join begin here? False: answered. `is_unfinished` judges what stopped half way,
+ * which is then removed; `what` names that, `purpose` what an empty directory would be for. */
+bool hub_may_begin(struct cluster *cluster, struct exchange *exchange,
+                   bool (*is_unfinished)(const struct cluster *cluster), const char *what,
+                   const char *purpose);
 
 #endif

@@ -363,36 +363,10 @@ static bool is_unfinished(const struct cluster *cluster)
 
 static bool init_allowed(struct cluster *cluster, struct exchange *exchange)
 {
-    char reason[CLUSTER_REASON_BYTES];
-    char id[2 * CLUSTER_ID_BYTES + 1];
-
-    if (cluster->init != NULL || cluster->joiner != NULL || cluster->discarding) {
-        exchange_reply_error(exchange, 503, "busy",
-                             "an init or join of this node is under way: try again");
-        return false;
-    }
-    if (cluster->service->node_sec == NULL && hub_dir_is_clear(cluster, reason))
-        return true;
-    if (cluster->service->node_sec == NULL) {
-        exchange_reply_error(exchange, 409, "conflict", "%s", reason);
-        return false;
-    }
-    if (is_unfinished(cluster)) {
-        hub_discard(cluster, HUB_NO_DEAL);
-        exchange_reply_error(exchange, 503, "busy",
-                             "the unfinished cluster of this node is being removed: try again");
-        return false;
-    }
-    hex_encode(cluster->service->cluster_id, CLUSTER_ID_BYTES, id);
-    exchange_reply_error(exchange, 409, "conflict",
-                         "this node belongs to cluster %s already: start with an empty data "
-                         "directory to make another",
-                         id);
-    return false;
+    return hub_may_begin(cluster, exchange, is_unfinished, "cluster", "make another");
 }
 
 /* The name and how many shares of recovery. False: the refusal has been sent. */
-/* False: answered. */
 static bool settings_read(struct exchange *exchange, const json_t *json, struct init *init)
 {
     const json_t *quorum = json_object_get(json, "unseal_quorum");

@@ -592,32 +592,7 @@ static bool is_unfinished(const struct cluster *cluster)
 
 static bool join_allowed(struct cluster *cluster, struct exchange *exchange)
 {
-    char reason[CLUSTER_REASON_BYTES];
-    char id[2 * CLUSTER_ID_BYTES + 1];
-
-    if (cluster->init != NULL || cluster->joiner != NULL || cluster->discarding) {
-        exchange_reply_error(exchange, 503, "busy",
-                             "an init or join of this node is under way: try again");
-        return false;
-    }
-    if (cluster->service->node_sec == NULL && hub_dir_is_clear(cluster, reason))
-        return true;
-    if (cluster->service->node_sec == NULL) {
-        exchange_reply_error(exchange, 409, "conflict", "%s", reason);
-        return false;
-    }
-    if (is_unfinished(cluster)) {
-        hub_discard(cluster, HUB_NO_DEAL);
-        exchange_reply_error(exchange, 503, "busy",
-                             "the unfinished join of this node is being removed: try again");
-        return false;
-    }
-    hex_encode(cluster->service->cluster_id, CLUSTER_ID_BYTES, id);
-    exchange_reply_error(exchange, 409, "conflict",
-                         "this node belongs to cluster %s already: start with an empty data "
-                         "directory to join another",
-                         id);
-    return false;
+    return hub_may_begin(cluster, exchange, is_unfinished, "join", "join another");
 }
 
 void hub_joiner_start(struct cluster *cluster, struct exchange *exchange, bool wipes)
