@@ -16,7 +16,7 @@
 #include "consensus/consensus.h"
 #include "keys/keyring.h"
 #include "service/cluster/cluster_handlers.h"
-#include "service/cluster/deal_view.h"
+#include "service/cluster/deal_ready.h"
 #include "system_truth.h"
 
 #define fail(m, ...) sim_fail((m)->sys->w, __VA_ARGS__)

@@ -410,6 +410,34 @@ static void settings_in_removal(struct system *sys)
     (void)until(&m[0], has_removed, 30000, "does not finish the removal");
 }
 
+static bool is_behind(const struct machine *m)
+{
+    return m->service.keys.behind;
+}
+
+/* A bench rotated, saw the deal final, rotated again and was answered "busy": the leader had not
+ * opened the deal. An order that comes then waits for that. */
+static void order_in_opening(struct system *sys)
+{
+    struct machine *m = sys->machines;
+    uint64_t end;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 3) || !lead(&m[0]))
+        return;
+    people_ask(&m[0], handle_master_rotate, "");
+    end = sys->w->now + 10000;
+    while (!is_behind(&m[0]) && sys->w->now < end)
+        pass(sys, 1);
+    if (!is_behind(&m[0]))
+        sim_fail(sys->w, "the story was not told: no deal was applied that is not open yet");
+    people_ask_about(&m[0], handle_node_remove, "n3-1", "{}");
+    pass(sys, 1000);
+    if (m[0].cluster->removal.n != 1 && sys->removals_n == 0)
+        sim_fail(sys->w, "an order was lost that came before the new deal was open");
+    (void)until(&m[0], has_removed, 30000, "does not finish the removal");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -423,6 +451,7 @@ static const struct story {
     {"rejoin-in-removal", rejoin_in_removal, "a node that a removal needs is not wiped"},
     {"rejoin-twice", rejoin_twice, "two of three do not give up their identities at once"},
     {"settings-in-removal", settings_in_removal, "a removal and a setting judged at once"},
+    {"order-in-opening", order_in_opening, "an order waits until the newest deal is open"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
     {"stranger-leads-held", stranger_leads_held, "one that was suspended hears that it is free"},
 };

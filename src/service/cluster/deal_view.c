@@ -2,39 +2,7 @@
 
 #include <string.h>
 
-#include "consensus/consensus.h"
 #include "service/cluster/cluster_handlers.h"
-
-bool deal_may_order(const struct service *service)
-{
-    const struct cluster *cluster = service->cluster;
-
-    return cluster_is_leader(cluster) && cluster->has_settings &&
-           cluster->leader_term == consensus_term(service->consensus) &&
-           cluster->seal.state == SEAL_UNSEALED && service->keyring != NULL &&
-           !service->keys.behind;
-}
-
-bool deal_may_answer(struct service *service, struct exchange *exchange)
-{
-    char reason[CLUSTER_REASON_BYTES];
-
-    if (service->node_sec == NULL) {
-        exchange_reply_err(exchange, QK_ERR_UNINITIALISED);
-        return false;
-    }
-    if (service->keyring == NULL || service->cluster->seal.state != SEAL_UNSEALED) {
-        service_closed_reason(service, reason, sizeof(reason));
-        exchange_reply_error(exchange, 503, "sealed", "%s", reason);
-        return false;
-    }
-    if (!deal_may_order(service)) {
-        exchange_reply_err(exchange,
-                           cluster_is_leader(service->cluster) ? QK_ERR_BUSY : QK_ERR_NOT_LEADER);
-        return false;
-    }
-    return true;
-}
 
 /* Whom the deal, or the removal, waits for. Only the leader knows who has acked and erased. */
 static json_t *missing_json(const struct cluster *cluster)

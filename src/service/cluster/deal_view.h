@@ -7,10 +7,6 @@
 #include "service/exchange.h"
 #include "service/cluster/hub.h"
 
-/* The leader, unsealed with the keys in force, all of its predecessors' entries applied. */
-bool deal_may_order(const struct service *service);
-/* The same, or the exchange is answered with why not. */
-bool deal_may_answer(struct service *service, struct exchange *exchange);
 /* {"epoch", "mk_version", ..., "work", "wanted": [...], "removal": {...} | null, "missing": [...]}.
  * The caller owns it. */
 json_t *deal_view_json(const struct cluster *cluster);

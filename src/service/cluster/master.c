@@ -8,6 +8,7 @@
 #include "consensus/consensus.h"
 #include "audit/audit.h"
 #include "service/cluster/cluster_handlers.h"
+#include "service/cluster/deal_ready.h"
 #include "service/cluster/deal_view.h"
 
 struct wish {
@@ -106,8 +107,6 @@ static void wish(struct service *service, struct exchange *exchange, bool rotate
     struct wish *wish;
     enum qk_err err;
 
-    if (!deal_may_answer(service, exchange))
-        return;
     if (objection(service->cluster, rotate, reason)) {
         exchange_reply_error(exchange, 409, "refused", "%s", reason);
         return;
@@ -125,12 +124,17 @@ static void wish(struct service *service, struct exchange *exchange, bool rotate
     exchange_reply_err(exchange, err);
 }
 
-void handle_master_refresh(struct service *service, struct exchange *exchange)
+static void refresh(struct service *service, struct exchange *exchange)
 {
     wish(service, exchange, false, false);
 }
 
-void handle_master_rotate(struct service *service, struct exchange *exchange)
+void handle_master_refresh(struct service *service, struct exchange *exchange)
+{
+    deal_when_ready(service, exchange, refresh);
+}
+
+static void rotate(struct service *service, struct exchange *exchange)
 {
     struct bytes body = exchange->request.body;
     json_t *json = body.len > 0 ? json_loadb((const char *)body.data, body.len, 0, NULL) : NULL;
@@ -145,4 +149,9 @@ void handle_master_rotate(struct service *service, struct exchange *exchange)
     else
         exchange_reply_error(exchange, 400, "bad_request",
                              "the body is an object; \"new_keys\" is true or false");
+}
+
+void handle_master_rotate(struct service *service, struct exchange *exchange)
+{
+    deal_when_ready(service, exchange, rotate);
 }

@@ -17,6 +17,7 @@
 #include "consensus/consensus.h"
 #include "audit/audit.h"
 #include "service/cluster/cluster_handlers.h"
+#include "service/cluster/deal_ready.h"
 #include "service/cluster/deal_view.h"
 #include "service/cluster/hub.h"
 #include "store/store.h"
@@ -409,13 +410,13 @@ static bool body_read(struct exchange *exchange, bool *ret_reencrypt)
     return good;
 }
 
-void handle_node_remove(struct service *service, struct exchange *exchange)
+static void remove_node(struct service *service, struct exchange *exchange)
 {
     struct bytes name = exchange->request.segments[2];
     struct order *order;
     bool reencrypt;
 
-    if (!deal_may_answer(service, exchange) || !body_read(exchange, &reencrypt))
+    if (!body_read(exchange, &reencrypt))
         return;
     if (name.len > NODE_NAME_BYTES_MAX) {
         exchange_reply_err(exchange, QK_ERR_NOT_FOUND);
@@ -431,6 +432,11 @@ void handle_node_remove(struct service *service, struct exchange *exchange)
     order->reencrypt = reencrypt;
     memcpy(order->name, name.data, name.len);
     order_round(order);
+}
+
+void handle_node_remove(struct service *service, struct exchange *exchange)
+{
+    deal_when_ready(service, exchange, remove_node);
 }
 
 void hub_removal_begin(struct cluster *cluster, const struct hub_member *member)
