@@ -1,5 +1,6 @@
 /* Over 500 lines: the routes, the hooks and the clients of every test of this folder. */
 #include "harness.h"
+#include "http/server.h"
 
 #include <criterion/criterion.h>
 
@@ -374,6 +375,14 @@ void node_open(unsigned i, const struct http_timing *timing, unsigned connection
     config.connections_max = connections_max;
     nodes[i].open = nodes[i].can_login = nodes[i].leader = true;
     cr_assert_eq(http_new(&config, reason, &nodes[i].http), QK_OK, "%s", reason);
+}
+
+void harness_hurry(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        nodes[i].http->config.timing.forward_ms = 400;
+        nodes[i].http->config.timing.body_ms = 300;
+    }
 }
 
 void harness_close(void)

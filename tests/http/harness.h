@@ -57,6 +57,9 @@ bool harness_leads(void *arg);
 /* Starts node `i` with the given limits (others default), on a free port and a control socket. */
 void node_open(unsigned i, const struct http_timing *timing, unsigned connections_max);
 struct http_config node_config(unsigned i);
+/* From now on both nodes soon give up whom they hear nothing from. Before, a slow machine could be
+ * taken for such a one. */
+void harness_hurry(void);
 /* Closes all that is open and runs the loop to its end; for .fini. */
 void harness_close(void);
 void harness_open(void);
