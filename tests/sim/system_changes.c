@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "service/cluster/cluster_handlers.h"
-#include "service/cluster/deal_view.h"
+#include "service/cluster/deal_ready.h"
 #include "service/cluster/settings.h"
 
 /* --- settings -------------------------------------------------------------------------------- */
