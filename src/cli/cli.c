@@ -63,21 +63,26 @@ static enum qk_err find_target(struct cli *cli, struct buf *message)
     return err;
 }
 
+/* The environment's password is that of the environment's user: it is never sent for another. */
 static enum qk_err find_password(struct cli *cli, const char *user, struct buf *ret_password,
                                  struct buf *message)
 {
-    const char *file = setting(cli->options.password_file, "QUORUMKEEP_PASSWORD_FILE");
-    const char *password = getenv("QUORUMKEEP_PASSWORD");
+    const char *owner = setting(NULL, "QUORUMKEEP_USER");
+    bool own = owner == NULL || strcmp(owner, user) == 0;
+    const char *file = cli->options.password_file;
+    const char *password = own ? getenv("QUORUMKEEP_PASSWORD") : NULL;
     char prompt[128];
 
+    if (file == NULL && own)
+        file = setting(NULL, "QUORUMKEEP_PASSWORD_FILE");
     if (cli->options.password_file == NULL && password != NULL) {
         buf_put_str(ret_password, password);
         return buf_error(ret_password);
     }
     if (file == NULL && !isatty(STDIN_FILENO)) {
         buf_printf(message,
-                   "no password for user '%s': set QUORUMKEEP_PASSWORD, or use "
-                   "--password-file",
+                   "no password for user '%s': set QUORUMKEEP_USER and "
+                   "QUORUMKEEP_PASSWORD, or use --password-file",
                    user);
         return QK_ERR_INVALID;
     }
