@@ -163,39 +163,91 @@ enum qk_err replication_write_bulk_get(const json_t *missing, size_t at, size_t 
     return write_and_drop(docs == NULL ? NULL : json_pack("{s:o}", "docs", docs), out);
 }
 
+/* Bytes of contents that are not in the document; UINT64_MAX: nobody said. */
+static uint64_t stubs_bytes(const json_t *doc)
+{
+    const json_t *one;
+    const char *name;
+    uint64_t bytes = 0;
+
+    json_object_foreach(json_object_get(doc, "_attachments"), name, one)
+    {
+        json_int_t length = json_integer_value(json_object_get(one, "length"));
+
+        if (!json_is_true(json_object_get(one, "stub")))
+            continue;
+        if (!json_is_integer(json_object_get(one, "length")) || length < 0 ||
+            (uint64_t)length > UINT64_MAX / 2 - bytes)
+            return UINT64_MAX;
+        bytes += (uint64_t)length;
+    }
+    return bytes;
+}
+
+static bool has_stubs(const json_t *doc)
+{
+    const json_t *one;
+    const char *name;
+
+    json_object_foreach(json_object_get(doc, "_attachments"), name, one)
+    {
+        if (json_is_true(json_object_get(one, "stub")))
+            return true;
+    }
+    return false;
+}
+
+static enum qk_err doc_add(json_t *doc, json_t *docs, struct replication_docs *found)
+{
+    json_t *id = json_object_get(doc, "_id"), *rev = json_object_get(doc, "_rev");
+    json_t *list = stubs_bytes(doc) <= REPLICATION_BRIEF_BYTES ? found->brief : found->lengthy;
+
+    if (!json_is_string(id) || !json_is_string(rev))
+        return QK_ERR_INVALID;
+    if (!has_stubs(doc))
+        return json_array_append(docs, doc) == 0 ? QK_OK : QK_ERR_NOMEM;
+    return json_array_append_new(list, json_pack("{s:O, s:O}", "id", id, "rev", rev)) == 0
+               ? QK_OK
+               : QK_ERR_NOMEM;
+}
+
 /* One element of "results": its documents that came, each with an id and a revision of its own. */
-static enum qk_err result_add(const json_t *result, json_t *docs, size_t *failed_n)
+static enum qk_err result_add(const json_t *result, json_t *docs, struct replication_docs *found)
 {
     const json_t *each, *list = json_object_get(result, "docs");
+    enum qk_err err = json_is_array(list) ? QK_OK : QK_ERR_INVALID;
     size_t i;
 
-    if (!json_is_array(list))
-        return QK_ERR_INVALID;
     json_array_foreach(list, i, each)
     {
         json_t *doc = json_object_get(each, "ok");
 
-        if (doc == NULL && json_object_get(each, "error") != NULL) {
-            ++*failed_n;
-            continue;
-        }
-        if (!json_is_string(json_object_get(doc, "_id")) ||
-            !json_is_string(json_object_get(doc, "_rev")))
-            return QK_ERR_INVALID;
-        if (json_array_append(docs, doc) != 0)
-            return QK_ERR_NOMEM;
+        if (doc == NULL && json_object_get(each, "error") != NULL)
+            found->failed_n++;
+        else if (err == QK_OK)
+            err = doc_add(doc, docs, found);
     }
-    return QK_OK;
+    return err;
 }
 
-enum qk_err replication_read_bulk_get(struct bytes reply, struct buf *out, size_t *ret_docs_n,
-                                      size_t *ret_failed_n)
+void replication_docs_fini(struct replication_docs *docs)
 {
+    json_decref(docs->brief);
+    json_decref(docs->lengthy);
+    *docs = (struct replication_docs){.brief = NULL};
+}
+
+enum qk_err replication_read_bulk_get(struct bytes reply, struct buf *out,
+                                      struct replication_docs *ret_docs)
+{
+    struct replication_docs found = {.brief = json_array(), .lengthy = json_array()};
     json_t *value = NULL, *docs = json_array(), *result;
     const json_t *results;
-    enum qk_err err = docs == NULL ? QK_ERR_NOMEM : parse(reply, &value);
-    size_t i, failed_n = 0;
+    enum qk_err err = QK_ERR_NOMEM;
+    size_t i;
 
+    if (docs != NULL && found.brief != NULL && found.lengthy != NULL)
+        err = parse(reply, &value);
     if (err != QK_OK)
         goto out;
     results = json_object_get(value, "results");
@@ -203,18 +255,35 @@ enum qk_err replication_read_bulk_get(struct bytes reply, struct buf *out, size_
     json_array_foreach(results, i, result)
     {
         if (err == QK_OK)
-            err = result_add(result, docs, &failed_n);
+            err = result_add(result, docs, &found);
     }
     if (err != QK_OK)
         goto out;
-    *ret_docs_n = json_array_size(docs);
-    *ret_failed_n = failed_n;
+    found.docs_n = json_array_size(docs);
     err = write_and_drop(json_pack("{s:b, s:O}", "new_edits", 0, "docs", docs), out);
 
 out:
     json_decref(docs);
     json_decref(value);
+    if (err == QK_OK)
+        *ret_docs = found;
+    else
+        replication_docs_fini(&found);
     return err;
+}
+
+/* The slash of a design document is one of the path, all others are escaped. */
+void replication_put_doc_path(const json_t *missing, struct buf *out)
+{
+    const struct bytes design = bytes_str("_design/");
+    struct bytes id = json_bytes(json_object_get(missing, "id"));
+
+    buf_put_u8(out, '/');
+    if (bytes_starts_with(id, design)) {
+        buf_put_bytes(out, design);
+        id = bytes_slice(id, design.len, id.len);
+    }
+    replication_put_escaped(id, out);
 }
 
 enum qk_err replication_read_bulk_docs(struct bytes reply, size_t *ret_failed_n)

@@ -29,9 +29,22 @@ MUST_USE enum qk_err replication_read_diff(struct bytes reply, json_t **ret_miss
 /* Appends the body for _bulk_get of missing[at..at+n). */
 MUST_USE enum qk_err replication_write_bulk_get(const json_t *missing, size_t at, size_t n,
                                                 struct buf *out);
-/* The reply of _bulk_get: appends the body for _bulk_docs. `ret_failed_n`: what was not given. */
+/* What a reply of _bulk_get holds besides the documents that are appended: [{"id","rev"}...] of
+ * those that have attachments as stubs, the caller's. */
+struct replication_docs {
+    size_t docs_n;   /* appended */
+    size_t failed_n; /* not given */
+    json_t *brief;   /* contents of at most REPLICATION_BRIEF_BYTES in all */
+    json_t *lengthy; /* more than that, or nobody said how much */
+};
+#define REPLICATION_BRIEF_BYTES (256 * KIB)
+/* The reply of _bulk_get: appends the body for _bulk_docs. On errors nothing is the caller's. */
 MUST_USE enum qk_err replication_read_bulk_get(struct bytes reply, struct buf *out,
-                                               size_t *ret_docs_n, size_t *ret_failed_n);
+                                               struct replication_docs *ret_docs);
+/* Leaves zeros; zeros are fine. */
+void replication_docs_fini(struct replication_docs *docs);
+/* Appends the path of a document of [{"id","rev"}], with its slash, without a query. */
+void replication_put_doc_path(const json_t *missing, struct buf *out);
 /* The reply of _bulk_docs with new_edits=false: how many it refused. */
 MUST_USE enum qk_err replication_read_bulk_docs(struct bytes reply, size_t *ret_failed_n);
 /* Appends `since` as a value of a query: a string as it is, anything else as JSON, escaped. */

@@ -9,6 +9,7 @@
 #define FETCH_FETCH_H
 
 #include "base/bytes.h"
+#include "fetch/flow.h"
 #include "link/allow.h"
 
 struct uv_loop_s;
@@ -30,7 +31,10 @@ struct fetch_request {
     const char *fields[FETCH_FIELDS_MAX]; /* "Name: value" */
     unsigned fields_n;
     const char *user, *password; /* NULL: none */
+    const char *accept;          /* NULL: JSON */
     struct bytes body;           /* of POST and PUT */
+    struct flow *from;           /* of PUT: the body, as it comes, in place of `body`; NULL: none */
+    struct flow *into;           /* where the body of a reply 200 goes; NULL: into the reply */
     size_t reply_bytes_max;
     unsigned silence_ms; /* an end without a byte for so long */
 };
@@ -53,8 +57,10 @@ MUST_USE enum qk_err fetch_new(struct uv_loop_s *loop, const struct fetch_settin
 /* Drops all calls without a callback; the memory goes when the loop has closed its handles. NULL is
  * fine. */
 void fetch_free(struct fetch *fetch);
-/* Everything in `request` is copied. `cb` fires exactly once, from the loop, never inside this
- * call. QK_ERR_INVALID: no http or https URL; QK_ERR_BUSY: FETCH_CALLS_MAX are under way. */
+/* Everything in `request` is copied, but flows, which live until the callback or fetch_cancel. One
+ * that is cut is not ended: the callback has the error. `cb` fires exactly once, from the loop,
+ * never inside this call. QK_ERR_INVALID: no http or https URL; QK_ERR_BUSY: FETCH_CALLS_MAX are
+ * under way. */
 MUST_USE enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request,
                                  fetch_cb cb, void *arg, struct fetch_call **ret_call);
 /* The callback will not fire; not to be called once it has. */

@@ -3,54 +3,21 @@
  * A callback may start and cancel calls: harvest looks anew after each. */
 #include "fetch/fetch.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
-#include "base/encode.h"
-#include "base/limits.h"
-#include "fetch/library.h"
+#include "fetch/fetch_private_uv.h"
 #include "secret/secret.h"
 
-#define CONNECT_MS 15000L
-
-static struct fetch_library curl; /* zeros until the first call */
-
-struct fetch {
-    uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    struct fetch_call *calls;
-    unsigned calls_n;
-    struct link_allow allow;
-    char *ca_file;
-    unsigned handles_n; /* of the loop's, not yet closed */
-    bool closing;
-};
+struct fetch_library fetch_curl;
 
 struct fetch_socket {
     uv_poll_t poll;
     struct fetch *fetch;
     curl_socket_t fd;
-};
-
-struct fetch_call {
-    struct fetch_call *next, *previous;
-    struct fetch *fetch;
-    CURL *easy;
-    struct curl_slist *fields;
-    struct buf request, reply; /* secret */
-    fetch_cb cb;
-    void *arg;
-    bool refused, too_big;
-    char why[CURL_ERROR_SIZE];
 };
 
 /* --- ends ------------------------------------------------------------------------------------ */
@@ -89,11 +56,12 @@ static void call_free(struct fetch_call *call)
     if (call->next != NULL)
         call->next->previous = call->previous;
     fetch->calls_n--;
+    fetch_call_let_go(call);
     if (call->easy != NULL) {
-        (void)curl.multi_remove_handle(fetch->multi, call->easy);
-        curl.easy_cleanup(call->easy);
+        (void)fetch_curl.multi_remove_handle(fetch->multi, call->easy);
+        fetch_curl.easy_cleanup(call->easy);
     }
-    curl.slist_free_all(call->fields);
+    fetch_curl.slist_free_all(call->fields);
     buf_fini(&call->request);
     buf_fini(&call->reply);
     free(call);
@@ -118,7 +86,7 @@ static const char *why_of(const struct fetch_call *call, enum qk_err err, CURLco
         return "its address is none that may be reached from here: [replication] allow";
     if (err == QK_ERR_TOO_BIG)
         return "its reply is too large";
-    return call->why[0] != '\0' ? call->why : curl.easy_strerror(code);
+    return call->why[0] != '\0' ? call->why : fetch_curl.easy_strerror(code);
 }
 
 static void call_end(struct fetch_call *call, CURLcode code)
@@ -130,10 +98,12 @@ static void call_end(struct fetch_call *call, CURLcode code)
     char why[FETCH_WHY_BYTES] = "";
     long status = 0;
 
-    (void)curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)fetch_curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (reply.err != QK_OK)
         snprintf(why, sizeof why, "%s", why_of(call, reply.err, code));
     call->reply = BUF_SECRET_INIT(0);
+    if (reply.err == QK_OK)
+        fetch_call_flowed(call);
     call_free(call);
     reply.status = (int)status;
     reply.body = buf_bytes(&body);
@@ -148,10 +118,10 @@ static void harvest(struct fetch *fetch)
     CURLMsg *message;
     int left;
 
-    while (!fetch->closing && (message = curl.multi_info_read(fetch->multi, &left)) != NULL) {
+    while (!fetch->closing && (message = fetch_curl.multi_info_read(fetch->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;
-        (void)curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        (void)fetch_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         call_end(call, message->data.result);
     }
 }
@@ -163,8 +133,31 @@ static void on_timer(uv_timer_t *timer)
     struct fetch *fetch = timer->data;
     int running;
 
-    (void)curl.multi_socket_action(fetch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)fetch_curl.multi_socket_action(fetch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     harvest(fetch);
+}
+
+/* libcurl takes up a call again inside of easy_pause: it writes to flows then and reads from them,
+ * which may wake others, and ends none. */
+static void on_waker(uv_timer_t *waker)
+{
+    struct fetch *fetch = waker->data;
+    int running;
+
+    for (struct fetch_call *call = fetch->calls; call != NULL; call = call->next) {
+        if (call->wake) {
+            call->wake = false;
+            (void)fetch_curl.easy_pause(call->easy, CURLPAUSE_CONT);
+        }
+    }
+    (void)fetch_curl.multi_socket_action(fetch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    harvest(fetch);
+}
+
+void fetch_wake(struct fetch *fetch)
+{
+    if (!fetch->closing && !uv_is_active((const uv_handle_t *)&fetch->waker))
+        (void)uv_timer_start(&fetch->waker, on_waker, 0, 0);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -175,7 +168,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
     flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
     flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
-    (void)curl.multi_socket_action(fetch->multi, socket->fd, flags, &running);
+    (void)fetch_curl.multi_socket_action(fetch->multi, socket->fd, flags, &running);
     harvest(fetch);
 }
 
@@ -208,7 +201,7 @@ static struct fetch_socket *socket_new(struct fetch *fetch, curl_socket_t fd)
     socket->fetch = fetch;
     socket->fd = fd;
     fetch->handles_n++;
-    (void)curl.multi_assign(fetch->multi, fd, socket);
+    (void)fetch_curl.multi_assign(fetch->multi, fd, socket);
     return socket;
 }
 
@@ -223,7 +216,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
         if (socket != NULL) {
             (void)uv_poll_stop(&socket->poll);
             uv_close((uv_handle_t *)&socket->poll, on_socket_closed);
-            (void)curl.multi_assign(fetch->multi, fd, NULL);
+            (void)fetch_curl.multi_assign(fetch->multi, fd, NULL);
         }
         return 0;
     }
@@ -238,157 +231,20 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
 
 /* --- one call -------------------------------------------------------------------------------- */
 
-static bool address_of(const struct curl_sockaddr *from, uint8_t *ret_address)
-{
-    memset(ret_address, 0, LINK_ALLOW_ADDRESS_BYTES);
-    if (from->family == AF_INET) {
-        struct sockaddr_in in;
-
-        memcpy(&in, &from->addr, sizeof in);
-        ret_address[10] = ret_address[11] = 0xff;
-        memcpy(ret_address + 12, &in.sin_addr, 4);
-        return true;
-    }
-    if (from->family == AF_INET6 && from->addrlen >= sizeof(struct sockaddr_in6)) {
-        struct sockaddr_in6 in6;
-
-        memcpy(&in6, (const void *)&from->addr, sizeof in6);
-        memcpy(ret_address, &in6.sin6_addr, LINK_ALLOW_ADDRESS_BYTES);
-        return true;
-    }
-    return false;
-}
-
-static curl_socket_t socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct fetch_call *call = arg;
-    uint8_t bytes[LINK_ALLOW_ADDRESS_BYTES];
-
-    (void)purpose;
-    if (!address_of(address, bytes) || !fetch_may_reach(&call->fetch->allow, bytes)) {
-        call->refused = true;
-        return CURL_SOCKET_BAD;
-    }
-    call->refused = false; /* another address of the same name was */
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-static size_t take_reply(char *data, size_t size, size_t n, void *arg)
-{
-    struct fetch_call *call = arg;
-
-    buf_put(&call->reply, data, size * n);
-    if (buf_error(&call->reply) == QK_OK)
-        return size * n;
-    call->too_big = true;
-    return 0;
-}
-
-static void call_body(struct fetch_call *call, const struct fetch_request *request)
-{
-    bool has_body = strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0;
-
-    if (strcmp(request->method, "HEAD") == 0)
-        (void)curl.easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
-    else if (has_body) {
-        (void)curl.easy_setopt(call->easy, CURLOPT_POST, 1L);
-        (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDS,
-                               call->request.len == 0 ? "" : (const char *)call->request.data);
-        (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                               (curl_off_t)call->request.len);
-    }
-    (void)curl.easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
-}
-
-static enum qk_err field_add(struct fetch_call *call, const char *field)
-{
-    struct curl_slist *more = curl.slist_append(call->fields, field);
-
-    if (more == NULL)
-        return QK_ERR_NOMEM;
-    call->fields = more;
-    return QK_OK;
-}
-
-/* As a field of our own: a password that libcurl knows as one stays with the connection, which is
- * kept for the next request, long after the last one that had it. */
-static enum qk_err login_add(struct fetch_call *call, const struct fetch_request *request)
-{
-    struct buf login = BUF_SECRET_INIT(HTTP_HEADER_BYTES_MAX);
-    struct buf field = BUF_SECRET_INIT((size_t)2 * HTTP_HEADER_BYTES_MAX);
-    enum qk_err err;
-
-    buf_put_str(&login, request->user);
-    buf_put_u8(&login, ':');
-    buf_put_str(&login, request->password == NULL ? "" : request->password);
-    buf_put_str(&field, "Authorization: Basic ");
-    base64_encode(buf_bytes(&login), &field);
-    buf_put_u8(&field, 0);
-    err = buf_error(&login) != QK_OK ? buf_error(&login) : buf_error(&field);
-    if (err == QK_OK)
-        err = field_add(call, (const char *)field.data);
-    buf_fini(&login);
-    buf_fini(&field);
-    return err;
-}
-
-static enum qk_err call_fields(struct fetch_call *call, const struct fetch_request *request)
-{
-    /* Without "Expect" a large body goes at once. */
-    static const char *const OWN[] = {"Accept: application/json", "Expect:"};
-    enum qk_err err = QK_OK;
-    bool has_own = false; /* that one counts */
-
-    for (unsigned i = 0; i < request->fields_n; i++)
-        has_own = has_own || strncasecmp(request->fields[i], "authorization:", 14) == 0;
-    if (request->user != NULL && !has_own)
-        err = login_add(call, request);
-    for (unsigned i = 0; err == QK_OK && i < 2 + request->fields_n; i++)
-        err = field_add(call, i < 2 ? OWN[i] : request->fields[i - 2]);
-    (void)curl.easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->fields);
-    return err;
-}
-
-/* What may fail for want of memory is asked for; the others cannot fail. */
-static enum qk_err call_options(struct fetch_call *call, const struct fetch_request *request)
-{
-    CURL *easy = call->easy;
-    bool ok = curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-              curl.easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
-              curl.easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
-              curl.easy_setopt(easy, CURLOPT_USERAGENT, "quorumkeep/" QK_VERSION) == CURLE_OK;
-
-    if (ok && call->fetch->ca_file != NULL)
-        ok = curl.easy_setopt(easy, CURLOPT_CAINFO, call->fetch->ca_file) == CURLE_OK &&
-             curl.easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
-    (void)curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
-    (void)curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->why);
-    (void)curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_reply);
-    (void)curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    (void)curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
-    (void)curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
-    (void)curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    (void)curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl.easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(request->silence_ms / 1000));
-    call_body(call, request);
-    return ok ? call_fields(call, request) : QK_ERR_NOMEM;
-}
-
 /* With the first call. */
 static enum qk_err multi_start(struct fetch *fetch)
 {
-    enum qk_err err = fetch->multi == NULL ? fetch_library_load(&curl) : QK_OK;
+    enum qk_err err = fetch->multi == NULL ? fetch_library_load(&fetch_curl) : QK_OK;
 
     if (err != QK_OK || fetch->multi != NULL)
         return err;
-    fetch->multi = curl.multi_init();
+    fetch->multi = fetch_curl.multi_init();
     if (fetch->multi == NULL)
         return QK_ERR_NOMEM;
-    (void)curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
-    (void)curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETDATA, fetch);
-    (void)curl.multi_setopt(fetch->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
-    (void)curl.multi_setopt(fetch->multi, CURLMOPT_TIMERDATA, fetch);
+    (void)fetch_curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
+    (void)fetch_curl.multi_setopt(fetch->multi, CURLMOPT_SOCKETDATA, fetch);
+    (void)fetch_curl.multi_setopt(fetch->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
+    (void)fetch_curl.multi_setopt(fetch->multi, CURLMOPT_TIMERDATA, fetch);
     return QK_OK;
 }
 
@@ -411,7 +267,7 @@ enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request
         return QK_ERR_NOMEM;
     *call = (struct fetch_call){.next = fetch->calls,
                                 .fetch = fetch,
-                                .easy = curl.easy_init(),
+                                .easy = fetch_curl.easy_init(),
                                 .request = BUF_SECRET_INIT(request->body.len),
                                 .reply = BUF_SECRET_INIT(request->reply_bytes_max),
                                 .cb = cb,
@@ -423,8 +279,8 @@ enum qk_err fetch_start(struct fetch *fetch, const struct fetch_request *request
     buf_put_bytes(&call->request, request->body);
     err = call->easy == NULL ? QK_ERR_NOMEM : buf_error(&call->request);
     if (err == QK_OK)
-        err = call_options(call, request);
-    if (err == QK_OK && curl.multi_add_handle(fetch->multi, call->easy) != CURLM_OK)
+        err = fetch_call_options(call, request);
+    if (err == QK_OK && fetch_curl.multi_add_handle(fetch->multi, call->easy) != CURLM_OK)
         err = QK_ERR_NOMEM;
     if (err != QK_OK) {
         call_free(call);
@@ -457,8 +313,10 @@ enum qk_err fetch_new(struct uv_loop_s *loop, const struct fetch_settings *setti
         return QK_ERR_NOMEM;
     }
     (void)uv_timer_init(loop, &fetch->timer); /* cannot fail */
+    (void)uv_timer_init(loop, &fetch->waker);
     fetch->timer.data = fetch;
-    fetch->handles_n = 1;
+    fetch->waker.data = fetch;
+    fetch->handles_n = 2;
     *ret_fetch = fetch;
     return QK_OK;
 }
@@ -471,6 +329,7 @@ void fetch_free(struct fetch *fetch)
         call_free(fetch->calls);
     fetch->closing = true;
     if (fetch->multi != NULL)
-        (void)curl.multi_cleanup(fetch->multi); /* its sockets go by socket_wanted */
+        (void)fetch_curl.multi_cleanup(fetch->multi); /* its sockets go by socket_wanted */
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&fetch->waker, on_timer_closed);
 }

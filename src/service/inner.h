@@ -14,6 +14,9 @@ struct inner_request {
     enum method method;
     struct bytes target; /* origin form: path and query, escaped */
     struct bytes body;   /* JSON */
+    const char *accept;  /* NULL: JSON */
+    /* As those of a fetch_request; a body from there is of the type that it names. */
+    struct flow *from, *into;
     size_t reply_bytes_max;
 };
 

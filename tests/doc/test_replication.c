@@ -102,25 +102,83 @@ Test(replication, missing_revisions_are_asked_for_some_at_a_time)
                  QK_ERR_INVALID);
 }
 
+static const char CAME[] =
+    "{\"results\":[{\"id\":\"a\",\"docs\":[{\"ok\":{\"_id\":\"a\",\"_rev\":\"1-a\",\"x\":1}},"
+    "{\"error\":{\"id\":\"a\",\"rev\":\"2-b\",\"error\":\"not_found\"}}]},"
+    "{\"id\":\"b\",\"docs\":[{\"ok\":{\"_id\":\"b\",\"_rev\":\"2-c\",\"_deleted\":true}}]}]}";
+
 Test(replication, what_came_is_written_and_what_did_not_is_counted)
 {
-    static const char REPLY[] =
-        "{\"results\":[{\"id\":\"a\",\"docs\":[{\"ok\":{\"_id\":\"a\",\"_rev\":\"1-a\",\"x\":1}},"
-        "{\"error\":{\"id\":\"a\",\"rev\":\"2-b\",\"error\":\"not_found\"}}]},"
-        "{\"id\":\"b\",\"docs\":[{\"ok\":{\"_id\":\"b\",\"_rev\":\"2-c\",\"_deleted\":true}}]}]}";
-    size_t docs_n = 0, failed_n = 0;
+    struct replication_docs docs;
 
-    cr_assert_eq(replication_read_bulk_get(bytes_str(REPLY), &out, &docs_n, &failed_n), QK_OK);
+    cr_assert_eq(replication_read_bulk_get(bytes_str(CAME), &out, &docs), QK_OK);
     cr_out("{\"new_edits\":false,\"docs\":[{\"_id\":\"a\",\"_rev\":\"1-a\",\"x\":1},"
            "{\"_id\":\"b\",\"_rev\":\"2-c\",\"_deleted\":true}]}");
-    cr_assert_eq(docs_n, 2);
-    cr_assert_eq(failed_n, 1);
-    for (size_t len = 0; len < sizeof REPLY - 1; len++)
-        cr_assert_neq(replication_read_bulk_get(bytes_of(REPLY, len), &out, &docs_n, &failed_n),
-                      QK_OK);
+    cr_assert_eq(docs.docs_n, 2);
+    cr_assert_eq(docs.failed_n, 1);
+    cr_assert_eq(json_array_size(docs.brief) + json_array_size(docs.lengthy), 0);
+    replication_docs_fini(&docs);
+    for (size_t len = 0; len < sizeof CAME - 1; len++)
+        cr_assert_neq(replication_read_bulk_get(bytes_of(CAME, len), &out, &docs), QK_OK);
     cr_assert_eq(replication_read_bulk_get(bytes_str("{\"results\":[{\"docs\":[{\"ok\":{}}]}]}"),
-                                           &out, &docs_n, &failed_n),
+                                           &out, &docs),
                  QK_ERR_INVALID);
+}
+
+static void cr_list(const json_t *list, const char *expected)
+{
+    buf_reset(&out);
+    cr_assert_eq(json_write(list, &out), QK_OK);
+    cr_out(expected);
+}
+
+Test(replication, documents_with_attachments_are_told_apart_by_their_length)
+{
+    static const char REPLY[] =
+        "{\"results\":[{\"docs\":["
+        "{\"ok\":{\"_id\":\"inline\",\"_rev\":\"1-a\",\"_attachments\":{\"x\":{\"data\":\"YQ==\"}}}"
+        "},"
+        "{\"ok\":{\"_id\":\"brief\",\"_rev\":\"1-b\",\"_attachments\":{"
+        "\"x\":{\"stub\":true,\"length\":262143},\"y\":{\"stub\":true,\"length\":1}}}},"
+        "{\"ok\":{\"_id\":\"long\",\"_rev\":\"1-c\",\"_attachments\":{"
+        "\"x\":{\"stub\":true,\"length\":262144},\"y\":{\"stub\":true,\"length\":1}}}},"
+        "{\"ok\":{\"_id\":\"nobody said\",\"_rev\":\"1-d\",\"_attachments\":{"
+        "\"x\":{\"stub\":true}}}},"
+        "{\"ok\":{\"_id\":\"below none\",\"_rev\":\"1-e\",\"_attachments\":{"
+        "\"x\":{\"stub\":true,\"length\":-1}}}},"
+        "{\"ok\":{\"_id\":\"wraps\",\"_rev\":\"1-f\",\"_attachments\":{"
+        "\"x\":{\"stub\":true,\"length\":9223372036854775807},"
+        "\"y\":{\"stub\":true,\"length\":9223372036854775807},"
+        "\"z\":{\"stub\":true,\"length\":2}}}}]}]}";
+    struct replication_docs docs;
+
+    cr_assert_eq(replication_read_bulk_get(bytes_str(REPLY), &out, &docs), QK_OK);
+    cr_assert_eq(docs.docs_n, 1);
+    cr_list(docs.brief, "[{\"id\":\"brief\",\"rev\":\"1-b\"}]");
+    cr_list(docs.lengthy,
+            "[{\"id\":\"long\",\"rev\":\"1-c\"},{\"id\":\"nobody said\",\"rev\":\"1-d\"},"
+            "{\"id\":\"below none\",\"rev\":\"1-e\"},{\"id\":\"wraps\",\"rev\":\"1-f\"}]");
+    replication_docs_fini(&docs);
+}
+
+Test(replication, an_id_is_one_segment_of_a_path_but_a_designs)
+{
+    static const struct {
+        const char *id, *path;
+    } CASES[] = {
+        {"a", "/a"},
+        {"a/b ?&=\xc3\xa9", "/a%2Fb%20%3F%26%3D%C3%A9"},
+        {"_design/x/y", "/_design/x%2Fy"},
+        {"../_users", "/..%2F_users"},
+    };
+
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        json_t *doc = json_pack("{s:s}", "id", CASES[i].id);
+
+        replication_put_doc_path(doc, &out);
+        cr_out(CASES[i].path);
+        json_decref(doc);
+    }
 }
 
 Test(replication, refused_documents_are_counted)

@@ -14,6 +14,8 @@ static const char *const seeds[] = {
     "{\"a\":{\"missing\":[\"1-a\",\"2-d\"],\"possible_ancestors\":[\"1-z\"]}}",
     "{\"results\":[{\"id\":\"a\",\"docs\":[{\"ok\":{\"_id\":\"a\",\"_rev\":\"1-a\",\"x\":1}},"
     "{\"error\":{\"id\":\"a\",\"rev\":\"2-b\",\"error\":\"not_found\"}}]}]}",
+    "{\"results\":[{\"docs\":[{\"ok\":{\"_id\":\"_design/a?b\",\"_rev\":\"1-a\",\"_attachments\":{"
+    "\"x\":{\"stub\":true,\"length\":99999999}}}}]}]}",
     "[{\"ok\":true,\"id\":\"a\"},{\"id\":\"b\",\"error\":\"forbidden\"}]",
     "{\"session_id\":\"s2\",\"source_last_seq\":\"20\",\"_rev\":\"0-1\",\"history\":["
     "{\"session_id\":\"s2\",\"recorded_seq\":\"20\"},{\"session_id\":\"s1\",\"recorded_seq\":10}]}",
@@ -39,11 +41,30 @@ static void must_be_json(const struct buf *text)
     json_decref(value);
 }
 
+/* Nothing of an id ends the path of a request or begins another one's. */
+static void fuzz_doc_paths(const json_t *list)
+{
+    struct buf out = BUF_INIT(64 * MIB);
+    const json_t *each;
+    size_t i;
+
+    json_array_foreach(list, i, each)
+    {
+        buf_reset(&out);
+        replication_put_doc_path(each, &out);
+        buf_put_u8(&out, 0);
+        fuzz_require(buf_error(&out) == QK_OK && strlen((const char *)out.data) == out.len - 1);
+        fuzz_require(strpbrk((const char *)out.data, "?&# \r\n") == NULL);
+    }
+    buf_fini(&out);
+}
+
 static void fuzz_steps(struct bytes in)
 {
     struct buf out = BUF_SECRET_INIT(4 * MIB);
     struct replication_page page;
-    size_t docs_n = 0, failed_n = 0;
+    struct replication_docs docs;
+    size_t failed_n = 0;
     json_t *missing;
 
     if (replication_read_changes(in, &out, &page) == QK_OK) {
@@ -57,8 +78,12 @@ static void fuzz_steps(struct bytes in)
         json_decref(missing);
     }
     buf_fini(&out);
-    if (replication_read_bulk_get(in, &out, &docs_n, &failed_n) == QK_OK)
+    if (replication_read_bulk_get(in, &out, &docs) == QK_OK) {
         must_be_json(&out);
+        fuzz_doc_paths(docs.brief);
+        fuzz_doc_paths(docs.lengthy);
+        replication_docs_fini(&docs);
+    }
     fuzz_any(replication_read_bulk_docs(in, &failed_n));
     buf_fini(&out);
 }

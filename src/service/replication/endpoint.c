@@ -1,6 +1,7 @@
 #include "service/replication/endpoint.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "doc/replication.h"
 #include "service/inner.h"
@@ -36,19 +37,21 @@ static void on_reply(void *arg, const struct fetch_reply *reply)
     endpoint->cb(endpoint->arg, reply);
 }
 
-static enum qk_err ask_local(struct endpoint *endpoint, enum method method, const char *path,
-                             struct bytes body)
+static enum qk_err ask_local(struct endpoint *endpoint, const struct endpoint_request *wish)
 {
     struct buf target = BUF_INIT(HTTP_URI_BYTES_MAX);
     struct inner_request request = {.who = &endpoint->who,
-                                    .method = method,
-                                    .body = body,
+                                    .method = wish->method,
+                                    .body = wish->body,
+                                    .accept = wish->accept,
+                                    .from = wish->from,
+                                    .into = wish->into,
                                     .reply_bytes_max = ENDPOINT_REPLY_BYTES_MAX};
     enum qk_err err;
 
     buf_put_u8(&target, '/');
     replication_put_escaped(bytes_str(endpoint->side->name), &target);
-    buf_put_str(&target, path);
+    buf_put_str(&target, wish->path);
     request.target = buf_bytes(&target);
     err = buf_error(&target);
     if (err == QK_OK)
@@ -57,25 +60,30 @@ static enum qk_err ask_local(struct endpoint *endpoint, enum method method, cons
     return err;
 }
 
-static enum qk_err ask_remote(struct endpoint *endpoint, enum method method, const char *path,
-                              struct bytes body, unsigned silence_ms)
+static enum qk_err ask_remote(struct endpoint *endpoint, const struct endpoint_request *wish)
 {
     const struct replication_side *side = endpoint->side;
     struct buf url = BUF_INIT(REPLICATION_URL_BYTES_MAX + HTTP_URI_BYTES_MAX);
-    struct fetch_request request = {.method = method_name(method),
+    char type[FLOW_TYPE_BYTES + 32];
+    struct fetch_request request = {.method = method_name(wish->method),
                                     .user = side->user,
                                     .password = side->password,
-                                    .body = body,
+                                    .accept = wish->accept,
+                                    .body = wish->body,
+                                    .from = wish->from,
+                                    .into = wish->into,
                                     .reply_bytes_max = ENDPOINT_REPLY_BYTES_MAX,
-                                    .silence_ms = silence_ms};
+                                    .silence_ms = wish->silence_ms};
     enum qk_err err;
 
-    if (method == METHOD_POST || method == METHOD_PUT)
-        request.fields[request.fields_n++] = "Content-Type: application/json";
+    (void)snprintf(type, sizeof type, "Content-Type: %s",
+                   wish->from == NULL ? "application/json" : wish->from->type);
+    if (wish->method == METHOD_POST || wish->method == METHOD_PUT)
+        request.fields[request.fields_n++] = type;
     for (unsigned i = 0; i < side->fields_n; i++)
         request.fields[request.fields_n++] = side->fields[i];
     buf_put_str(&url, side->name);
-    buf_put_str(&url, path);
+    buf_put_str(&url, wish->path);
     buf_put_u8(&url, '\0');
     request.url = (const char *)url.data;
     err = buf_error(&url);
@@ -85,15 +93,15 @@ static enum qk_err ask_remote(struct endpoint *endpoint, enum method method, con
     return err;
 }
 
-enum qk_err endpoint_ask(struct endpoint *endpoint, enum method method, const char *path,
-                         struct bytes body, unsigned silence_ms, fetch_cb cb, void *arg)
+enum qk_err endpoint_ask(struct endpoint *endpoint, const struct endpoint_request *request,
+                         fetch_cb cb, void *arg)
 {
     assert(endpoint->local == NULL && endpoint->remote == NULL);
     endpoint->cb = cb;
     endpoint->arg = arg;
     if (endpoint->side->local)
-        return ask_local(endpoint, method, path, body);
-    return ask_remote(endpoint, method, path, body, silence_ms);
+        return ask_local(endpoint, request);
+    return ask_remote(endpoint, request);
 }
 
 void endpoint_cancel(struct endpoint *endpoint)

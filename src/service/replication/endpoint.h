@@ -23,10 +23,18 @@ struct endpoint {
 
 #define ENDPOINT_REPLY_BYTES_MAX (60 * MIB) /* so that it fits a request again */
 
-/* `path`: what follows the database, with its slash or question mark; empty: the database. `body`:
- * JSON, of POST and PUT. One request at a time. `cb` as of fetch_start. */
-MUST_USE enum qk_err endpoint_ask(struct endpoint *endpoint, enum method method, const char *path,
-                                  struct bytes body, unsigned silence_ms, fetch_cb cb, void *arg);
+/* `path`: what follows the database, with its slash or question mark; empty: the database. */
+struct endpoint_request {
+    enum method method;
+    const char *path;
+    struct bytes body;        /* JSON, of POST and PUT */
+    const char *accept;       /* NULL: JSON */
+    struct flow *from, *into; /* as those of a fetch_request */
+    unsigned silence_ms;
+};
+/* One request at a time. `cb` as of fetch_start. */
+MUST_USE enum qk_err endpoint_ask(struct endpoint *endpoint, const struct endpoint_request *request,
+                                  fetch_cb cb, void *arg);
 /* Drops what is under way, if anything. */
 void endpoint_cancel(struct endpoint *endpoint);
 

@@ -23,6 +23,10 @@ void run_gone(struct replication_run *run)
     json_decref(run->start);
     json_decref(run->next_since);
     json_decref(run->missing);
+    replication_docs_fini(&run->docs);
+    json_decref(run->brief);
+    json_decref(run->lengthy);
+    flow_fini(&run->flow);
     buf_fini(&run->body);
     buf_fini(&run->reply);
     free(run);
@@ -51,7 +55,7 @@ static void run_fail(struct replication_run *run, int status, const char *error,
 static bool asks_source(enum run_step step)
 {
     return step == RUN_SOURCE || step == RUN_SOURCE_LOG || step == RUN_CHANGES || step == RUN_GET ||
-           step == RUN_SOURCE_MARK;
+           step == RUN_GET_BRIEF || step == RUN_STREAM || step == RUN_SOURCE_MARK;
 }
 
 /* The other server's words: what it calls its error, if it is a word, and no more. */
@@ -123,7 +127,10 @@ static void on_timer(void *arg)
 {
     struct replication_run *run = arg;
 
-    run_ask(run);
+    if (run->stream_put)
+        run_stream_put(run);
+    else
+        run_ask(run);
 }
 
 void run_to(struct replication_run *run, enum run_step step)
@@ -151,8 +158,9 @@ static const struct step STEPS[] = {
     [RUN_TARGET_LOG] = {METHOD_GET, NULL, false, run_take_target_log},
     [RUN_CHANGES] = {METHOD_GET, NULL, true, run_take_changes},
     [RUN_DIFF] = {METHOD_POST, "/_revs_diff", true, run_take_diff},
-    [RUN_GET] = {METHOD_POST, "/_bulk_get?revs=true&latest=true&attachments=true", true,
-                 run_take_get},
+    [RUN_GET] = {METHOD_POST, "/_bulk_get?revs=true&latest=true", true, run_take_get},
+    [RUN_GET_BRIEF] = {METHOD_POST, "/_bulk_get?revs=true&latest=true&attachments=true", true,
+                       run_take_get},
     [RUN_WRITE] = {METHOD_POST, "/_bulk_docs", true, run_take_write},
     [RUN_COMMIT] = {METHOD_POST, "/_ensure_full_commit", false, run_take_commit},
     [RUN_TARGET_MARK] = {METHOD_PUT, NULL, true, run_take_target_mark},
@@ -163,7 +171,9 @@ static void on_reply(void *arg, const struct fetch_reply *reply)
 {
     struct replication_run *run = arg;
 
-    if (reply->err != QK_OK && !(run->step == RUN_GET && reply->err == QK_ERR_TOO_BIG))
+    bool gets = run->step == RUN_GET || run->step == RUN_GET_BRIEF;
+
+    if (reply->err != QK_OK && !(gets && reply->err == QK_ERR_TOO_BIG))
         run_trouble(run, reply);
     else
         STEPS[run->step].take(run, reply);
@@ -174,23 +184,28 @@ static void run_ask(struct replication_run *run)
     const struct step *step = &STEPS[run->step];
     struct endpoint *endpoint = asks_source(run->step) ? &run->source : &run->target;
     struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
-    enum method method = step->method;
+    struct endpoint_request request = {.method = step->method, .silence_ms = RUN_SILENCE_MS};
     enum qk_err err = QK_OK;
 
+    if (run->step == RUN_STREAM || run->step == RUN_STREAM_PUT) { /* both sides at once */
+        run_stream(run);
+        return;
+    }
     if (run->step == RUN_CHANGES) {
         err = run_changes_body(run);
         run_changes_path(run, &path);
-        method = run->body.len > 0 ? METHOD_POST : METHOD_GET;
+        request.method = run->body.len > 0 ? METHOD_POST : METHOD_GET;
     } else {
         buf_put_str(&path, step->path == NULL ? run->log_path : step->path);
     }
     buf_put_u8(&path, '\0');
     if (err == QK_OK)
         err = buf_error(&path);
+    request.path = (const char *)path.data;
+    if (step->has_body)
+        request.body = buf_bytes(&run->body);
     if (err == QK_OK)
-        err = endpoint_ask(endpoint, method, (const char *)path.data,
-                           step->has_body ? buf_bytes(&run->body) : BYTES_NONE, RUN_SILENCE_MS,
-                           on_reply, run);
+        err = endpoint_ask(endpoint, &request, on_reply, run);
     buf_fini(&path);
     if (err != QK_OK)
         run_trouble(run, &(struct fetch_reply){.err = QK_ERR_IO, .why = qk_err_text(err)});
@@ -219,11 +234,16 @@ enum qk_err replication_run_new(struct service *service, struct fetch *fetch,
         .docs_max = RUN_DOCS_MAX,
         .body = BUF_SECRET_INIT(HTTP_BODY_BYTES_MAX),
         .reply = BUF_SECRET_INIT(ENDPOINT_REPLY_BYTES_MAX),
+        .brief = json_array(),
+        .lengthy = json_array(),
         .marked_ms = timer_now_ms(service->loop),
     };
-    err = timer_new(service->loop, on_timer, run, &run->timer);
+    flow_init(&run->flow);
+    err = run->brief == NULL || run->lengthy == NULL
+              ? QK_ERR_NOMEM
+              : timer_new(service->loop, on_timer, run, &run->timer);
     if (err != QK_OK) {
-        free(run);
+        run_gone(run);
         return err;
     }
     random_fill(session, sizeof session);

@@ -10,6 +10,7 @@ struct timer;
 #define RUN_RETRY_MS 250u
 #define RUN_PAGE_ROWS 500
 #define RUN_DOCS_MAX 100 /* of one _bulk_get; less where they are large */
+#define RUN_BRIEF_MAX 32 /* of one with contents of attachments: some 11 MiB of JSON */
 #define RUN_CHECKPOINT_MS 5000u
 #define RUN_SILENCE_MS 60000u
 #define RUN_POLL_MS 25000u /* a feed without changes ends so and is asked for again */
@@ -23,7 +24,10 @@ enum run_step {
     RUN_CHANGES,
     RUN_DIFF,
     RUN_GET,
+    RUN_GET_BRIEF,
     RUN_WRITE,
+    RUN_STREAM,
+    RUN_STREAM_PUT,
     RUN_COMMIT,
     RUN_TARGET_MARK,
     RUN_SOURCE_MARK,
@@ -49,10 +53,14 @@ struct replication_run {
     json_t *start;
     json_t *next_since, *missing; /* of the page at hand */
     size_t at, asked_n, docs_max;
-    struct buf body;    /* of the next request */
-    struct buf reply;   /* of _bulk_get, while the pool works on it */
-    enum qk_err worked; /* what came of that */
-    size_t docs_n, failed_n;
+    json_t *brief, *lengthy; /* of those asked for, what still goes with its attachments */
+    struct buf body;         /* of the next request */
+    struct buf reply;        /* of _bulk_get, while the pool works on it */
+    enum qk_err worked;      /* what came of that */
+    struct replication_docs docs;
+    bool is_brief;    /* they are from `brief`, with contents */
+    struct flow flow; /* of RUN_STREAM */
+    bool stream_put;  /* its other half is due */
     uint64_t marked_ms, pending;
     struct replication_session session;
     char why[RUN_WHY_BYTES];
@@ -91,6 +99,15 @@ void run_set_json(json_t **place, const json_t *value);
 void run_take_diff(struct replication_run *run, const struct fetch_reply *reply);
 void run_take_get(struct replication_run *run, const struct fetch_reply *reply);
 void run_take_write(struct replication_run *run, const struct fetch_reply *reply);
+
+/* The next of the page. */
+void run_next_docs(struct replication_run *run);
+
+/* --- replication_stream.c: a document whose attachments are long ---------------------------- */
+
+void run_stream(struct replication_run *run);
+/* From the loop: what is to be written has begun to come. */
+void run_stream_put(struct replication_run *run);
 
 /* --- replication_marks.c: checkpoints ------------------------------------------------------- */
 

@@ -144,12 +144,20 @@ static void on_docs(void *arg, const struct fetch_reply *reply)
     json_decref(value);
 }
 
+/* False: it is not under way, and `cb` is not to come. */
+static bool ask_docs(struct replicator *replicator, enum method method, const char *path,
+                     struct bytes body, fetch_cb cb)
+{
+    struct endpoint_request request = {.method = method, .path = path, .body = body};
+
+    return endpoint_ask(&replicator->docs, &request, cb, replicator) == QK_OK;
+}
+
 static void docs_read(struct replicator *replicator)
 {
     replicator->dirty = false;
     replicator->docs_busy =
-        endpoint_ask(&replicator->docs, METHOD_GET, "/_all_docs?include_docs=true", BYTES_NONE, 0,
-                     on_docs, replicator) == QK_OK;
+        ask_docs(replicator, METHOD_GET, "/_all_docs?include_docs=true", BYTES_NONE, on_docs);
     if (!replicator->docs_busy)
         replicator->dirty = true;
 }
@@ -192,8 +200,8 @@ static void on_note_read(void *arg, const struct fetch_reply *reply)
         goto out;
     doc_path(job, &path);
     if (buf_error(&path) == QK_OK)
-        replicator->docs_busy = endpoint_ask(&replicator->docs, METHOD_PUT, (const char *)path.data,
-                                             buf_bytes(&body), 0, on_noted, replicator) == QK_OK;
+        replicator->docs_busy =
+            ask_docs(replicator, METHOD_PUT, (const char *)path.data, buf_bytes(&body), on_noted);
 
 out:
     if (job != NULL && replicator->docs_busy) {
@@ -213,8 +221,8 @@ static void note_begin(struct replicator *replicator, struct job *job)
 
     doc_path(job, &path);
     if (buf_error(&path) == QK_OK)
-        replicator->docs_busy = endpoint_ask(&replicator->docs, METHOD_GET, (const char *)path.data,
-                                             BYTES_NONE, 0, on_note_read, replicator) == QK_OK;
+        replicator->docs_busy =
+            ask_docs(replicator, METHOD_GET, (const char *)path.data, BYTES_NONE, on_note_read);
     if (replicator->docs_busy)
         replicator->noted = job;
     buf_fini(&path);
