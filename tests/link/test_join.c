@@ -57,9 +57,12 @@ static void on_end(void *arg, enum qk_err err)
     at->err = err;
 }
 
+#define PATIENCE_MS 20000 /* so that no slow machine is taken for a silent one */
+
 static void both_init(void)
 {
     node_init(&inviter, 1);
+    inviter.config.handshake_ms = PATIENCE_MS;
     inviter.join_answer = QK_OK;
     cr_assert_eq(secret_new_random(32, &inviter.join_psk), QK_OK);
     node_start(&inviter);
@@ -70,7 +73,7 @@ static void both_init(void)
         .psk = inviter.join_psk,
         .addresses = joiner.addresses,
         .addresses_n = 1,
-        .handshake_ms = 1000,
+        .handshake_ms = PATIENCE_MS,
         .arg = &joiner,
         .on_up = on_up,
         .on_message = on_message,
