@@ -46,6 +46,11 @@ Test(reduce, sums_are_of_numbers_arrays_and_objects)
     reduce_is("_sum", "{\"a\":1};{\"a\":2,\"b\":{\"c\":[1]}};{\"b\":{\"c\":[1,5]}}",
               "{\"a\":3,\"b\":{\"c\":[2,5]}}");
     reduce_is("_sum", "[];[]", "[]");
+    reduce_is("_sum", "[];7", "[7]");
+    reduce_is("_sum", "0;{\"a\":1}", "{\"a\":1}");
+    reduce_is("_sum", "0;[1,2]", "[1,2]");
+    reduce_is("_sum", "{\"a\":0};{\"a\":{\"b\":2}}", "{\"a\":{\"b\":2}}");
+    reduce_is("_sum", "-1.7e308;-1.7e308", "-1.797693134862315*");
     reduce_is("_sum", "1.7e308;1.7e308", "1.797693134862315*");
 }
 
@@ -61,6 +66,11 @@ Test(reduce, what_cannot_be_summed_is_an_error_of_the_row)
     reduce_is("_sum", "1;\"a\"", "{\"error\":\"builtin_reduce_error\",\"reason\":\"The _sum *");
     reduce_is("_sum", "1;{\"a\":1}", "{\"error\":\"builtin_reduce_error\"*");
     reduce_is("_sum", "{\"a\":\"x\"}", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "{\"a\":1};1", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "{\"a\":1};[1]", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "{\"a\":1};{\"a\":{\"b\":2}}", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "[1,true]", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_sum", "null;1", "{\"error\":\"builtin_reduce_error\"*");
     reduce_is("_sum", "null", "{\"error\":\"builtin_reduce_error\"*");
     reduce_is("_stats", "1;\"a\"", "{\"error\":\"builtin_reduce_error\",\"reason\":\"The _stats *");
 }
@@ -73,8 +83,33 @@ Test(reduce, stats_are_of_numbers_and_of_the_places_of_arrays)
               "{\"sum\":30,\"count\":2,\"min\":10,\"max\":20,\"sumsqr\":500}]");
     reduce_is("_stats", "2;{\"sum\":10,\"count\":4,\"min\":1,\"max\":5,\"sumsqr\":30}",
               "{\"sum\":12,\"count\":5,\"min\":1,\"max\":5,\"sumsqr\":34}");
+    reduce_is("_stats", "1.5;2", "{\"sum\":3.5,\"count\":2,\"min\":1.5,\"max\":2,\"sumsqr\":6.25}");
+    reduce_is("_stats", "4294967296",
+              "{\"sum\":4294967296,\"count\":1,\"min\":4294967296,\"max\":4294967296,"
+              "\"sumsqr\":1.844674407370955*");
     reduce_is("_stats", "[1,2];[1]", "{\"error\":\"builtin_reduce_error\"*");
     reduce_is("_stats", "1;[1]", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_stats", "[1];1", "{\"error\":\"builtin_reduce_error\"*");
+    reduce_is("_stats", "[\"a\"]", "{\"error\":\"builtin_reduce_error\"*");
+}
+
+Test(reduce, figures_that_lack_one_are_no_figures)
+{
+    static const char *const names[] = {"sum", "count", "min", "max", "sumsqr"};
+    const size_t n = sizeof(names) / sizeof(names[0]);
+
+    for (size_t without = 0; without < n; without++) {
+        char text[256] = "{";
+
+        for (size_t i = 0; i < n; i++) {
+            size_t len = strlen(text);
+
+            snprintf(text + len, sizeof(text) - len, "\"%s\":%s,", names[i],
+                     i == without ? "null" : "1");
+        }
+        text[strlen(text) - 1] = '}';
+        reduce_is("_stats", text, "{\"error\":\"builtin_reduce_error\"*");
+    }
 }
 
 static uint64_t distinct_of(unsigned n, unsigned times)
