@@ -172,11 +172,11 @@ static enum qk_err walk_before(struct walk *walk, const char *path, uint64_t las
 
     if (err == QK_OK)
         err = walk_file(walk, name);
-    if (err != QK_OK || walk->check.bad_line != 0)
-        return err;
-    if (walk->check.torn || walk->check.seq_last != last)
+    if (err == QK_OK && walk->check.bad_line == 0 &&
+        (walk->check.torn || walk->check.seq_last != last))
         bad(walk, "its end is missing: the last line is not the one that the file's name says");
-    return QK_OK;
+    walk->file = path; /* `name` ends here */
+    return err;
 }
 
 static void check_start(struct walk *walk)

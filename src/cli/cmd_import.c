@@ -357,7 +357,7 @@ enum cli_exit cli_doc_import(struct cli *cli)
     struct import import = {
         .cli = cli, .file = named ? file : "standard input", .wait_s = WAIT_DEFAULT_S};
     int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    struct stat about;
+    struct stat about = {0};
     json_t *welcome = NULL;
     const char *cluster;
     enum cli_exit code;

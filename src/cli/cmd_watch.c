@@ -220,7 +220,7 @@ static enum cli_exit find_begin(struct watch *watch)
     seq = since != NULL ? since : json_string_value(json_object_get(reply, "last_seq"));
     if (code == CLI_OK && (seq == NULL || strlen(seq) >= sizeof(watch->seq)))
         code = cli_fail(CLI_ERROR, "the node does not say where its feed stands");
-    if (code == CLI_OK)
+    else if (code == CLI_OK)
         memcpy(watch->seq, seq, strlen(seq) + 1);
     json_decref(reply);
     buf_fini(&path);
