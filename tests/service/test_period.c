@@ -233,7 +233,7 @@ static void tick_until_rotated(uint32_t from)
         uv_update_time(&documents.loop);
         period_tick(&documents.service);
         (void)uv_run(&documents.loop, UV_RUN_NOWAIT);
-        cr_assert_lt((uv_hrtime() - began) / 1000000, 10000);
+        cr_assert_lt((uv_hrtime() - began) / 1000000, 60000);
     }
 }
 
@@ -321,7 +321,7 @@ static void drive_until_done(struct reencrypt_record *ret_record)
     do {
         (void)uv_run(&documents.loop, UV_RUN_ONCE);
         cr_assert_eq(reencrypt_record_get(documents.service.store, ret_record, &version), QK_OK);
-        cr_assert_lt((uv_hrtime() - began) / 1000000, 30000, "it never ends");
+        cr_assert_lt((uv_hrtime() - began) / 1000000, 60000, "it never ends");
     } while (ret_record->state != REENCRYPT_DONE);
 }
 
