@@ -89,6 +89,8 @@ static void print_result(const json_t *reply)
     printf("%s: %lld records read, %lld envelopes opened, %lld damaged: %s\n", text(reply, "node"),
            number(run, "looked_at"), number(run, "envelopes"), number(run, "damaged_n"),
            text(reply, "standing"));
+    if (number(run, "chunks") > 0)
+        printf("%lld chunks of attachments opened\n", number(run, "chunks"));
     if (number(run, "destroyed_key_n") > 0)
         printf("%lld envelopes are under destroyed key versions\n", number(run, "destroyed_key_n"));
     if (number(feeds, "wrong") > 0)

@@ -9,7 +9,8 @@
  *     edit_store FILE forget               the node-local fact "integrity" is gone
  *     edit_store FILE fact ROW | unfact ROW     that fact into a file, and back
  *
- * NAME is the record's name without the database. The node must not run. */
+ * NAME is the record's name without the database, or chunk:N, the Nth chunk of all attachments. The
+ * node must not run. */
 #include <errno.h>
 #include <lmdb.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "store/format.h"
+#include "wire/records.h"
 
 #define ROW_BYTES_MAX (1 << 20)
 
@@ -52,16 +54,29 @@ static void edit_close(struct edit *edit)
     mdb_env_close(edit->env);
 }
 
+/* `chunks` that were met before. */
+static int is_it(const MDB_val *key, const char *name, unsigned *chunks)
+{
+    struct bytes bytes = bytes_of(key->mv_data, key->mv_size);
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    uint32_t chunk;
+
+    if (strncmp(name, "chunk:", 6) == 0)
+        return record_key_chunk(bytes, id, &chunk) && (*chunks)++ == strtoul(name + 6, NULL, 10);
+    return key->mv_size == DATABASE_ID_BYTES + strlen(name) &&
+           memcmp((const char *)key->mv_data + DATABASE_ID_BYTES, name, strlen(name)) == 0;
+}
+
 /* The record of that name in whichever database. */
 static void find(struct edit *edit, const char *name, MDB_val *key, MDB_val *row)
 {
     MDB_cursor *cursor;
+    unsigned chunks = 0;
     int rc;
 
     check(mdb_cursor_open(edit->txn, edit->records, &cursor), "cursor");
     while ((rc = mdb_cursor_get(cursor, key, row, MDB_NEXT)) == 0)
-        if (key->mv_size == DATABASE_ID_BYTES + strlen(name) &&
-            memcmp((const char *)key->mv_data + DATABASE_ID_BYTES, name, strlen(name)) == 0)
+        if (is_it(key, name, &chunks))
             break;
     check(rc, name);
     mdb_cursor_close(cursor);

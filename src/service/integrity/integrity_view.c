@@ -44,6 +44,25 @@ static void space_text(const struct integrity *integrity, const uint8_t *id, cha
         catalog_databases_each(integrity->service->catalog, name_each, &wish);
 }
 
+/* Of what lies behind all documents, what a person may know it by. */
+static bool content_text(struct bytes key, char *out, size_t size)
+{
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    char hex[2 * ATTACHMENT_ID_BYTES + 1];
+    uint32_t chunk;
+
+    if (record_key_chunk(key, id, &chunk)) {
+        hex_encode(id, sizeof(id), hex);
+        snprintf(out, size, "chunk %" PRIu32 " of attachment %s", chunk, hex);
+        return true;
+    }
+    if (!record_key_unnamed(key, id))
+        return false;
+    hex_encode(id, sizeof(id), hex);
+    snprintf(out, size, "that no document names attachment %s", hex);
+    return true;
+}
+
 /* Unprintable bytes as \xNN: the name of a catalog record is a hash. */
 void integrity_key_text(const struct integrity *integrity, struct bytes key, char *ret_text,
                         size_t size)
@@ -54,6 +73,8 @@ void integrity_key_text(const struct integrity *integrity, struct bytes key, cha
 
     space_text(integrity, key.data, space, sizeof(space));
     at = (size_t)snprintf(ret_text, size, "%s/", space);
+    if (at < size && content_text(key, ret_text + at, size - at))
+        return;
     for (size_t i = 0; i < name.len && at + 5 < size; i++) {
         bool plain = name.data[i] >= ' ' && name.data[i] < 0x7f && name.data[i] != '\\';
 

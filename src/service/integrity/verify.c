@@ -36,8 +36,9 @@ enum verify_phase {
 };
 
 struct verify_damage {
-    struct record_key key;
-    enum qk_err err;
+    struct record_key key;   /* of the record that a person knows; of a chunk, the document's */
+    struct record_key chunk; /* of an attachment; len 0: it is the record itself */
+    const char *what;
 };
 
 struct verify {
@@ -54,17 +55,30 @@ struct verify {
     uint8_t next[RECORD_KEY_BYTES_MAX];
     size_t next_len;
     struct keyring *scratch; /* the keyring's own records open into it */
+    struct verify_contents *contents;
+    uint64_t chunks_n;                   /* of attachments, opened */
+    bool in_database;                    /* the walk is, */
+    uint8_t database[DATABASE_ID_BYTES]; /* in this one */
     const char *why;
 };
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
+static void opening_end(struct verify *verify)
+{
+    keyring_close(verify->scratch);
+    verify->scratch = NULL;
+    verify->chunks_n =
+        verify->contents == NULL ? verify->chunks_n : verify_contents_chunks_n(verify->contents);
+    verify_contents_free(verify->contents);
+    verify->contents = NULL;
+}
+
 static void verify_end(struct verify *verify, enum verify_phase phase, const char *why)
 {
     char damaged[24];
 
-    keyring_close(verify->scratch);
-    verify->scratch = NULL;
+    opening_end(verify);
     verify->phase = phase;
     verify->why = why;
     verify->ended_s = (uint64_t)time(NULL);
@@ -112,7 +126,33 @@ void integrity_verify_free(struct integrity *integrity)
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-static void damage_note(struct verify *verify, struct bytes key, enum qk_err err)
+static void key_copy(struct bytes key, struct record_key *ret_key)
+{
+    ret_key->len = (uint16_t)key.len;
+    if (key.len > 0)
+        memcpy(ret_key->data, key.data, key.len);
+}
+
+/* "people/doc-5", or "people/doc-5: people/chunk 3 of content 07...". */
+static void damage_text(const struct verify *verify, const struct verify_damage *damage,
+                        char ret_text[static INTEGRITY_TEXT_BYTES])
+{
+    size_t len = 0;
+
+    ret_text[0] = '\0';
+    if (damage->key.len > 0)
+        integrity_key_text(verify->integrity, record_key_bytes(&damage->key), ret_text,
+                           INTEGRITY_TEXT_BYTES);
+    len = strlen(ret_text);
+    if (damage->key.len > 0 && damage->chunk.len > 0)
+        len += (size_t)snprintf(ret_text + len, INTEGRITY_TEXT_BYTES - len, ": ");
+    if (damage->chunk.len > 0 && len < INTEGRITY_TEXT_BYTES)
+        integrity_key_text(verify->integrity, record_key_bytes(&damage->chunk), ret_text + len,
+                           INTEGRITY_TEXT_BYTES - len);
+}
+
+static void damage_note(struct verify *verify, struct bytes key, struct bytes chunk,
+                        const char *what)
 {
     struct verify_damage *damage;
     char text[INTEGRITY_TEXT_BYTES];
@@ -120,41 +160,99 @@ static void damage_note(struct verify *verify, struct bytes key, enum qk_err err
     if (verify->damaged_n == INTEGRITY_FINDINGS_MAX)
         return;
     damage = &verify->damaged[verify->damaged_n++];
-    damage->key.len = (uint16_t)key.len;
-    memcpy(damage->key.data, key.data, key.len);
-    damage->err = err;
-    integrity_key_text(verify->integrity, key, text, sizeof(text));
-    log_error("integrity", "store.mdb: %s does not open: %s", text, qk_err_text(err));
-    audit_event(verify->integrity->service->audit, "integrity_record", "record", text, "why",
-                qk_err_text(err), NULL);
+    key_copy(key, &damage->key);
+    key_copy(chunk, &damage->chunk);
+    damage->what = what;
+    damage_text(verify, damage, text);
+    log_error("integrity", "store.mdb: %s: %s", text, what);
+    audit_event(verify->integrity->service->audit, "integrity_record", "record", text, "why", what,
+                NULL);
 }
 
-/* QK_ERR_NOT_FOUND behind the last record. */
+static void content_found(void *arg, enum verify_harm harm, struct bytes chunk,
+                          struct bytes document)
+{
+    struct verify *verify = arg;
+
+    verify->counts.damaged_n++;
+    damage_note(verify, document, chunk, verify_contents_harm_text(harm));
+}
+
+static struct bytes last_key(const struct verify *verify)
+{
+    return bytes_of(verify->next, verify->next_len);
+}
+
+static void database_end(struct verify *verify)
+{
+    if (verify->in_database)
+        verify_contents_end(verify->contents);
+    verify->in_database = false;
+}
+
+/* A database begins with that record, or the one at hand goes on. */
+static void database_turn(struct verify *verify, struct bytes key)
+{
+    enum record_space space;
+
+    if (verify->in_database && memcmp(verify->database, key.data, DATABASE_ID_BYTES) == 0)
+        return;
+    database_end(verify);
+    if (record_key_space(key, &space))
+        return;
+    verify->in_database = true;
+    memcpy(verify->database, key.data, DATABASE_ID_BYTES);
+    verify_contents_begin(verify->contents, key.data);
+}
+
+static void row_open(struct verify *verify, const struct store_row *row)
+{
+    enum qk_err err = verify_record(verify->integrity->service, row, verify->scratch,
+                                    verify->contents, &verify->counts);
+
+    if (err != QK_OK)
+        damage_note(verify, row->key, BYTES_NONE, qk_err_text(err));
+}
+
+/* QK_ERR_NOT_FOUND behind the last record. Ends early where contents are to be looked at first. */
 static enum qk_err unit_rows(struct verify *verify, uint64_t until_us)
 {
-    struct service *service = verify->integrity->service;
-    struct bytes last = bytes_of(verify->next, verify->next_len);
     struct store_cursor *cursor;
     struct store_row row;
-    enum qk_err err = store_cursor_open(service->store, last, BYTES_NONE, false, &cursor);
+    enum qk_err err = store_cursor_open(verify->integrity->service->store, last_key(verify),
+                                        BYTES_NONE, false, &cursor);
 
     if (err != QK_OK)
         return err;
     for (unsigned n = 0; n < 2 || timer_now_us() < until_us; n++) {
-        enum qk_err opened;
-
         err = store_cursor_next(cursor, &row);
         if (err != QK_OK)
             break;
-        if (verify->next_len > 0 && bytes_equal(row.key, bytes_of(verify->next, verify->next_len)))
+        if (verify->next_len > 0 && bytes_equal(row.key, last_key(verify)))
             continue; /* the last one of the unit before */
-        opened = verify_record(service, &row, verify->scratch, &verify->counts);
-        if (opened != QK_OK)
-            damage_note(verify, row.key, opened);
+        database_turn(verify, row.key);
+        if (verify_contents_is_busy(verify->contents)) /* before its first record */
+            break;
+        row_open(verify, &row);
         memcpy(verify->next, row.key.data, row.key.len);
         verify->next_len = row.key.len;
+        if (verify_contents_is_busy(verify->contents))
+            break;
     }
     store_cursor_close(cursor);
+    if (err == QK_ERR_NOT_FOUND)
+        database_end(verify);
+    return err;
+}
+
+static enum qk_err unit_work(struct verify *verify, uint64_t until_us)
+{
+    enum qk_err err = QK_OK;
+
+    while (err == QK_OK && verify_contents_is_busy(verify->contents) && timer_now_us() < until_us)
+        err = verify_contents_step(verify->contents);
+    if (err == QK_OK && !verify_contents_is_busy(verify->contents))
+        err = unit_rows(verify, until_us);
     return err;
 }
 
@@ -170,8 +268,7 @@ static void peers_begin(struct verify *verify)
 {
     struct integrity *integrity = verify->integrity;
 
-    keyring_close(verify->scratch);
-    verify->scratch = NULL;
+    opening_end(verify);
     verify->phase = VERIFY_PEERS;
     integrity_round_stop(integrity);
     integrity->round_cb = compared;
@@ -192,7 +289,7 @@ static void unit(struct verify *verify)
         return;
     }
     secret_scope_begin();
-    err = unit_rows(verify, began_us + (verify->slow ? UNIT_SLOW_US : UNIT_US));
+    err = unit_work(verify, began_us + (verify->slow ? UNIT_SLOW_US : UNIT_US));
     secret_scope_end();
     if (err == QK_OK)
         timer_start(verify->timer,
@@ -216,7 +313,11 @@ static void open_begin(struct verify *verify)
     if (keyring_open(keyring_cluster(keyring), service->cluster->mk, keyring_mk_version(keyring),
                      &verify->scratch) != QK_OK)
         verify->scratch = NULL; /* its records are only counted then */
-    timer_start(verify->timer, 0);
+    verify->contents = verify_contents_new(service, content_found, verify);
+    if (verify->contents == NULL)
+        verify_end(verify, VERIFY_FAILED, qk_err_text(QK_ERR_NOMEM));
+    else
+        timer_start(verify->timer, 0);
 }
 
 /* --- the scan -------------------------------------------------------------------------------- */
@@ -306,10 +407,9 @@ static json_t *damaged_json(const struct verify *verify)
     char text[INTEGRITY_TEXT_BYTES];
 
     for (unsigned i = 0; i < verify->damaged_n; i++) {
-        integrity_key_text(verify->integrity, record_key_bytes(&verify->damaged[i].key), text,
-                           sizeof(text));
-        (void)json_array_append_new(list, json_pack("{s:s, s:s}", "record", text, "what",
-                                                    qk_err_text(verify->damaged[i].err)));
+        damage_text(verify, &verify->damaged[i], text);
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s}", "record", text, "what", verify->damaged[i].what));
     }
     return list;
 }
@@ -325,6 +425,11 @@ static json_t *run_json(const struct verify *verify)
         "damaged_n", (json_int_t)verify->counts.damaged_n, "damaged", damaged_json(verify), "why",
         verify->why);
 
+    (void)json_object_set_new(
+        json, "chunks",
+        json_integer((json_int_t)(verify->contents == NULL
+                                      ? verify->chunks_n
+                                      : verify_contents_chunks_n(verify->contents))));
     (void)json_object_set_new(json, "destroyed_key_n",
                               json_integer((json_int_t)verify->counts.destroyed_n));
     return json;

@@ -33,13 +33,16 @@ static enum qk_err open_keyring(const struct store_row *row, struct keyring *scr
 }
 
 static enum qk_err open_leaf(struct service *service, const struct store_row *row,
-                             const struct doc_leaf *leaf, struct verify_counts *counts)
+                             const struct doc_leaf *leaf, struct verify_contents *contents,
+                             struct verify_counts *counts)
 {
     struct buf plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
     struct document_parts parts;
     enum qk_err err =
         stored_open(service, row->key.data, record_key_name(row->key), leaf, &plain, &parts);
 
+    if (err == QK_OK)
+        err = verify_contents_leaf(contents, parts.attachments);
     buf_fini(&plain);
     counts->opened_n += err == QK_OK;
     counts->destroyed_n += err == QK_ERR_DESTROYED;
@@ -47,20 +50,23 @@ static enum qk_err open_leaf(struct service *service, const struct store_row *ro
 }
 
 static enum qk_err open_document(struct service *service, const struct store_row *row,
-                                 struct verify_counts *counts)
+                                 struct verify_contents *contents, struct verify_counts *counts)
 {
     struct doc_record record = DOC_RECORD_EMPTY;
     enum qk_err err = stored_decode(service, row->key.data, record_key_name(row->key),
                                     row->record.version, row->record.value, &record);
 
+    if (err == QK_OK)
+        verify_contents_document(contents, row->key, &record);
     for (unsigned i = 0; i < record.leaves_n && err == QK_OK; i++)
-        err = open_leaf(service, row, &record.leaves[i], counts);
+        err = open_leaf(service, row, &record.leaves[i], contents, counts);
     doc_record_fini(&record);
     return err;
 }
 
 enum qk_err verify_record(struct service *service, const struct store_row *row,
-                          struct keyring *scratch, struct verify_counts *counts)
+                          struct keyring *scratch, struct verify_contents *contents,
+                          struct verify_counts *counts)
 {
     enum record_space space;
     enum qk_err err = QK_OK;
@@ -72,7 +78,7 @@ enum qk_err verify_record(struct service *service, const struct store_row *row,
         else if (space == RECORD_KEYRING)
             err = open_keyring(row, scratch, counts);
     } else if ((row->record.flags & WIRE_KEYED) != 0)
-        err = open_document(service, row, counts);
+        err = open_document(service, row, contents, counts);
     counts->damaged_n += err != QK_OK;
     return err;
 }
