@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/records.h"
+
 /* One operation with what it found. */
 struct planned {
     struct wire_op op;
@@ -301,6 +303,31 @@ static void stats_add(struct store_stats *stats, const struct wire_op *op)
         stats->seq++;
 }
 
+/* Chunks of attachments count in its size alone. A file from before they did has fewer bytes
+ * counted than it holds. */
+static enum qk_err perform_chunk(struct store *store, const struct planned *planned)
+{
+    struct space *space;
+
+    if (spaces_make(&store->spaces, planned->op.key.data, &space) != QK_OK)
+        return QK_ERR_NOMEM;
+    if (planned->op.type == WIRE_PUT)
+        space->stats.bytes += planned->op.key.len + planned->op.value.len;
+    if (planned->found)
+        space->stats.bytes -=
+            planned->before_bytes < space->stats.bytes ? planned->before_bytes : space->stats.bytes;
+    space->dirty = true;
+    return QK_OK;
+}
+
+static bool is_chunk(struct bytes key)
+{
+    uint8_t id[ATTACHMENT_ID_BYTES];
+    uint32_t chunk;
+
+    return record_key_chunk(key, id, &chunk);
+}
+
 /* The statistics of the operation's database, if it touches any. */
 static enum qk_err perform_stats(struct store *store, const struct planned *planned,
                                  struct pending_entry *entry)
@@ -310,7 +337,7 @@ static enum qk_err perform_stats(struct store *store, const struct planned *plan
     struct space *space;
 
     if (!is_doc && !was_doc)
-        return QK_OK;
+        return is_chunk(planned->op.key) ? perform_chunk(store, planned) : QK_OK;
     if (spaces_make(&store->spaces, planned->op.key.data, &space) != QK_OK)
         return QK_ERR_NOMEM;
     stats_remove(&space->stats, planned);

@@ -142,7 +142,7 @@ struct store_stats {
     uint64_t seq;       /* of the newest document write */
     uint64_t doc_count; /* without tombstones */
     uint64_t del_count; /* tombstones */
-    uint64_t bytes;     /* keys and values of both */
+    uint64_t bytes;     /* keys and values of both, and of chunks of attachments */
 };
 
 /* Kept at apply, exact, in memory; all zero for a database without documents. */

@@ -393,3 +393,33 @@ Test(attachments, damaged_chunk_is_an_error_and_not_a_content)
     expect_error(&documents, METHOD_GET, "/db/d/foo.txt", NULL, 500, "corrupt",
                  "the stored record does not authenticate");
 }
+
+static long long size_of_db(void)
+{
+    struct call *made = get("/db", "", "", 200);
+    const char *at = strstr(call_text(made), "\"active\":");
+    long long size;
+
+    cr_assert_not_null(at);
+    size = strtoll(at + strlen("\"active\":"), NULL, 10);
+    call_free(made);
+    return size;
+}
+
+/* Of what lies there now: after a restart, and once it is gone. */
+Test(attachments, contents_count_in_the_size_of_their_database)
+{
+    static uint8_t content[700000];
+    char rev[64], target[128];
+    long long empty = size_of_db(), full;
+
+    put("/db/a/x", bytes_of(content, sizeof(content)), "a/b", 201, rev);
+    full = size_of_db();
+    cr_assert_geq(full - empty, (long long)sizeof(content));
+    cr_assert_lt(full - empty, (long long)sizeof(content) + 4096);
+    documents_restart(&documents);
+    cr_assert_eq(size_of_db(), full);
+    snprintf(target, sizeof(target), "/db/a/x?rev=%s", rev);
+    put(target, bytes_of(content, 1), "a/b", 201, rev);
+    cr_assert_lt(size_of_db() - empty, 4096);
+}
