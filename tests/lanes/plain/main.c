@@ -3,11 +3,13 @@
 #include <criterion/criterion.h>
 #include <stdarg.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SKIPPED 77
 /* The tools that this is for are ten to fifty times slower than the machine. */
 #define TIMEOUT_FACTOR 50
+#define SLOW_S 20 /* is told: what makes a lane long is one test, as a rule */
 
 static struct plain_test *tests, *suites;
 static bool failed;
@@ -73,6 +75,14 @@ static void run_here(const struct plain_test *test, const struct plain_options *
     exit(failed ? 1 : 0);
 }
 
+static double now_s(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* 0 passed, SKIPPED, else failed. */
 static int run_apart(const struct plain_test *test)
 {
@@ -119,11 +129,14 @@ int main(int argc, char **argv)
     if (argc > 1 && strncmp(argv[1], "--", 2) == 0)
         argc = 1; /* Criterion's options */
     for (const struct plain_test *test = tests; test != NULL; test = test->next) {
+        double began_s = now_s();
         int rc;
 
         if (test->options.disabled || !wanted(test, argc, argv))
             continue;
         rc = run_apart(test);
+        if (now_s() - began_s > SLOW_S)
+            (void)printf("slow: %s/%s took %.0f s\n", test->suite, test->name, now_s() - began_s);
         passed_n += rc == 0;
         skipped_n += rc == SKIPPED;
         if (rc == 0 || rc == SKIPPED)
