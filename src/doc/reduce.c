@@ -161,16 +161,15 @@ static enum qk_err add_number(json_t *sum, struct bytes name, size_t at, const j
 {
     json_t *old = slot_get(sum, name, at);
 
+    while (json_is_array(old)) {
+        sum = old;
+        name = BYTES_NONE;
+        at = 0;
+        old = json_array_get(sum, 0);
+    }
     if (old == NULL)
         return slot_set(sum, name, at, json_copy((json_t *)(uintptr_t)value));
-    if (json_is_number(old))
-        return slot_set(sum, name, at, number_add(old, value));
-    if (!json_is_array(old))
-        return QK_ERR_INVALID;
-    if (json_array_size(old) == 0)
-        return slot_set(old, BYTES_NONE, 0, json_copy((json_t *)(uintptr_t)value));
-    return add_number(old, BYTES_NONE, 0,
-                      value); /* once: an array of a sum holds numbers or this */
+    return json_is_number(old) ? slot_set(sum, name, at, number_add(old, value)) : QK_ERR_INVALID;
 }
 
 /* Makes the slot a container that `value` can be added into. */

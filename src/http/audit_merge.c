@@ -152,13 +152,11 @@ static json_t *lines_json(struct merge *merge)
     unsigned skip = all || n < merge->query.limit ? 0 : n - merge->query.limit;
     json_t *lines = json_array();
     struct list *list;
+    struct bytes line;
 
     for (unsigned i = 0; i < merge->lists_n; i++)
         note_time(&merge->lists[i]);
-    while ((list = earliest(merge)) != NULL) {
-        struct bytes line;
-
-        (void)next_line(list, &line);
+    while ((list = earliest(merge)) != NULL && next_line(list, &line)) {
         list->at += line.len + 1;
         if (skip > 0)
             skip--;

@@ -54,6 +54,20 @@ Test(reduce, sums_are_of_numbers_arrays_and_objects)
     reduce_is("_sum", "1.7e308;1.7e308", "1.797693134862315*");
 }
 
+Test(reduce, a_number_finds_its_place_however_deep_the_first_array_is)
+{
+    char values[256] = "", expected[256] = "";
+
+    for (unsigned i = 0; i < 60; i++) {
+        values[i] = expected[i] = '[';
+        values[61 + i] = expected[61 + i] = ']';
+    }
+    values[60] = '1';
+    expected[60] = '8';
+    memcpy(values + 121, ";7", 2);
+    reduce_is("_sum", values, expected);
+}
+
 Test(reduce, integer_sums_are_exact_and_leave_64_bits_as_floats)
 {
     reduce_is("_sum", "9007199254740992;1", "9007199254740993");
