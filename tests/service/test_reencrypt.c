@@ -314,6 +314,32 @@ static void another_write(struct documents *d)
     documents_apply(d, &command);
 }
 
+static unsigned ends_n;
+
+/* The command that records the end of round 1 comes to nothing, once. */
+static void fail_the_end(struct documents *d, struct bytes command)
+{
+    static const uint8_t done[] = {0x9c, 1, 1, REENCRYPT_DONE}; /* version, round, state */
+
+    if (memmem(command.data, command.len, done, sizeof(done)) != NULL && ends_n++ == 0)
+        d->submit_err = QK_ERR_TIMEOUT;
+}
+
+/* Simulator seed 10245706: it was taken for done here and stood as running in the record, until
+ * leadership moved. */
+Test(reencrypt, an_end_that_was_not_recorded_is_no_end)
+{
+    struct reencrypt_record record;
+
+    put_docs(3);
+    renew(true);
+    ends_n = 0;
+    documents.submitted = fail_the_end;
+    run_until_done(&record);
+    cr_assert_eq(ends_n, 2, "the first was refused");
+    cr_assert_eq(old_n(), 0);
+}
+
 Test(reencrypt, a_lost_race_is_lost_and_the_rest_goes_on)
 {
     struct reencrypt_record record;

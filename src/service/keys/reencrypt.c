@@ -144,15 +144,22 @@ static bool is_settled(struct reencrypt *job)
 
 /* --- the record ------------------------------------------------------------------------------ */
 
+/* What was not saved is not so: `record` is to be read again, though its version is the same. */
+static void unsaved(struct reencrypt *job)
+{
+    job->version = 0;
+}
+
 static void saved(void *arg, enum qk_err err, uint64_t index, struct bytes results)
 {
     struct reencrypt *job = arg;
 
     (void)index;
-    (void)results; /* a condition that failed: the record is another, and the next tick reads it */
     job->busy = false;
     if (err != QK_OK)
         job->phase = PHASE_IDLE;
+    if (err != QK_OK || wire_result_single(results, NULL) != QK_OK)
+        unsaved(job);
     reencrypt_go_on(job, job->phase == PHASE_IDLE ? TICK_MS : 0);
 }
 
@@ -178,8 +185,10 @@ static void save(struct reencrypt *job)
     job->busy = err == QK_OK;
     job->commands_before += err == QK_OK; /* it is nobody else's */
     job->saved_ms = timer_now_ms(job->service->loop);
-    if (err != QK_OK)
+    if (err != QK_OK) {
+        unsaved(job);
         reencrypt_idle(job);
+    }
     wire_command_fini(&command);
     buf_fini(&value);
 }
