@@ -19,8 +19,20 @@ static bool counts(const struct seal_config_member *member)
     return member != NULL && !member->leaving;
 }
 
-/* Live members of the configuration, self included and those below their mark not, and whether one
- * of them knows more. What a suspended one says counts for nothing: it may be in the hands of a
+/* Those who have a say stand in the deal in use and stay. One that joins stands in none yet, and
+ * may never come back: a majority that counted it would be one that nobody can be. */
+static unsigned say_n(const struct seal_machine *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->config.members_n; i++)
+        n += counts(&m->config.members[i]) &&
+             step_deal_member(&m->deal, m->config.members[i].node_id) != NULL;
+    return n;
+}
+
+/* Live members that have a say, self included and those below their mark not, and whether anybody
+ * live knows more. What a suspended one says counts for nothing: it may be in the hands of a
  * thief. */
 static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *ret_n,
                       bool *ret_newer)
@@ -35,7 +47,7 @@ static void view_look(const struct seal_machine *m, uint64_t now_ms, unsigned *r
             continue;
         if (member->suspended == RELEASE_FAIL)
             continue;
-        (*ret_n)++;
+        *ret_n += step_deal_member(&m->deal, peer->node_id) != NULL;
         if (peer->hello.epoch > m->deal.epoch || peer->hello.control > m->config.control)
             *ret_newer = true;
     }
@@ -75,7 +87,7 @@ static struct release_facts facts_of(const struct seal_machine *m, uint64_t now_
         facts.deferred = attested != SEAL_ATTEST_DENY;
     }
     facts.unrecorded = m->unrecorded;
-    facts.quorum = m->config.unseal_quorum;
+    facts.quorum = release_quorum(m->config.unseal_quorum, say_n(m));
     view_look(m, now_ms, &facts.view_n, &facts.newer);
     return facts;
 }

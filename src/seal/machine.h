@@ -67,7 +67,7 @@ struct seal_config_member {
 struct seal_config {
     unsigned members_n;
     struct seal_config_member members[NODES_MAX];
-    unsigned unseal_quorum;
+    unsigned unseal_quorum; /* as it is set: of those who have a say; 0: a majority of them */
     unsigned release_limit;
     uint64_t control; /* count of hold and suspend changes, one more while another lies in the log
                          and may be committed */

@@ -56,6 +56,15 @@ static enum release_rule first_failing(const struct release_facts *facts)
     return RELEASE_ALLOWED;
 }
 
+unsigned release_quorum(unsigned setting, unsigned members_n)
+{
+    unsigned quorum = setting == 0 ? members_n / 2 + 1 : setting;
+
+    if (quorum > members_n)
+        quorum = members_n;
+    return quorum < 2 ? 2 : quorum;
+}
+
 struct release_decision release_decide(const struct release_facts *facts,
                                        const struct release_rate *rate, uint64_t now_ms)
 {

@@ -78,6 +78,9 @@ struct release_decision {
     uint32_t absent;        /* bit of each rule that is not present */
 };
 
+/* Of so many members as many must be there for a release. `setting` is the unseal quorum as it is
+ * set, 0 a majority; members that are gone since cannot be waited for; two is the least. */
+unsigned release_quorum(unsigned setting, unsigned members_n);
 struct release_decision release_decide(const struct release_facts *facts,
                                        const struct release_rate *rate, uint64_t now_ms);
 /* Counts a release made now. True if it is over the limit: the alarm. */

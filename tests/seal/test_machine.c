@@ -632,10 +632,6 @@ Test(machine, each_rule_denies_with_its_name)
     message = want(b);
     cr_assert_eq(denial(b, &message), RELEASE_SUSPENDED);
     b->config.members[1].suspended = RELEASE_PASS;
-    b->config.unseal_quorum = 3;
-    set_config(b);
-    cr_assert_eq(denial(b, &message), RELEASE_QUORUM);
-    b->config.unseal_quorum = 2;
     set_config(b);
     says(b, 1, 10);
     says(b, 1, 9);

@@ -62,6 +62,17 @@ DENIES(a_disk_below_the_watermark_is_denied, watermark, RELEASE_FAIL, RELEASE_WA
 DENIES(an_audit_log_that_takes_no_line_denies, unrecorded, true, RELEASE_UNRECORDED)
 DENIES(the_attestation_hook_denies, attestation, RELEASE_FAIL, RELEASE_ATTESTATION)
 
+Test(release, the_quorum_is_as_set_or_a_majority_of_those_who_have_a_say)
+{
+    static const unsigned majorities[] = {2, 2, 2, 2, 3, 3, 4, 4}; /* of 0 to 7 */
+
+    for (unsigned n = 0; n < 8; n++) {
+        cr_assert_eq(release_quorum(0, n), majorities[n]);
+        cr_assert_eq(release_quorum(2, n), 2);
+        cr_assert_eq(release_quorum(4, n), n < 2 ? 2 : n < 4 ? n : 4);
+    }
+}
+
 Test(release, an_absent_rule_does_not_deny_and_is_named)
 {
     struct release_facts facts = good();

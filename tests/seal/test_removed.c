@@ -157,3 +157,59 @@ Test(removed, one_that_leaves_counts_for_no_quorum)
     cr_assert_neq(world->nodes[2].m->state, SEAL_UNSEALED);
     world_free(world);
 }
+
+/* --- whom a majority is one of (simulator seeds 10104368, 10219192) ------------------------------
+ */
+
+/* So many are up, closed, with that quorum. The last node of all joins: it is not in the deal. */
+static struct world *back_with_a_joiner(unsigned quorum, unsigned up, unsigned leaves)
+{
+    struct world *world = world_new(4);
+    struct seal_deal deal = world_deal(world, 1, 2);
+
+    deal.members_n--;
+    for (unsigned i = 0; i < up; i++) {
+        struct seal_event event = {.kind = SEAL_EV_CONFIG};
+        struct seal_config config;
+
+        world_start(world, i, &deal);
+        config = world->nodes[i].m->config;
+        config.unseal_quorum = quorum;
+        event.config = &config;
+        world_step(world, i, &event);
+        if (leaves > 0)
+            mark_leaving(world, i, leaves);
+    }
+    return world;
+}
+
+Test(removed, one_that_joins_and_has_no_part_yet_makes_no_majority_greater)
+{
+    struct world *world = back_with_a_joiner(0, 2, 0);
+
+    cr_assert_eq(world->nodes[0].m->config.members_n, 4);
+    cr_assert(world_run_until(world, 0, SEAL_UNSEALED, 10000), "two of three suffice");
+    cr_assert(world_run_until(world, 1, SEAL_UNSEALED, 10000));
+    world_free(world);
+}
+
+Test(removed, two_who_stay_open_while_the_third_leaves_and_a_fourth_joins)
+{
+    struct world *world = back_with_a_joiner(0, 2, 2);
+
+    cr_assert(world_run_until(world, 0, SEAL_UNSEALED, 10000));
+    cr_assert(world_run_until(world, 1, SEAL_UNSEALED, 10000));
+    world_free(world);
+}
+
+Test(removed, one_that_joins_does_not_count_for_the_quorum)
+{
+    struct world *world = back_with_a_joiner(3, 2, 0);
+    struct seal_deal none = {0};
+
+    world_start(world, 3, &none);
+    world_run(world, 10000);
+    cr_assert_neq(world->nodes[0].m->state, SEAL_UNSEALED, "two of three and a joiner");
+    cr_assert_eq(world->nodes[0].last_denial, RELEASE_QUORUM);
+    world_free(world);
+}

@@ -37,13 +37,34 @@ void changes_settings(struct system *sys)
     people_ask(m, handle_settings_put, wishes[at]);
 }
 
-/* As many as must be there to open, as that one knows it. */
-unsigned changes_quorum(const struct machine *m)
+static bool is_dealt(const struct machine *m, const uint8_t *node_id)
 {
-    return hub_unseal_quorum(m->cluster, m->cluster->seal.config.members_n);
+    const struct seal_deal *deal = &m->cluster->seal.deal;
+
+    for (unsigned i = 0; i < deal->members_n; i++)
+        if (memcmp(deal->members[i].node_id, node_id, NODE_ID_BYTES) == 0)
+            return true;
+    return false;
 }
 
-/* More cannot be in its view than live peers that it knows, and itself. */
+/* As many as must be there to open, as that one knows it: of those who stay and stand in its deal.
+ */
+unsigned changes_quorum(const struct machine *m)
+{
+    const struct cluster *cluster = m->cluster;
+    const struct seal_config *config = &cluster->seal.config;
+    unsigned setting = cluster->has_settings ? cluster->info.unseal_quorum : 2, n = 0;
+
+    for (unsigned i = 0; i < config->members_n; i++)
+        n += !config->members[i].leaving && is_dealt(m, config->members[i].node_id);
+    if (setting == 0)
+        setting = n / 2 + 1;
+    if (setting > n)
+        setting = n;
+    return setting < 2 ? 2 : setting;
+}
+
+/* More cannot be in its view than live peers of its deal that it knows, and itself. */
 void changes_check_given(const struct machine *from)
 {
     uint64_t now_ms = timer_now_ms(from->service.loop);
@@ -52,7 +73,8 @@ void changes_check_given(const struct machine *from)
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct seal_peer *peer = &from->cluster->seal.peers[i];
 
-        view += peer->used && peer->known && seal_peer_live(peer, now_ms);
+        view += peer->used && peer->known && seal_peer_live(peer, now_ms) &&
+                is_dealt(from, peer->node_id);
     }
     if (view < changes_quorum(from))
         sim_fail(from->sys->w, "m%u gives, and sees %u of %u", from->at, view,

@@ -189,6 +189,18 @@ static void put_replaced(const struct admission *a, struct wire_command *command
                      bytes_of(cluster->service->node_id, NODE_ID_BYTES));
 }
 
+/* What hub_replace_objection went by. */
+static void put_judged(const struct admission *a, struct wire_command *command)
+{
+    struct record_key settings = record_system(RECORD_SYS, RECORD_CLUSTER);
+    struct record_key removal = record_system(RECORD_SYS, SYSTEM_REMOVAL);
+    struct record_key control = record_system(RECORD_SYS, RECORD_CONTROL);
+
+    wire_command_cond(command, record_key_bytes(&settings), a->cluster->settings_version);
+    wire_command_cond(command, record_key_bytes(&removal), a->cluster->removal_version);
+    wire_command_cond(command, record_key_bytes(&control), a->cluster->control_version);
+}
+
 static enum qk_err admission_command(struct admission *a, const struct record *token_record,
                                      const struct system_token *token, struct wire_command *command)
 {
@@ -207,6 +219,8 @@ static enum qk_err admission_command(struct admission *a, const struct record *t
     memcpy(used.used_by, a->info.noise_pk, sizeof(used.used_by));
     system_token_encode(&used, &value);
     wire_command_batch(command);
+    if (hub_id_is_set(a->gives_up))
+        put_judged(a, command);
     if (a->replaces)
         put_replaced(a, command);
     wire_command_put(command, record_key_bytes(&token_key), token_version + 1, 0,

@@ -55,15 +55,34 @@ void hub_control_read(struct cluster *cluster)
     cluster->peers_dirty = true;
 }
 
+static unsigned quorum_setting(const struct cluster *cluster)
+{
+    return cluster->has_settings ? cluster->info.unseal_quorum : 2;
+}
+
 unsigned hub_unseal_quorum(const struct cluster *cluster, unsigned members_n)
 {
-    unsigned quorum = cluster->has_settings ? cluster->info.unseal_quorum : 2;
+    return release_quorum(quorum_setting(cluster), members_n);
+}
 
-    if (quorum == 0)
-        quorum = members_n / 2 + 1;
-    if (quorum > members_n) /* members that were removed since cannot be waited for */
-        quorum = members_n;
-    return quorum < 2 ? 2 : quorum;
+bool hub_in_record(const struct cluster *cluster, const uint8_t *node_id)
+{
+    size_t i;
+
+    return cluster->record != NULL && deal_record_find(cluster->record, node_id, &i) == QK_OK;
+}
+
+unsigned hub_say_n(const struct cluster *cluster, const struct hub_member *without)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < cluster->members_n; i++) {
+        const struct hub_member *member = &cluster->members[i];
+
+        n += member != without && member->info.state != MEMBER_LEAVING &&
+             hub_in_record(cluster, member->node_id);
+    }
+    return n;
 }
 
 bool hub_is_suspended(const struct cluster *cluster, const uint8_t *node_id)
@@ -83,7 +102,7 @@ void hub_control_fill(const struct cluster *cluster, struct seal_config *config)
 {
     bool pending = cluster->control_pending > 0;
 
-    config->unseal_quorum = hub_unseal_quorum(cluster, config->members_n);
+    config->unseal_quorum = quorum_setting(cluster);
     config->release_limit = release_limit(cluster);
     config->control = cluster->control_version + (pending ? 1 : 0);
     config->hold_number = cluster->control.hold_number;

@@ -61,7 +61,8 @@ static bool threshold_is_due(const struct cluster *cluster, const struct dealing
 void hub_leave_facts(const struct cluster *cluster, struct dealing_facts *facts)
 {
     unsigned staying = staying_n(facts, false);
-    unsigned quorum = hub_unseal_quorum(cluster, staying);
+    unsigned say_n = hub_say_n(cluster, NULL);
+    unsigned quorum = hub_unseal_quorum(cluster, say_n > staying ? say_n : staying);
 
     facts->removal = cluster->removal_version > 0;
     facts->fresh_min = threshold_wish(cluster, staying);

@@ -275,8 +275,12 @@ void hub_members_save(const struct cluster *cluster);
 void hub_control_read(struct cluster *cluster);
 /* What of it, and of the settings, the seal machine goes by; `config` has the members. */
 void hub_control_fill(const struct cluster *cluster, struct seal_config *config);
-/* Live members that a release needs, as the settings say for the present members. */
+/* Live members that a release needs, as the settings say, of so many that have a say. */
 unsigned hub_unseal_quorum(const struct cluster *cluster, unsigned members_n);
+/* Has it a part in the deal in use? */
+bool hub_in_record(const struct cluster *cluster, const uint8_t *node_id);
+/* Who has a say in a release: whoever has a part in the deal in use, and stays. */
+unsigned hub_say_n(const struct cluster *cluster, const struct hub_member *without);
 bool hub_is_suspended(const struct cluster *cluster, const uint8_t *node_id);
 /* Has what the log held at the start been settled? */
 void hub_control_settle(struct cluster *cluster);
@@ -345,6 +349,8 @@ bool hub_id_is_set(const uint8_t *node_id);
 const struct hub_member *hub_replace_find(const struct cluster *cluster, const char *name);
 /* removal.c: as `node remove`, by nobody's order; refused in silence where that would be. */
 void hub_removal_begin(struct cluster *cluster, const struct hub_member *member);
+/* Another one takes its place, so that it is there no more, or soon. */
+bool hub_is_replaced(const struct cluster *cluster, const uint8_t *node_id);
 /* What stands against `join`, whose token names `replaces`, for people: false if nothing. */
 bool hub_replace_objection(const struct cluster *cluster, const uint8_t *replaces,
                            const uint8_t *gives_up, char *ret_reason);
@@ -354,6 +360,8 @@ bool hub_replace_objection(const struct cluster *cluster, const uint8_t *replace
 bool hub_is_self(const struct cluster *cluster, const uint8_t *node_id);
 /* Self, or a peer that answered a fresh nonce. */
 bool hub_is_live(const struct cluster *cluster, const uint8_t *node_id);
+/* Live, and not below its mark: it may give its part in a deal. */
+bool hub_may_help(const struct cluster *cluster, const uint8_t *node_id);
 /* By its own log or, if it was away, by what its peers say: for people, nothing rests on it. */
 bool hub_is_removed(const struct cluster *cluster);
 /* Since its last sign of life; UINT64_MAX: never in this process. */

@@ -38,6 +38,14 @@ bool hub_is_live(const struct cluster *cluster, const uint8_t *node_id)
            (peer != NULL && seal_peer_live(peer, hub_now_ms(cluster)));
 }
 
+bool hub_may_help(const struct cluster *cluster, const uint8_t *node_id)
+{
+    const struct seal_peer *peer = seal_peer_find(&cluster->seal, node_id);
+
+    return hub_is_self(cluster, node_id) ||
+           (peer != NULL && seal_peer_counts(peer, hub_now_ms(cluster)));
+}
+
 uint64_t hub_seen_ms(const struct cluster *cluster, const uint8_t *node_id)
 {
     return cluster->service->link != NULL ? link_seen_ms(cluster->service->link, node_id)

@@ -37,7 +37,7 @@ struct order {
 
 /* The members that would stay. */
 struct rest {
-    unsigned members_n, live_n, voters_n, voters_live_n, heirs_n;
+    unsigned members_n, live_n, say_n, voters_n, voters_live_n, heirs_n;
     unsigned holders_n; /* who have a part in the deal in use */
     char away[256];     /* names */
 };
@@ -50,14 +50,6 @@ static void rest_away(const struct hub_member *member, struct rest *rest)
              member->info.name);
 }
 
-static bool in_record(const struct cluster *cluster, const struct hub_member *member)
-{
-    size_t i;
-
-    return cluster->record != NULL &&
-           deal_record_find(cluster->record, member->node_id, &i) == QK_OK;
-}
-
 static void rest_count(const struct cluster *cluster, const struct hub_member *leaves,
                        struct rest *rest)
 {
@@ -65,17 +57,18 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
     size_t raft_n = consensus_members(cluster->service->consensus, raft, CONSENSUS_MEMBERS_MAX);
 
     memset(rest, 0, sizeof(*rest));
+    rest->say_n = hub_say_n(cluster, leaves);
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
         const struct seal_peer *peer = seal_peer_find(&cluster->seal, member->node_id);
         bool live =
-            hub_is_live(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id);
+            hub_may_help(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id);
 
         if (member->version == 0 || member == leaves || member->info.state != MEMBER_ACTIVE)
             continue;
         rest->members_n++;
         rest->live_n += live;
-        rest->holders_n += in_record(cluster, member);
+        rest->holders_n += hub_in_record(cluster, member->node_id);
         if (!live)
             rest_away(member, rest);
         for (size_t k = 0; k < raft_n; k++)
@@ -87,6 +80,13 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
     }
 }
 
+/* Of the deal in use, which has to be opened until there is another, and of that one. */
+static unsigned rest_quorum(const struct cluster *cluster, const struct rest *rest)
+{
+    return hub_unseal_quorum(cluster,
+                             rest->say_n > rest->members_n ? rest->say_n : rest->members_n);
+}
+
 /* Of a deal with a new MK that is under way or wanted; false: none stands against it. */
 static bool is_pending(const struct cluster *cluster, const struct hub_member *leaves,
                        char *ret_reason)
@@ -96,7 +96,8 @@ static bool is_pending(const struct cluster *cluster, const struct hub_member *l
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
-        if (member == leaves || member->info.state != MEMBER_LEAVING || !in_record(cluster, member))
+        if (member == leaves || member->info.state != MEMBER_LEAVING ||
+            !hub_in_record(cluster, member->node_id))
             continue;
         snprintf(ret_reason, CLUSTER_REASON_BYTES,
                  "the removal of %s has just begun: order this one when that is done",
@@ -118,7 +119,7 @@ static bool is_pending(const struct cluster *cluster, const struct hub_member *l
 static bool locks_out(const struct cluster *cluster, const struct hub_member *leaves,
                       const struct rest *rest, char *ret_reason)
 {
-    unsigned quorum = hub_unseal_quorum(cluster, rest->members_n);
+    unsigned quorum = rest_quorum(cluster, rest);
     unsigned least = cluster->info.threshold > quorum ? cluster->info.threshold : quorum;
 
     if (rest->members_n < 2)
@@ -191,7 +192,7 @@ bool hub_fresh_objection(const struct cluster *cluster, const struct hub_member 
     if (has_foreign_keyslot(cluster, ret_reason))
         return true;
     if (rest.live_n >= cluster->record->t && rest.live_n >= 2 &&
-        rest.live_n >= hub_unseal_quorum(cluster, rest.members_n))
+        rest.live_n >= rest_quorum(cluster, &rest))
         return false;
     snprintf(ret_reason, CLUSTER_REASON_BYTES,
              "too few members are there to open a deal with a new master key (away: %s)",
@@ -296,6 +297,7 @@ static enum qk_err order_command(const struct order *order, const struct hub_mem
     struct cluster *cluster = order->service->cluster;
     struct record_key key = record_member(order->node_id);
     struct record_key settings = record_system(RECORD_SYS, RECORD_CLUSTER);
+    struct record_key next = record_system(RECORD_SYS, RECORD_NEXT);
     struct buf value = BUF_INIT(SYSTEM_VALUE_BYTES_MAX);
     struct system_member info = member->info;
     enum qk_err err;
@@ -304,6 +306,8 @@ static enum qk_err order_command(const struct order *order, const struct hub_mem
     system_member_encode(&info, &value);
     wire_command_batch(command);
     wire_command_cond(command, record_key_bytes(&settings), hub_version_of(cluster, &settings));
+    /* Each admission changes it: one may let another member give up what it is. */
+    wire_command_cond(command, record_key_bytes(&next), hub_version_of(cluster, &next));
     wire_command_put(command, record_key_bytes(&key), member->version + 1, 0, buf_bytes(&value));
     put_removal(order, command, &value);
     err = value.len == 0 ? QK_ERR_TOO_BIG : buf_error(&value);

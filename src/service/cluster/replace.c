@@ -45,8 +45,7 @@ const struct hub_member *hub_replace_find(const struct cluster *cluster, const c
     return found;
 }
 
-/* Another one takes its place, so that it is there no more, or soon. */
-static bool is_replaced(const struct cluster *cluster, const uint8_t *node_id)
+bool hub_is_replaced(const struct cluster *cluster, const uint8_t *node_id)
 {
     for (unsigned i = 0; i < cluster->members_n; i++)
         if (cluster->members[i].version > 0 &&
@@ -58,29 +57,28 @@ static bool is_replaced(const struct cluster *cluster, const uint8_t *node_id)
 /* It stays, is there, and has a part in the deal in use: it can help to open that. */
 static bool holds_a_part(const struct cluster *cluster, const struct hub_member *member)
 {
-    size_t i;
-
-    return hub_is_live(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id) &&
-           !is_replaced(cluster, member->node_id) &&
-           deal_record_find(cluster->record, member->node_id, &i) == QK_OK;
+    return hub_may_help(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id) &&
+           !hub_is_replaced(cluster, member->node_id) && hub_in_record(cluster, member->node_id);
 }
 
-/* Without that member, and those who leave or are replaced already, nothing opens. */
+/* Without that member, and those who leave or are replaced already, nothing opens; or fewer would
+ * be left than the settings ask for, so that its removal would be refused (removal.c), and a deal
+ * that waits for it would wait for ever. */
 static bool locks_out(const struct cluster *cluster, const struct hub_member *member)
 {
-    unsigned stay_n = 0, holders_n = 0;
+    unsigned stay_n = hub_say_n(cluster, member), holders_n = 0;
 
     if (cluster->record == NULL)
         return false;
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *other = &cluster->members[i];
 
-        if (other->version == 0 || other == member || other->info.state != MEMBER_ACTIVE)
-            continue;
-        stay_n++;
-        holders_n += holds_a_part(cluster, other);
+        if (other->version > 0 && other != member && other->info.state == MEMBER_ACTIVE)
+            holders_n += holds_a_part(cluster, other);
     }
-    return holders_n < cluster->record->t || holders_n < hub_unseal_quorum(cluster, stay_n);
+    return holders_n < cluster->record->t || holders_n < cluster->info.threshold ||
+           holders_n < cluster->info.unseal_quorum ||
+           holders_n < hub_unseal_quorum(cluster, stay_n);
 }
 
 /* Without that member, are there enough voters to commit anything, and enough who can open? */
@@ -100,8 +98,8 @@ static bool is_needed(const struct cluster *cluster, const struct hub_member *me
         if (raft[i].id == member->info.raft_id)
             votes = true;
         else
-            others_n += voter != NULL && hub_is_live(cluster, voter->node_id) &&
-                        !is_replaced(cluster, voter->node_id);
+            others_n += voter != NULL && hub_may_help(cluster, voter->node_id) &&
+                        !hub_is_replaced(cluster, voter->node_id);
     }
     return (votes && others_n < voters_n / 2 + 1) || locks_out(cluster, member);
 }

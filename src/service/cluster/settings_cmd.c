@@ -27,7 +27,7 @@ static json_t *settings_json(const struct cluster *cluster, const struct system_
 {
     json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:i, s:i}", "name", info->name, "unseal_quorum",
                              quorum_json(info->unseal_quorum), "unseal_quorum_now",
-                             (int)hub_unseal_quorum(cluster, cluster->members_n), "threshold",
+                             (int)hub_unseal_quorum(cluster, hub_say_n(cluster, NULL)), "threshold",
                              (int)info->threshold, "release_limit", (int)info->release_limit,
                              "refresh_days", (int)(info->refresh_s / DAY_S));
 
@@ -165,14 +165,16 @@ static bool wish_read(struct exchange *exchange, json_t *json, struct system_clu
 static bool wish_allowed(struct cluster *cluster, struct exchange *exchange,
                          const struct system_cluster *wish)
 {
-    unsigned quorum = wish->unseal_quorum != 0 ? wish->unseal_quorum : cluster->members_n / 2 + 1;
+    unsigned say_n = hub_say_n(cluster, NULL);
+    unsigned quorum = wish->unseal_quorum != 0 ? wish->unseal_quorum : say_n / 2 + 1;
     unsigned needed = quorum > wish->threshold ? quorum : wish->threshold;
     unsigned members = 0;
 
     for (unsigned i = 0; i < cluster->members_n; i++)
         members += cluster->members[i].version > 0 &&
                    cluster->members[i].info.state == MEMBER_ACTIVE &&
-                   !hub_is_suspended(cluster, cluster->members[i].node_id);
+                   !hub_is_suspended(cluster, cluster->members[i].node_id) &&
+                   !hub_is_replaced(cluster, cluster->members[i].node_id);
     if (needed <= members || needed <= 2)
         return true;
     exchange_reply_error(exchange, 409, "conflict",
@@ -210,15 +212,17 @@ static void written(void *arg, enum qk_err err, uint64_t index, struct bytes res
     free(write);
 }
 
-/* What wish_allowed went by: a removal or a suspension that is decided meanwhile would leave fewer
- * than the wish needs. */
-static void put_judged(const struct cluster *cluster, struct wire_command *command)
+/* What wish_allowed went by: a removal or a suspension that is decided meanwhile, or a member that
+ * may give up what it is, would leave fewer than the wish needs. */
+static void put_judged(struct cluster *cluster, struct wire_command *command)
 {
     struct record_key removal = record_system(RECORD_SYS, SYSTEM_REMOVAL);
     struct record_key control = record_system(RECORD_SYS, RECORD_CONTROL);
+    struct record_key next = record_system(RECORD_SYS, RECORD_NEXT);
 
     wire_command_cond(command, record_key_bytes(&removal), cluster->removal_version);
     wire_command_cond(command, record_key_bytes(&control), cluster->control_version);
+    wire_command_cond(command, record_key_bytes(&next), hub_version_of(cluster, &next));
 }
 
 static enum qk_err submit(struct settings_write *write)

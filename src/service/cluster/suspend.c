@@ -23,14 +23,13 @@ static const struct hub_member *member_named(const struct cluster *cluster, stru
 static unsigned free_members(const struct cluster *cluster, const struct system_control *control)
 {
     unsigned n = 0;
-    size_t at;
 
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
 
         if (member->version > 0 && member->info.state == MEMBER_ACTIVE &&
-            !system_is_suspended(control, member->node_id) && cluster->record != NULL &&
-            deal_record_find(cluster->record, member->node_id, &at) == QK_OK)
+            !system_is_suspended(control, member->node_id) &&
+            hub_in_record(cluster, member->node_id))
             n++;
     }
     return n;
@@ -38,7 +37,7 @@ static unsigned free_members(const struct cluster *cluster, const struct system_
 
 static unsigned needed_members(const struct cluster *cluster)
 {
-    unsigned quorum = hub_unseal_quorum(cluster, cluster->members_n);
+    unsigned quorum = hub_unseal_quorum(cluster, hub_say_n(cluster, NULL));
     unsigned threshold = cluster->record != NULL ? (unsigned)cluster->record->t : 2;
 
     return quorum > threshold ? quorum : threshold;
