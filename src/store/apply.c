@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/records.h"
-
 /* One operation with what it found. */
 struct planned {
     struct wire_op op;
@@ -281,77 +279,6 @@ static enum qk_err judge_ranges(struct plan *plan)
     return QK_OK;
 }
 
-static void stats_remove(struct store_stats *stats, const struct planned *planned)
-{
-    if (!planned->found || (planned->before.flags & WIRE_DOC) == 0)
-        return;
-    if ((planned->before.flags & WIRE_DELETED) != 0)
-        stats->del_count--;
-    else
-        stats->doc_count--;
-    stats->bytes -= planned->before_bytes;
-}
-
-static void stats_add(struct store_stats *stats, const struct wire_op *op)
-{
-    if ((op->flags & WIRE_DELETED) != 0)
-        stats->del_count++;
-    else
-        stats->doc_count++;
-    stats->bytes += op->key.len + op->value.len;
-    if ((op->flags & WIRE_SAME_SEQ) == 0)
-        stats->seq++;
-}
-
-/* Chunks of attachments count in its size alone. A file from before they did has fewer bytes
- * counted than it holds. */
-static enum qk_err perform_chunk(struct store *store, const struct planned *planned)
-{
-    struct space *space;
-
-    if (spaces_make(&store->spaces, planned->op.key.data, &space) != QK_OK)
-        return QK_ERR_NOMEM;
-    if (planned->op.type == WIRE_PUT)
-        space->stats.bytes += planned->op.key.len + planned->op.value.len;
-    if (planned->found)
-        space->stats.bytes -=
-            planned->before_bytes < space->stats.bytes ? planned->before_bytes : space->stats.bytes;
-    space->dirty = true;
-    return QK_OK;
-}
-
-static bool is_chunk(struct bytes key)
-{
-    uint8_t id[ATTACHMENT_ID_BYTES];
-    uint32_t chunk;
-
-    return record_key_chunk(key, id, &chunk);
-}
-
-/* The statistics of the operation's database, if it touches any. */
-static enum qk_err perform_stats(struct store *store, const struct planned *planned,
-                                 struct pending_entry *entry)
-{
-    bool is_doc = planned->op.type == WIRE_PUT && (planned->op.flags & WIRE_DOC) != 0;
-    bool was_doc = planned->found && (planned->before.flags & WIRE_DOC) != 0;
-    struct space *space;
-
-    if (!is_doc && !was_doc)
-        return is_chunk(planned->op.key) ? perform_chunk(store, planned) : QK_OK;
-    if (spaces_make(&store->spaces, planned->op.key.data, &space) != QK_OK)
-        return QK_ERR_NOMEM;
-    stats_remove(&space->stats, planned);
-    if (was_doc)
-        entry->seq_before = planned->before.seq;
-    if (is_doc) {
-        stats_add(&space->stats, &planned->op);
-        entry->seq =
-            (planned->op.flags & WIRE_SAME_SEQ) != 0 ? planned->before.seq : space->stats.seq;
-    }
-    space->dirty = true;
-    return QK_OK;
-}
-
 /* Whoever follows all writes is told of this one, before the pending table has it. */
 static void observe(const struct store *store, const struct planned *planned,
                     const struct pending_entry *entry)
@@ -421,7 +348,7 @@ static enum qk_err perform_op(struct store *store, const struct planned *planned
     if (op->type == WIRE_DELETE_RANGE || (op->type == WIRE_DELETE && !planned->found))
         return QK_OK; /* expanded; or nothing there to remove */
     entry.stamp = ++store->applied.stamp;
-    err = perform_stats(store, planned, &entry);
+    err = apply_stats(store, &planned->op, planned->found ? &planned->before : NULL, &entry);
     if (err == QK_OK)
         err = perform_tallies(store, planned);
     if (err != QK_OK)

@@ -104,6 +104,11 @@ MUST_USE enum qk_err store_wait(struct store *store, uint64_t number, bool impat
  * the end, all, with QK_ERR_CLOSED to the others. */
 void store_tell_waiters(struct store *store, bool all);
 
+/* --- apply_stats.c --- */
+/* `before`: the record in whose place it comes; NULL: there is none. QK_ERR_NOMEM. */
+MUST_USE enum qk_err apply_stats(struct store *store, const struct wire_op *op,
+                                 const struct format_record *before, struct pending_entry *entry);
+
 /* --- writer_uv.c --- */
 MUST_USE enum qk_err writer_new(struct store *store, struct uv_loop_s *loop);
 /* The open batch has something: it will be written in a while, or now if it is large. */
