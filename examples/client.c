@@ -9,6 +9,8 @@
  *     ./notebook count 100                    adds one to a counter, so many times
  *     ./notebook find 3                       notes whose number is at least 3
  *     ./notebook watch 5                      prints five changes, from the first on
+ *     ./notebook attach monday photo < FILE   the file becomes an attachment of a note
+ *     ./notebook detach monday photo > FILE   and comes back
  *     ./notebook remove monday
  */
 #include <quorumkeep/client.h>
@@ -92,6 +94,44 @@ static int remove_note(const char *id)
     revision(document.data, rev);
     quorumkeep_text_free(&document);
     return quorumkeep_delete(client, DB, id, rev, NULL) == QUORUMKEEP_OK ? 0 : fail("remove");
+}
+
+static ptrdiff_t from_input(void *arg, void *out, size_t room)
+{
+    size_t len = fread(out, 1, room, stdin);
+
+    (void)arg;
+    return ferror(stdin) != 0 ? -1 : (ptrdiff_t)len;
+}
+
+static int attach(const char *id, const char *name)
+{
+    const struct quorumkeep_content content = {.length = QUORUMKEEP_LENGTH_UNKNOWN,
+                                               .give = from_input};
+    struct quorumkeep_text document;
+    char rev[QUORUMKEEP_REV_BYTES];
+
+    if (quorumkeep_get(client, DB, id, NULL, &document) != QUORUMKEEP_OK)
+        return fail("read");
+    revision(document.data, rev);
+    quorumkeep_text_free(&document);
+    if (quorumkeep_attachment_put(client, DB, id, name, rev, &content, rev) != QUORUMKEEP_OK)
+        return fail("attach");
+    fprintf(stderr, "%s %s\n", id, rev);
+    return 0;
+}
+
+static int to_output(void *arg, const void *bytes, size_t len)
+{
+    (void)arg;
+    return fwrite(bytes, 1, len, stdout) == len ? 0 : 1;
+}
+
+static int detach(const char *id, const char *name)
+{
+    if (quorumkeep_attachment_get(client, DB, id, name, NULL, to_output, NULL) != QUORUMKEEP_OK)
+        return fail("detach");
+    return 0;
 }
 
 static int on_result(void *arg, const char *json, size_t len)
@@ -210,6 +250,10 @@ static int run(const char *verb, const char *word, const char *text)
         return read_note(word);
     if (strcmp(verb, "remove") == 0)
         return remove_note(word);
+    if (strcmp(verb, "attach") == 0)
+        return attach(word, text);
+    if (strcmp(verb, "detach") == 0)
+        return detach(word, text);
     if (strcmp(verb, "fill") == 0)
         return fill(strtoul(word, NULL, 10));
     if (strcmp(verb, "count") == 0)
@@ -229,7 +273,9 @@ int main(int argc, char **argv)
     int code;
 
     if (argc < 3 || addresses == NULL || user == NULL || password == NULL) {
-        fprintf(stderr, "usage: %s write|read|remove|fill|count|find|watch WORD [TEXT]\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s write|read|attach|detach|remove|fill|count|find|watch WORD [TEXT]\n",
+                argv[0]);
         return 3;
     }
     if (quorumkeep_new(addresses, &client) != QUORUMKEEP_OK) {

@@ -26,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "quorumkeep/error.h"
 
@@ -120,6 +121,33 @@ enum quorumkeep_error quorumkeep_changes(struct quorumkeep *client, const char *
                                          const char *since, bool follow, const char *options,
                                          quorumkeep_row_cb change, void *arg,
                                          struct quorumkeep_text *ret_seq);
+
+/* The content of an attachment on its way to a node: `give` fills `room` bytes at most and returns
+ * how many; 0: that was all; below 0: it gives up, and the call returns QUORUMKEEP_STOPPED. It is
+ * asked for nothing before a node says that it takes the content. */
+#define QUORUMKEEP_LENGTH_UNKNOWN UINT64_MAX
+struct quorumkeep_content {
+    const char *type; /* NULL: application/octet-stream */
+    uint64_t length;  /* of all that is given; or QUORUMKEEP_LENGTH_UNKNOWN */
+    ptrdiff_t (*give)(void *arg, void *out, size_t room);
+    void *arg;
+};
+/* Some of a content that comes. Not 0: no more is wanted, and the call returns QUORUMKEEP_STOPPED.
+ */
+typedef int (*quorumkeep_bytes_cb)(void *arg, const void *bytes, size_t len);
+
+/* Contents of up to 4 GiB each, in little memory on both sides. `rev` is the document's, NULL: it
+ * is new, or has none. Whatever is not QUORUMKEEP_OK or _UNKNOWN_OUTCOME left the document as it
+ * was; once some was given no other node is asked: put again from the beginning. */
+enum quorumkeep_error quorumkeep_attachment_put(struct quorumkeep *client, const char *db,
+                                                const char *id, const char *name, const char *rev,
+                                                const struct quorumkeep_content *content,
+                                                char ret_rev[QUORUMKEEP_REV_BYTES]);
+/* QUORUMKEEP_CUT: it ended before its end, after `take` had some of it. */
+enum quorumkeep_error quorumkeep_attachment_get(struct quorumkeep *client, const char *db,
+                                                const char *id, const char *name,
+                                                const char *options, quorumkeep_bytes_cb take,
+                                                void *arg);
 
 /* Anything else of the HTTP interface: `path` is encoded already, `body` is JSON or NULL,
  * `ret_reply` may be NULL. A GET or HEAD is asked again at another node, nothing else. */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <http_parser.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,8 +23,10 @@ struct call {
     struct client_channel *channel;
     const struct client_request *request;
     struct client_reply *reply;
+    http_parser parser;
     bool complete;
-    bool in_value; /* of the header `name` */
+    bool continued; /* the node said 100 */
+    bool in_value;  /* of the header `name` */
     char name[32];
     size_t name_len;
     enum qk_err err;
@@ -80,8 +83,10 @@ static int on_complete(http_parser *parser)
 {
     struct call *call = parser->data;
 
-    if (parser->status_code / 100 == 1)
+    if (parser->status_code / 100 == 1) {
+        call->continued = call->continued || parser->status_code == 100;
         return 0; /* an interim reply; the one asked for follows */
+    }
     call->reply->status = (int)parser->status_code;
     call->reply->kept = call->request->keep && http_should_keep_alive(parser) != 0;
     call->complete = true;
@@ -215,6 +220,17 @@ static enum qk_err send_all(struct call *call, struct bytes bytes, unsigned time
     return QK_OK;
 }
 
+static void source_head(const struct client_source *source, struct buf *head)
+{
+    buf_printf(head, "Content-Type: %s\r\n", source->content_type);
+    if (source->length == UINT64_MAX)
+        buf_put_str(head, "Transfer-Encoding: chunked\r\n");
+    else
+        buf_printf(head, "Content-Length: %" PRIu64 "\r\n", source->length);
+    if (source->length > 0)
+        buf_put_str(head, "Expect: 100-continue\r\n");
+}
+
 static void build_head(const struct client_target *target, const struct client_request *request,
                        struct buf *head)
 {
@@ -234,17 +250,19 @@ static void build_head(const struct client_target *target, const struct client_r
         buf_put_bytes(head, request->authorization);
         buf_put_str(head, "\r\n");
     }
-    if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
+    if (request->source != NULL)
+        source_head(request->source, head);
+    else if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
         buf_put_str(head, strcmp(request->method, "PATCH") == 0
                               ? "Content-Type: application/merge-patch+json\r\n"
                               : "Content-Type: application/json\r\n");
-    if (request->body.len > 0 || strcmp(request->method, "GET") != 0)
+    if (request->source == NULL && (request->body.len > 0 || strcmp(request->method, "GET") != 0))
         buf_printf(head, "Content-Length: %zu\r\n", request->body.len);
     buf_put_str(head, "\r\n");
 }
 
-/* Reads until the reply is complete. */
-static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
+/* Reads until the reply is complete, or with `interim` until the node says that it goes on. */
+static enum qk_err read_reply(struct call *call, bool interim, unsigned timeout_ms)
 {
     static const http_parser_settings hooks = {.on_header_field = on_header_name,
                                                .on_header_value = on_header_value,
@@ -254,11 +272,9 @@ static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
     struct buf chunk = BUF_SECRET_INIT(READ_BYTES);
     uint8_t *room = buf_extend(&chunk, READ_BYTES);
     enum qk_err err = room == NULL ? QK_ERR_NOMEM : QK_OK;
-    http_parser parser;
+    http_parser *parser = &call->parser;
 
-    http_parser_init(&parser, HTTP_RESPONSE);
-    parser.data = call;
-    while (err == QK_OK && !call->complete) {
+    while (err == QK_OK && !call->complete && !(interim && call->continued)) {
         short events = 0;
         ssize_t got = recv_some(call, room, READ_BYTES, &events);
         size_t used;
@@ -271,18 +287,93 @@ static enum qk_err read_reply(struct call *call, unsigned timeout_ms)
             err = QK_ERR_UNKNOWN_OUTCOME;
             continue;
         }
-        used = http_parser_execute(&parser, &hooks, (const char *)room, (size_t)got);
+        used = http_parser_execute(parser, &hooks, (const char *)room, (size_t)got);
         call->reply->kept = call->reply->kept && used == (size_t)got;
         if (call->err != QK_OK)
             err = call->err;
         else if (call->complete)
             break;
-        else if (HTTP_PARSER_ERRNO(&parser) != HPE_OK)
+        else if (HTTP_PARSER_ERRNO(parser) != HPE_OK)
             err = got == 0 ? QK_ERR_UNKNOWN_OUTCOME : QK_ERR_INVALID;
         else if (got == 0)
             err = QK_ERR_UNKNOWN_OUTCOME;
     }
     buf_fini(&chunk);
+    return err;
+}
+
+/* --- a body that is given piece by piece --- */
+
+static enum qk_err send_piece(struct call *call, struct bytes piece, unsigned timeout_ms)
+{
+    bool chunked = call->request->source->length == UINT64_MAX;
+    char head[32];
+    enum qk_err err = QK_OK;
+
+    if (chunked) {
+        (void)snprintf(head, sizeof(head), "%zx\r\n", piece.len);
+        err = send_all(call, bytes_str(head), timeout_ms);
+    }
+    if (err == QK_OK)
+        err = send_all(call, piece, timeout_ms);
+    if (err == QK_OK && chunked)
+        err = send_all(call, bytes_str("\r\n"), timeout_ms);
+    return err;
+}
+
+/* What the source gives next; at its end, or where it gives what was not announced, nothing. */
+static struct bytes source_next(struct client_source *source, uint8_t *room)
+{
+    ptrdiff_t len = source->give(source->arg, room, READ_BYTES);
+    uint64_t left = source->length == UINT64_MAX ? UINT64_MAX : source->length - source->given;
+
+    source->stopped = len < 0 || len > READ_BYTES || (uint64_t)len > left ||
+                      (len == 0 && left != 0 && left != UINT64_MAX);
+    source->ended = len == 0 && !source->stopped;
+    if (source->stopped || source->ended)
+        return BYTES_NONE;
+    source->given += (uint64_t)len;
+    return bytes_of(room, (size_t)len);
+}
+
+/* A node that answers in the midst has seen enough. Under TLS what can be read may be none of the
+ * reply; there a connection that it closes tells. */
+static bool has_answer(const struct call *call)
+{
+    return call->channel->tls == NULL && client_wait(call->channel->fd, POLLIN, 0);
+}
+
+static enum qk_err send_pieces(struct call *call, unsigned timeout_ms)
+{
+    struct client_source *source = call->request->source;
+    struct buf room = BUF_SECRET_INIT(READ_BYTES);
+    uint8_t *bytes = buf_extend(&room, READ_BYTES);
+    enum qk_err err = bytes == NULL ? QK_ERR_NOMEM : QK_OK;
+
+    source->begun = true;
+    while (err == QK_OK && !source->ended && !source->stopped) {
+        struct bytes piece;
+
+        if (has_answer(call))
+            break;
+        piece = source_next(source, bytes);
+        if (piece.len > 0 || (source->ended && source->length == UINT64_MAX))
+            err = send_piece(call, piece, timeout_ms);
+    }
+    buf_fini(&room);
+    return err;
+}
+
+/* The node may answer instead of taking it. */
+static enum qk_err send_source(struct call *call, unsigned timeout_ms)
+{
+    struct client_source *source = call->request->source;
+    enum qk_err err = QK_OK;
+
+    if (source->length > 0)
+        err = read_reply(call, true, timeout_ms);
+    if (err == QK_OK && !call->complete)
+        err = send_pieces(call, timeout_ms);
     return err;
 }
 
@@ -351,6 +442,8 @@ enum qk_err client_channel_call(struct client_channel *channel,
     assert(channel->fd >= 0);
     assert(ret_reply != NULL);
 
+    http_parser_init(&call.parser, HTTP_RESPONSE);
+    call.parser.data = &call;
     *ret_reply = (struct client_reply){.body = BUF_SECRET_INIT(CLIENT_REPLY_BYTES_MAX)};
     build_head(channel->target, request, &head);
     err = buf_error(&head);
@@ -360,10 +453,15 @@ enum qk_err client_channel_call(struct client_channel *channel,
     }
     err = send_all(&call, buf_bytes(&head), timeout_ms);
     if (err == QK_OK)
-        err = send_all(&call, request->body, timeout_ms);
+        err = request->source != NULL ? send_source(&call, timeout_ms)
+                                      : send_all(&call, request->body, timeout_ms);
     /* A node refuses a body that is too big before it has read it all: its reply is what counts. */
-    if (err == QK_OK || err == QK_ERR_CLOSED)
-        err = read_reply(&call, timeout_ms);
+    if (request->source != NULL && request->source->stopped)
+        err = QK_ERR_CLOSED;
+    else if ((err == QK_OK || err == QK_ERR_CLOSED) && !call.complete)
+        err = read_reply(&call, false, timeout_ms);
+    if (request->source != NULL && !request->source->ended)
+        ret_reply->kept = false;
     if (err != QK_OK)
         say_failure(channel->target, err, timeout_ms, message);
 

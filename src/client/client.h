@@ -29,6 +29,7 @@ struct client_order {
     const char *method;
     const struct buf *path;
     const char *body;                               /* JSON; NULL: none */
+    struct client_source *source;                   /* in place of it; NULL: none */
     bool safe;                                      /* may be sent twice */
     bool (*on_body)(void *arg, struct bytes piece); /* NULL: into the reply */
     void *arg;

@@ -117,6 +117,24 @@ static bool on_piece(void *arg, struct bytes piece)
     return delivery->order->on_body(delivery->order->arg, piece);
 }
 
+/* What was given cannot be given again. A request that did not go as a whole changes nothing. */
+static enum quorumkeep_error judge_source(struct quorumkeep *client,
+                                          const struct client_source *source,
+                                          enum quorumkeep_error error, bool *ret_again)
+{
+    bool lost = error == QUORUMKEEP_UNKNOWN_OUTCOME || error == QUORUMKEEP_UNREACHABLE;
+
+    if (!source->begun) {
+        *ret_again = *ret_again || (lost && client->status == 0);
+        return lost && client->status == 0 ? QUORUMKEEP_UNREACHABLE : error;
+    }
+    *ret_again = false;
+    if (source->stopped)
+        return client_fail(client, QUORUMKEEP_STOPPED,
+                           "the content ended early, or was longer than announced");
+    return lost && !source->ended ? QUORUMKEEP_UNREACHABLE : error;
+}
+
 /* One try at one node; `ret_again`: another may be asked. */
 static enum quorumkeep_error try_once(struct quorumkeep *client, const struct client_order *order,
                                       struct client_reply *ret_reply, bool *ret_again)
@@ -127,6 +145,7 @@ static enum quorumkeep_error try_once(struct quorumkeep *client, const struct cl
         .method = order->method,
         .target = buf_bytes(order->path),
         .body = order->body == NULL ? BYTES_NONE : bytes_str(order->body),
+        .source = order->source,
         .authorization = buf_bytes(&client->authorization),
         .timeout_ms = order->timeout_ms == 0 ? client->timeout_ms : order->timeout_ms,
         .keep = true,
@@ -153,6 +172,8 @@ static enum quorumkeep_error try_once(struct quorumkeep *client, const struct cl
         error = QUORUMKEEP_UNREACHABLE;
     if (error == QUORUMKEEP_OK && ret_reply->status / 100 != 2)
         error = client_judge(client, ret_reply, ret_again);
+    if (order->source != NULL)
+        error = judge_source(client, order->source, error, ret_again);
 
 out:
     if (error != QUORUMKEEP_OK && message.len > 0)

@@ -14,6 +14,8 @@
 
 #define SEALED "503 Service Unavailable|{\"error\":\"sealed\",\"reason\":\"alone\"}"
 #define MADE "201 Created|{\"ok\":true,\"id\":\"a\",\"rev\":\"1-00000000ab\"}"
+/* The body that follows counts as a request of its own: it ends as a head does if it is chunked. */
+#define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
 #define FOUND "200 OK|{\"_id\":\"a\"}"
 
 /* Replies to one request after the other, "STATUS|BODY" or "STATUS|close|BODY", whose end is that
@@ -43,6 +45,8 @@ static bool read_request(int fd, struct node *node)
         if (body == NULL)
             continue;
         length = strstr(request, "Content-Length: ");
+        if (length != NULL && strstr(request, "Expect: ") != NULL)
+            length = NULL; /* the body comes later */
         wanted = length == NULL ? 0 : strtoul(length + 16, NULL, 10);
         if (len < (size_t)(body + 4 - request) + wanted)
             continue;
@@ -66,6 +70,8 @@ static bool send_reply(int fd, const char *reply)
         (void)snprintf(text, sizeof(text), "HTTP/1.1 %.*s\r\nContent-Length: %zu\r\n\r\n%s",
                        (int)(body - reply), reply, strlen(body + 1), body + 1);
     (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+    if (strcmp(reply, GO_ON) == 0)
+        return true;
     return body != NULL && strncmp(body, "|close|", 7) != 0;
 }
 
@@ -385,4 +391,110 @@ Test(library, nobody_listening_is_unreachable)
     cr_assert_eq(quorumkeep_put(client, "db", "a", NULL, "{}", NULL, NULL), QUORUMKEEP_UNREACHABLE);
     cr_assert_neq(strlen(quorumkeep_message(client)), 0);
     quorumkeep_free(client);
+}
+
+struct giving {
+    const char *text;
+    size_t calls;
+    ptrdiff_t after; /* the end of the text */
+};
+
+static ptrdiff_t give(void *arg, void *out, size_t room)
+{
+    struct giving *giving = arg;
+    size_t len = strlen(giving->text);
+
+    cr_assert_leq(len, room);
+    giving->calls++;
+    if (len == 0)
+        return giving->after;
+    memcpy(out, giving->text, len);
+    giving->text += len;
+    return (ptrdiff_t)len;
+}
+
+static enum quorumkeep_error attach(struct quorumkeep *client, struct giving *giving,
+                                    uint64_t length, char *ret_rev)
+{
+    const struct quorumkeep_content content = {
+        .type = "x/y", .length = length, .give = give, .arg = giving};
+
+    return quorumkeep_attachment_put(client, "db", "a", "b/c d", "1-x", &content, ret_rev);
+}
+
+Test(library, a_content_is_given_once_to_the_node_that_takes_it)
+{
+    struct giving giving = {.text = "hello"};
+    char rev[QUORUMKEEP_REV_BYTES];
+    struct quorumkeep *client;
+    struct node nodes[2];
+
+    start(&nodes[0], REPLIES(SEALED));
+    start(&nodes[1], REPLIES(GO_ON, MADE));
+    client = connect_to(nodes, 2);
+    cr_assert_eq(attach(client, &giving, QUORUMKEEP_LENGTH_UNKNOWN, rev), QUORUMKEEP_OK, "%s",
+                 quorumkeep_message(client));
+    cr_assert_str_eq(rev, "1-00000000ab");
+    cr_assert_eq(giving.calls, 2, "some, and the end");
+    quorumkeep_free(client);
+    pthread_join(nodes[0].thread, NULL);
+    pthread_join(nodes[1].thread, NULL);
+    cr_assert_str_eq(nodes[0].got, "PUT /db/a/b%2Fc%20d?rev=1-x HTTP/1.1\n");
+    cr_assert_str_eq(nodes[1].got, "PUT /db/a/b%2Fc%20d?rev=1-x HTTP/1.1\n5\n");
+}
+
+Test(library, a_content_that_is_refused_is_not_asked_for)
+{
+    struct giving giving = {.text = "hello"};
+    struct quorumkeep *client;
+    struct node node;
+
+    start(&node, REPLIES("409 Conflict|{\"error\":\"conflict\",\"reason\":\"no\"}"));
+    client = connect_to(&node, 1);
+    cr_assert_eq(attach(client, &giving, QUORUMKEEP_LENGTH_UNKNOWN, NULL), QUORUMKEEP_CONFLICT);
+    cr_assert_eq(giving.calls, 0);
+    quorumkeep_free(client);
+    pthread_join(node.thread, NULL);
+}
+
+Test(library, a_content_whose_reply_is_lost_is_never_given_twice)
+{
+    struct giving giving = {.text = "hello"};
+    struct quorumkeep *client;
+    struct node nodes[2];
+
+    start(&nodes[0], REPLIES(GO_ON, ""));
+    start(&nodes[1], REPLIES(FOUND));
+    client = connect_to(nodes, 2);
+    cr_assert_eq(attach(client, &giving, QUORUMKEEP_LENGTH_UNKNOWN, NULL),
+                 QUORUMKEEP_UNKNOWN_OUTCOME);
+    cr_assert_eq(giving.calls, 2);
+    cr_assert_eq(quorumkeep_request(client, "GET", "/", NULL, NULL), QUORUMKEEP_OK);
+    quorumkeep_free(client);
+    pthread_join(nodes[0].thread, NULL);
+    pthread_join(nodes[1].thread, NULL);
+    cr_assert_str_eq(nodes[1].got, "GET / HTTP/1.1\n");
+}
+
+/* What is short of its length, or longer, is never whole for the node. */
+Test(library, a_content_that_is_not_as_announced_is_stopped)
+{
+    static const struct {
+        uint64_t length;
+        ptrdiff_t after;
+    } cases[] = {{QUORUMKEEP_LENGTH_UNKNOWN, -1}, {4, 0}, {6, 0}, {6, -1}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct giving giving = {.text = "hello", .after = cases[i].after};
+        struct quorumkeep *client;
+        struct node node;
+
+        start(&node, REPLIES(GO_ON, MADE));
+        client = connect_to(&node, 1);
+        cr_assert_eq(attach(client, &giving, cases[i].length, NULL), QUORUMKEEP_STOPPED, "%zu: %s",
+                     i, quorumkeep_message(client));
+        quorumkeep_free(client);
+        shutdown(node.fd, SHUT_RDWR);
+        pthread_join(node.thread, NULL);
+    }
 }
