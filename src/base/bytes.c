@@ -6,30 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bytes bytes_of(const void *data, size_t len)
-{
-    assert(data != NULL || len == 0);
-    return (struct bytes){data, len};
-}
-
 struct bytes bytes_str(const char *text)
 {
     assert(text != NULL);
     return (struct bytes){(const uint8_t *)text, strlen(text)};
-}
-
-struct bytes bytes_slice(struct bytes all, size_t at, size_t len)
-{
-    if (at > all.len)
-        at = all.len;
-    if (len > all.len - at)
-        len = all.len - at;
-    return (struct bytes){all.data == NULL ? NULL : all.data + at, len};
-}
-
-bool bytes_equal(struct bytes a, struct bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
 int bytes_compare(struct bytes a, struct bytes b)
@@ -71,16 +51,6 @@ void buf_reset(struct buf *buf)
         explicit_bzero(buf->data, buf->len);
     buf->len = 0;
     buf->failed = QK_OK;
-}
-
-struct bytes buf_bytes(const struct buf *buf)
-{
-    return (struct bytes){buf->data, buf->len};
-}
-
-enum qk_err buf_error(const struct buf *buf)
-{
-    return buf->failed;
 }
 
 static size_t buf_grown(const struct buf *buf, size_t need)
@@ -148,15 +118,6 @@ void buf_put_bytes(struct buf *buf, struct bytes bytes)
 void buf_put_str(struct buf *buf, const char *text)
 {
     buf_put(buf, text, strlen(text));
-}
-
-/* A writer of JSON or MessagePack calls it for each byte: nearly always there is room. */
-void buf_put_u8(struct buf *buf, uint8_t value)
-{
-    if (buf->failed == QK_OK && buf->len < buf->cap)
-        buf->data[buf->len++] = value;
-    else
-        buf_put(buf, &value, 1);
 }
 
 void buf_put_u16(struct buf *buf, uint16_t value)
@@ -231,25 +192,6 @@ void buf_consume(struct buf *buf, size_t len)
     buf->len -= len;
 }
 
-struct reader reader_of(struct bytes in)
-{
-    return (struct reader){in, 0, QK_OK};
-}
-
-struct bytes reader_bytes(struct reader *reader, size_t len)
-{
-    struct bytes out;
-
-    assert(reader->at <= reader->in.len);
-    if (reader->failed != QK_OK || len > reader->in.len - reader->at) {
-        reader->failed = QK_ERR_INVALID;
-        return BYTES_NONE;
-    }
-    out = bytes_slice(reader->in, reader->at, len);
-    reader->at += len;
-    return out;
-}
-
 void reader_copy(struct reader *reader, uint8_t *ret_out, size_t len)
 {
     struct bytes in = reader_bytes(reader, len);
@@ -257,38 +199,6 @@ void reader_copy(struct reader *reader, uint8_t *ret_out, size_t len)
     memset(ret_out, 0, len);
     if (in.len > 0)
         memcpy(ret_out, in.data, in.len);
-}
-
-uint8_t reader_u8(struct reader *reader)
-{
-    uint8_t raw[1];
-
-    reader_copy(reader, raw, sizeof raw);
-    return raw[0];
-}
-
-uint16_t reader_u16(struct reader *reader)
-{
-    uint8_t raw[2];
-
-    reader_copy(reader, raw, sizeof raw);
-    return get_u16(raw);
-}
-
-uint32_t reader_u32(struct reader *reader)
-{
-    uint8_t raw[4];
-
-    reader_copy(reader, raw, sizeof raw);
-    return get_u32(raw);
-}
-
-uint64_t reader_u64(struct reader *reader)
-{
-    uint8_t raw[8];
-
-    reader_copy(reader, raw, sizeof raw);
-    return get_u64(raw);
 }
 
 struct bytes reader_blob(struct reader *reader, size_t len_max)
@@ -300,54 +210,4 @@ struct bytes reader_blob(struct reader *reader, size_t len_max)
         return BYTES_NONE;
     }
     return reader_bytes(reader, len);
-}
-
-struct bytes reader_rest(struct reader *reader)
-{
-    return reader_bytes(reader, reader->in.len - reader->at);
-}
-
-enum qk_err reader_error(const struct reader *reader)
-{
-    return reader->failed;
-}
-
-enum qk_err reader_end(const struct reader *reader)
-{
-    if (reader->failed != QK_OK)
-        return reader->failed;
-    return reader->at == reader->in.len ? QK_OK : QK_ERR_INVALID;
-}
-
-void put_u16(uint8_t out[static 2], uint16_t value)
-{
-    out[0] = (uint8_t)(value >> 8);
-    out[1] = (uint8_t)value;
-}
-
-void put_u32(uint8_t out[static 4], uint32_t value)
-{
-    put_u16(out, (uint16_t)(value >> 16));
-    put_u16(out + 2, (uint16_t)value);
-}
-
-void put_u64(uint8_t out[static 8], uint64_t value)
-{
-    put_u32(out, (uint32_t)(value >> 32));
-    put_u32(out + 4, (uint32_t)value);
-}
-
-uint16_t get_u16(const uint8_t in[static 2])
-{
-    return (uint16_t)((uint16_t)in[0] << 8 | in[1]);
-}
-
-uint32_t get_u32(const uint8_t in[static 4])
-{
-    return (uint32_t)get_u16(in) << 16 | get_u16(in + 2);
-}
-
-uint64_t get_u64(const uint8_t in[static 8])
-{
-    return (uint64_t)get_u32(in) << 32 | get_u32(in + 4);
 }
