@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/encode.h"
+#include "doc/document_private.h"
 #include "secret/secret.h"
 
 #define KEY_NAME_TEXT_BYTES_MAX 256
@@ -145,8 +146,17 @@ static const struct {
     {"_local_seq", take_nothing},
 };
 
-static enum qk_err take_specials(struct document *document, json_t *object,
-                                 struct doc_problem *problem)
+bool document_special_is_known(struct bytes name)
+{
+    for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++) {
+        if (bytes_equal(name, bytes_str(specials[i].name)))
+            return true;
+    }
+    return false;
+}
+
+enum qk_err document_take_specials(struct document *document, json_t *object,
+                                   struct doc_problem *problem)
 {
     enum qk_err err = QK_OK;
     size_t i;
@@ -231,7 +241,7 @@ enum qk_err document_from_json(json_t *object, struct document *ret_document,
     document_init(ret_document);
     if (!json_is_object(object))
         return doc_problem_set(ret_problem, 400, "bad_request", "Document must be a JSON object");
-    err = take_specials(ret_document, object, ret_problem);
+    err = document_take_specials(ret_document, object, ret_problem);
     if (err == QK_OK)
         err = refuse_specials(object, ret_problem);
     if (err != QK_OK)

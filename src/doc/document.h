@@ -13,6 +13,7 @@
 #include "doc/record.h"
 
 #define DOCUMENT_PLAIN_FORMAT 1
+#define DOCUMENT_SPECIAL_BYTES_MAX 32 /* of the names of members that are CouchDB's own */
 #define DOCUMENT_PLAIN_BYTES_MAX (DOC_BYTES_MAX + 64 * KIB)
 
 struct document {
@@ -33,6 +34,19 @@ struct document {
  * document, not the request), QK_ERR_NOMEM. */
 MUST_USE enum qk_err document_from_json(json_t *object, struct document *ret_document,
                                         struct doc_problem *ret_problem);
+/* The same from text, strictly JSON. */
+MUST_USE enum qk_err document_from_text(struct bytes text, struct document *ret_document,
+                                        struct doc_problem *ret_problem);
+/* The short cut of it, for a document within a longer text: takes the object that comes next, with
+ * what document_from_json would return for it in `ret_err`. False: it says nothing, json_parse has
+ * to be asked (doc/json_walk.h). The caller begins with document_init and ends with document_fini,
+ * whatever is answered. */
+struct json_walk;
+bool document_walk(struct json_walk *walk, struct document *document, enum qk_err *ret_err,
+                   struct doc_problem *ret_problem);
+/* Room for a body from that much text: grown from the smallest, one of usual size would be copied
+ * and wiped three times. False: there is none. */
+bool document_reserve(struct document *document, size_t text_bytes);
 /* What new_edits=false needs: a revision, of hashes that can be kept. QK_ERR_INVALID with the
  * problem. */
 MUST_USE enum qk_err document_check_replicated(const struct document *document,

@@ -28,6 +28,8 @@ MUST_USE enum qk_err json_parse(struct bytes text, unsigned depth_max,
 MUST_USE enum qk_err json_write(const json_t *value, struct buf *out);
 /* Appends a JSON string with its quotes; `text` must be valid UTF-8. */
 void json_write_string(struct bytes text, struct buf *out);
+/* The same without the quotes. */
+void json_write_text(struct bytes text, struct buf *out);
 /* Appends a JSON number that reads back as the same float, and as a float; it must be finite. */
 void json_write_real(double value, struct buf *out);
 /* The bytes of a JSON string value, borrowed; empty for any other value. */

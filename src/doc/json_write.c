@@ -36,11 +36,10 @@ static void write_escaped(uint8_t byte, struct buf *out)
     }
 }
 
-void json_write_string(struct bytes text, struct buf *out)
+void json_write_text(struct bytes text, struct buf *out)
 {
     size_t at = 0;
 
-    buf_put_u8(out, '"');
     while (at < text.len) {
         size_t start = at;
 
@@ -50,6 +49,12 @@ void json_write_string(struct bytes text, struct buf *out)
         if (at < text.len)
             write_escaped(text.data[at++], out);
     }
+}
+
+void json_write_string(struct bytes text, struct buf *out)
+{
+    buf_put_u8(out, '"');
+    json_write_text(text, out);
     buf_put_u8(out, '"');
 }
 

@@ -1,9 +1,12 @@
 /* JSON and documents. jansson is the oracle of our limits and of our writer: what json_parse takes,
  * jansson alone takes too and means the same; what json_write writes, jansson reads as the same
- * value. An object is then taken apart as a document and put together as a reply. */
+ * value. What the walk takes (doc/json_walk.h), json_parse takes, and json_write writes it byte for
+ * byte the same; a document from text is the one from a tree, down to what is said of a wrong one.
+ * An object is then taken apart as a document and put together as a reply. */
 #include <string.h>
 
 #include "doc/document.h"
+#include "doc/json_walk.h"
 #include "fuzz.h"
 
 static const char *const seeds[] = {
@@ -12,6 +15,8 @@ static const char *const seeds[] = {
     "[[[[[[]]]]],{\"\":\"\"},0.1,1e308,-0.0]",
     "{\"_deleted\":true,\"_id\":\"x\",\"_key_id\":\"default\"}",
     "\"text\"",
+    " { \"\\u005fid\" : \"a\" , "
+    "\"b\":{\"c\":1,\"d\":[1.50,0.5,1e5,-0,\"\\n\\/\\u20ac\"]},\"_rev\":\"1-a\"}",
     "{\"_attachments\":{},\"x\":{\"y\":{\"z\":[]}}}",
 };
 
@@ -55,15 +60,55 @@ static void fuzz_document(json_t *object)
     buf_fini(&reply);
 }
 
+/* `value` is NULL where json_parse refuses the text. */
+static void fuzz_walk(struct bytes text, const json_t *value)
+{
+    struct buf out = BUF_INIT(1 * MIB), expected = BUF_INIT(1 * MIB);
+    struct json_walk walk = JSON_WALK(text);
+
+    if (json_walk_value(&walk, JSON_DEPTH_MAX, &out) && json_walk_end(&walk)) {
+        fuzz_require(value != NULL);
+        fuzz_must(json_write(value, &expected));
+        fuzz_require(bytes_equal(buf_bytes(&out), buf_bytes(&expected)));
+    }
+    buf_fini(&out);
+    buf_fini(&expected);
+}
+
+static void fuzz_text(struct bytes text)
+{
+    struct doc_problem a_problem = {0, "", ""}, b_problem = {0, "", ""};
+    struct document a, b;
+    enum qk_err a_err = document_from_text(text, &a, &a_problem), b_err;
+    json_t *json = NULL;
+
+    document_init(&b);
+    b_err = json_parse(text, JSON_DEPTH_MAX, &b_problem, &json);
+    if (b_err == QK_OK)
+        b_err = document_from_json(json, &b, &b_problem);
+    json_decref(json);
+    fuzz_require(a_err == b_err && a_problem.status == b_problem.status &&
+                 strcmp(a_problem.reason, b_problem.reason) == 0);
+    if (a_err == QK_OK)
+        fuzz_require(bytes_equal(buf_bytes(&a.plain), buf_bytes(&b.plain)) &&
+                     bytes_equal(buf_bytes(&a.id), buf_bytes(&b.id)) &&
+                     bytes_equal(buf_bytes(&a.revisions), buf_bytes(&b.revisions)) &&
+                     revision_equal(&a.revision, &b.revision) && a.deleted == b.deleted);
+    document_fini(&a);
+    document_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct bytes in = bytes_of(data, len);
     struct buf out = BUF_INIT(1 * MIB);
     struct doc_problem problem = {0};
-    json_t *value, *other;
+    json_t *value = NULL, *other;
 
+    fuzz_text(in);
     if (json_parse(in, JSON_DEPTH_MAX, &problem, &value) != QK_OK) {
         fuzz_require(problem.status >= 400 && problem.error != NULL);
+        fuzz_walk(in, NULL);
         return 0;
     }
     other = oracle(in);
@@ -74,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     fuzz_require(other != NULL && json_equal(value, other));
     json_decref(other);
     buf_fini(&out);
+    fuzz_walk(in, value);
     if (json_is_object(value))
         fuzz_document(value);
     json_decref(value);

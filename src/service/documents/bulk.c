@@ -12,12 +12,10 @@
 #include "service/offload_uv.h"
 #include "service/params.h"
 #include "service/request.h"
-#include "service/documents/put_parts.h"
+#include "service/documents/bulk_text.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write.h"
-
-#define BULK_DOCS_MAX WIRE_BATCHES_MAX
 
 struct bulk_item {
     struct document document; /* owned */
@@ -58,73 +56,28 @@ static void bulk_free(struct bulk *bulk)
 
 /* --- parsing --- */
 
-static enum qk_err item_parse(struct bulk_item *item, bool replicated, json_t *json,
-                              struct doc_problem *problem)
-{
-    enum qk_err err;
-
-    item->write.replicated = replicated;
-    err = put_document_from_json(json, &item->document, problem);
-    if (err == QK_OK && replicated)
-        err = document_check_replicated(&item->document, problem);
-    if (err == QK_ERR_TOO_BIG)
-        return doc_problem_set(problem, 413, "document_too_large", "%.*s",
-                               (int)item->document.id.len, (const char *)item->document.id.data);
-    return err;
-}
-
-static enum qk_err bulk_check(const json_t *body, json_t **ret_docs, bool *ret_replicated,
-                              struct doc_problem *problem)
-{
-    const json_t *new_edits = json_object_get(body, "new_edits");
-
-    if (!json_is_object(body))
-        return doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
-    *ret_docs = json_object_get(body, "docs");
-    if (*ret_docs == NULL)
-        return doc_problem_set(problem, 400, "bad_request",
-                               "POST body must include `docs` parameter.");
-    if (!json_is_array(*ret_docs))
-        return doc_problem_set(problem, 400, "bad_request", "`docs` parameter must be an array.");
-    if (new_edits != NULL && !json_is_boolean(new_edits))
-        return doc_problem_set(problem, 400, "bad_request",
-                               "`new_edits` parameter must be a boolean.");
-    *ret_replicated = json_is_false(new_edits);
-    if (json_array_size(*ret_docs) > BULK_DOCS_MAX)
-        return doc_problem_set(problem, 413, "too_large",
-                               "at most %d documents fit one _bulk_docs request", BULK_DOCS_MAX);
-    return QK_OK;
-}
-
 /* On the pool, if the body is large: nothing but the body and what `bulk` owns. */
 static void bulk_parse(void *arg)
 {
     struct bulk *bulk = arg;
-    const struct request *request = &bulk->exchange->request;
-    json_t *body = NULL, *docs = NULL;
-    enum qk_err err;
-    size_t n;
+    struct bulk_text text;
 
-    /* An array in an object around each document: two levels more. */
-    err = json_parse(request->body, JSON_DEPTH_MAX + 2, &bulk->problem, &body);
-    if (err == QK_OK)
-        err = bulk_check(body, &docs, &bulk->replicated, &bulk->problem);
-    if (err != QK_OK)
-        goto out;
-    n = json_array_size(docs);
-    bulk->items = calloc(n + 1, sizeof(*bulk->items));
-    bulk->proposed = calloc(n + 1, sizeof(*bulk->proposed));
-    err = bulk->items == NULL || bulk->proposed == NULL ? QK_ERR_NOMEM : QK_OK;
-    while (err == QK_OK && bulk->items_n < n) {
+    bulk->err = bulk_text_parse(bulk->exchange->request.body, &text, &bulk->problem);
+    if (bulk->err == QK_OK) {
+        bulk->items = calloc(text.n + 1, sizeof(*bulk->items));
+        bulk->proposed = calloc(text.n + 1, sizeof(*bulk->proposed));
+        if (bulk->items == NULL || bulk->proposed == NULL)
+            bulk->err = QK_ERR_NOMEM;
+    }
+    bulk->replicated = text.replicated;
+    for (; bulk->err == QK_OK && bulk->items_n < text.n; bulk->items_n++) {
         struct bulk_item *item = &bulk->items[bulk->items_n];
 
-        err = item_parse(item, bulk->replicated, json_array_get(docs, bulk->items_n++),
-                         &bulk->problem);
+        item->document = text.documents[bulk->items_n];
+        item->write.replicated = text.replicated;
+        document_init(&text.documents[bulk->items_n]); /* it is the item's now */
     }
-
-out:
-    json_decref(body);
-    bulk->err = err;
+    bulk_text_fini(&text);
 }
 
 /* Ids are made on the loop, whose random pool it is. */

@@ -128,16 +128,12 @@ enum qk_err put_document_parse(const struct request *request, struct document *r
 {
     struct multipart multipart = {.ended = true};
     struct bytes text;
-    json_t *json = NULL;
     enum qk_err err;
 
     *ret_document = (struct document){.id = BUF_INIT(0)};
     err = document_text(request, &multipart, &text, ret_problem);
     if (err == QK_OK)
-        err = json_parse(text, JSON_DEPTH_MAX, ret_problem, &json);
-    if (err == QK_OK)
-        err = document_from_json(json, ret_document, ret_problem);
-    json_decref(json);
+        err = document_from_text(text, ret_document, ret_problem);
     return err == QK_OK ? take_rest(&multipart, &ret_document->attachments, ret_problem) : err;
 }
 
