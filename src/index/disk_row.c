@@ -21,7 +21,7 @@ _Static_assert(1 + 2 + INDEX_DISK_SORT_BYTES_MAX + 1 + TAIL_BYTES_MAX + 4 <=
 /* Ordered as the names are, whatever follows: 00 as 00 ff, ended by 00 00. */
 static void tail_put(struct bytes name, struct buf *out)
 {
-    size_t begin = out->len, i;
+    size_t begin, i;
     uint8_t hash[HASH_BYTES];
 
     buf_put_u8(out, TAIL_NAME);
