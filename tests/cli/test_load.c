@@ -153,7 +153,7 @@ Test(load, at_a_rate_a_pause_shows_as_all_that_was_due_in_it)
     for (double share = 0; share <= 1; share += 0.01)
         late += load_histogram_at(&result.latency, share) >= 100 * MS ? 1 : 0;
     cr_assert_geq(late, 25, "%llu %% waited 100 ms", (unsigned long long)late);
-    cr_assert_geq(result.latency.n, 490);
+    cr_assert_geq(result.latency.n + 2, result.elapsed_ns / MS, "what was due is not all there");
 }
 
 Test(load, at_a_rate_what_was_due_in_the_warm_up_is_not_counted)
