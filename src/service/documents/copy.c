@@ -48,8 +48,6 @@ static enum qk_err copy_target(const struct request *request, struct buf *id,
 {
     struct bytes text = request->destination;
     const uint8_t *query = text.len == 0 ? NULL : memchr(text.data, '?', text.len);
-    struct bytes revision = BYTES_NONE;
-    enum qk_err err;
 
     if (text.len == 0)
         return doc_problem_set(problem, 400, "bad_request",
@@ -58,8 +56,9 @@ static enum qk_err copy_target(const struct request *request, struct buf *id,
         return doc_problem_set(problem, 400, "bad_request", "Destination URL must be relative.");
     if (query != NULL) {
         size_t at = (size_t)(query - text.data);
+        struct bytes revision = bytes_slice(text, at + 1, text.len);
+        enum qk_err err;
 
-        revision = bytes_slice(text, at + 1, text.len);
         text = bytes_slice(text, 0, at);
         if (!bytes_starts_with(revision, bytes_str("rev=")))
             return doc_problem_set(problem, 400, "bad_request", "Invalid rev format");

@@ -192,6 +192,7 @@ static void get_leaf_reply(struct service *service, struct exchange *exchange,
         get_contents_reply(service, exchange, database, at, leaf, &wish->options, &wish->contents);
     else
         get_reply(service, exchange, at, leaf, &wish->options);
+    wish->options.local_seq = NULL; /* `seq` ends here */
 }
 
 static void get_document(struct service *service, struct exchange *exchange,
