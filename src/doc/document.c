@@ -56,6 +56,10 @@ static enum qk_err take_revisions(struct document *document, const json_t *value
                                "_revisions.start isn't an integer.");
     if (!json_is_array(ids))
         return doc_problem_set(problem, 400, "doc_validation", "_revisions.ids isn't a array.");
+    if (json_integer_value(start) == 0) { /* of a _local document, or of nothing */
+        document->has_revision = document->revision_is_foreign = true;
+        return QK_OK;
+    }
     if (n == 0 || json_integer_value(start) < (json_int_t)n ||
         json_integer_value(start) > UINT32_MAX)
         return doc_problem_set(problem, 400, "doc_validation",
@@ -68,7 +72,7 @@ static enum qk_err take_revisions(struct document *document, const json_t *value
 
         if (!json_is_string(id))
             return doc_problem_set(problem, 400, "doc_validation", "RevId isn't a string");
-        if (hex_decode(json_bytes(id), hash, sizeof(hash)) != QK_OK)
+        if (revision_hash_parse(json_bytes(id), hash) != QK_OK)
             document->revision_is_foreign = true;
         else if (i == 0)
             memcpy(document->revision.hash, hash, sizeof(hash));
@@ -87,8 +91,10 @@ enum qk_err document_check_replicated(const struct document *document,
                                "specified");
     if (document->revision_is_foreign)
         return doc_problem_set(ret_problem, 400, "bad_request",
-                               "Invalid rev format: the hash of a revision must be 32 hexadecimal "
-                               "digits");
+                               "Invalid rev format: behind the number of a revision there must be "
+                               "32 hexadecimal digits, or a text of at most %d printable "
+                               "characters",
+                               REVISION_WORD_BYTES_MAX);
     return QK_OK;
 }
 
@@ -307,14 +313,14 @@ static void put_revision(uint32_t generation, const uint8_t *hash, struct buf *o
 
 static void put_revisions(const struct doc_leaf *leaf, struct buf *out)
 {
-    char hash[2 * REVISION_HASH_BYTES + 1];
+    char hash[REVISION_HASH_TEXT_BYTES + 1];
     size_t at;
 
-    hex_encode(leaf->revision.hash, REVISION_HASH_BYTES, hash);
+    revision_hash_format(leaf->revision.hash, hash);
     buf_printf(out, ",\"_revisions\":{\"start\":%u,\"ids\":[\"%s\"", leaf->revision.generation,
                hash);
     for (at = 0; at < leaf->path.len; at += REVISION_HASH_BYTES) {
-        hex_encode(leaf->path.data + at, REVISION_HASH_BYTES, hash);
+        revision_hash_format(leaf->path.data + at, hash);
         buf_printf(out, ",\"%s\"", hash);
     }
     buf_put_str(out, "]}");

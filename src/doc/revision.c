@@ -27,6 +27,54 @@ static enum qk_err parse_generation(struct bytes digits, uint32_t *ret_generatio
     return QK_OK;
 }
 
+/* It is shown between quotes, in JSON and as an ETag, without an escape. */
+static bool is_word_byte(uint8_t byte)
+{
+    return byte > ' ' && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+/* The length of the text that `hash` is; 0: it is none. */
+static size_t word_len(const uint8_t *hash)
+{
+    size_t len = 0, i;
+
+    while (len < REVISION_HASH_BYTES && is_word_byte(hash[len]))
+        len++;
+    for (i = len; i < REVISION_HASH_BYTES; i++) {
+        if (hash[i] != 0)
+            return 0;
+    }
+    return len <= REVISION_WORD_BYTES_MAX ? len : 0;
+}
+
+enum qk_err revision_hash_parse(struct bytes text, uint8_t ret_hash[static REVISION_HASH_BYTES])
+{
+    uint8_t word[REVISION_HASH_BYTES] = {0};
+
+    if (text.len == REVISION_HASH_TEXT_BYTES)
+        return hex_decode(text, ret_hash, REVISION_HASH_BYTES);
+    if (text.len == 0 || text.len > REVISION_WORD_BYTES_MAX)
+        return QK_ERR_INVALID;
+    memcpy(word, text.data, text.len);
+    if (word_len(word) != text.len)
+        return QK_ERR_INVALID;
+    memcpy(ret_hash, word, sizeof(word));
+    return QK_OK;
+}
+
+void revision_hash_format(const uint8_t hash[static REVISION_HASH_BYTES],
+                          char ret_text[static REVISION_HASH_TEXT_BYTES + 1])
+{
+    size_t len = word_len(hash);
+
+    if (len == 0) {
+        hex_encode(hash, REVISION_HASH_BYTES, ret_text);
+        return;
+    }
+    memcpy(ret_text, hash, len);
+    ret_text[len] = '\0';
+}
+
 enum qk_err revision_parse(struct bytes text, struct revision *ret_revision)
 {
     struct revision revision = REVISION_NONE;
@@ -44,8 +92,8 @@ enum qk_err revision_parse(struct bytes text, struct revision *ret_revision)
     if (err != QK_OK)
         return err;
     text = bytes_slice(text, digits_n + 1, text.len);
-    if (hex_decode(text, revision.hash, REVISION_HASH_BYTES) != QK_OK)
-        return QK_ERR_NOT_FOUND; /* CouchDB allows any text there; this store never wrote it */
+    if (revision_hash_parse(text, revision.hash) != QK_OK)
+        return QK_ERR_NOT_FOUND; /* CouchDB allows any text there; this store never kept it */
     *ret_revision = revision;
     return QK_OK;
 }
@@ -65,7 +113,7 @@ void revision_format(const struct revision *revision,
 
     len = snprintf(ret_text, REVISION_TEXT_BYTES_MAX + 1, "%u-", revision->generation);
     assert(len > 0 && len <= 11);
-    hex_encode(revision->hash, REVISION_HASH_BYTES, ret_text + len);
+    revision_hash_format(revision->hash, ret_text + len);
 }
 
 void revision_encode(const struct revision *revision, uint8_t ret_bytes[static REVISION_BYTES])

@@ -39,7 +39,7 @@ static bool write_parent(const struct write *write, const struct doc_record *rec
 }
 
 /* What the record alone decides; WRITE_OPEN if it is to be written over `ret_parent`. */
-static enum write_state write_decide(const struct write *write, const struct doc_record *record,
+static enum write_state write_decide(struct write *write, const struct doc_record *record,
                                      struct doc_leaf **ret_parent)
 {
     if (write->replicated)
@@ -48,9 +48,12 @@ static enum write_state write_decide(const struct write *write, const struct doc
         return WRITE_MISSING;
     if (write->must_exist && record->leaves[0].deleted)
         return WRITE_DELETED;
-    if (write->same_id_earlier || !write_parent(write, record, ret_parent))
-        return WRITE_CONFLICT;
-    return WRITE_OPEN;
+    if (!write->same_id_earlier && write_parent(write, record, ret_parent))
+        return WRITE_OPEN;
+    write->revision_is_unknown =
+        write->document->revision_is_foreign ||
+        (write->document->has_revision && !doc_tree_knows(record, &write->document->revision));
+    return WRITE_CONFLICT;
 }
 
 /* What is deleted and comes back is a new document: it is under no key of before. */

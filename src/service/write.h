@@ -48,7 +48,8 @@ struct write {
     bool replicated; /* new_edits=false: its revision and path are the document's own */
     struct validation *validation; /* of the request; NULL: none is asked */
     struct validation_verdict verdict;
-    bool same_id_earlier; /* bulk: an earlier one of the request writes the same document */
+    bool revision_is_unknown; /* of WRITE_CONFLICT: the document never had the revision given */
+    bool same_id_earlier;     /* bulk: an earlier one of the request writes the same document */
 };
 
 /* Evaluates against the store as it is now. Decides `write->state`, or leaves it open and appends

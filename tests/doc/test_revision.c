@@ -1,6 +1,7 @@
 #include "doc/revision.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "secret/crypto.h"
@@ -38,7 +39,12 @@ Test(revision, malformed_text_is_invalid_and_foreign_text_is_not_found)
     static const char *const bad[] = {"", "-", "-" HASH_TEXT, "1", "x-" HASH_TEXT, "1.0-a", " 1-a"};
     static const char *const foreign[] = {"0-" HASH_TEXT,
                                           "1-",
-                                          "1-abc",
+                                          "1-thirteenchars",
+                                          "1-a b",
+                                          "1-a\"b",
+                                          "1-a\\b",
+                                          "1-a\nb",
+                                          "1-\xc3\xa9",
                                           "4294967296-" HASH_TEXT,
                                           "99999999999999999999999-" HASH_TEXT,
                                           "1-" HASH_TEXT "0",
@@ -51,6 +57,45 @@ Test(revision, malformed_text_is_invalid_and_foreign_text_is_not_found)
     for (i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
         cr_assert_eq(revision_parse(bytes_str(foreign[i]), &revision), QK_ERR_NOT_FOUND, "%s",
                      foreign[i]);
+}
+
+Test(revision, a_short_text_is_kept_and_stands_in_the_order_of_its_bytes)
+{
+    static const char *const words[] = {"1", "Z", "a", "a-b", "abc", "abcdefghijkl", "b", "~"};
+    struct revision last = REVISION_NONE, revision;
+    char text[REVISION_TEXT_BYTES_MAX + 1], given[20];
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        (void)snprintf(given, sizeof(given), "7-%s", words[i]);
+        cr_assert_eq(revision_parse(bytes_str(given), &revision), QK_OK, "%s", given);
+        revision_format(&revision, text);
+        cr_assert_str_eq(text, given);
+        cr_assert_gt(revision_compare(&revision, &last), 0, "%s", given);
+        last = revision;
+    }
+}
+
+/* What is almost a text is a hash: bytes behind a zero, and texts of more bytes than may be kept.
+ */
+Test(revision, a_hash_that_is_no_text_is_shown_in_hex)
+{
+    static const char *const hashes[] = {
+        "61620000000000000000000000000001", "61620063000000000000000000000000",
+        "00000000000000000000000000000000", "61616161616161616161616161000000",
+        "61616161616161616161616161616161", "61220000000000000000000000000000"};
+    uint8_t hash[REVISION_HASH_BYTES];
+    char text[REVISION_HASH_TEXT_BYTES + 1];
+    size_t i;
+
+    for (i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+        cr_assert_eq(revision_hash_parse(bytes_str(hashes[i]), hash), QK_OK);
+        revision_hash_format(hash, text);
+        cr_assert_str_eq(text, hashes[i]);
+    }
+    cr_assert_eq(revision_hash_parse(bytes_str("61626300000000000000000000000000"), hash), QK_OK);
+    revision_hash_format(hash, text);
+    cr_assert_str_eq(text, "abc");
 }
 
 Test(revision, same_edit_of_same_parent_is_same_revision_and_any_other_is_not)

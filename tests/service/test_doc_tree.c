@@ -109,12 +109,26 @@ Test(doc_tree, replication_needs_a_revision_that_can_be_kept)
     expect_error(&documents, METHOD_POST, "/db/_bulk_docs",
                  "{\"new_edits\":false,\"docs\":[{\"_id\":\"d\"}]}", 400, "bad_request",
                  "When `new_edits: false`, the document needs `_rev` or `_revisions` specified");
-    expect_error(&documents, METHOD_PUT, "/db/d?new_edits=false", "{\"_rev\":\"1-abc\"}", 400,
-                 "bad_request",
-                 "Invalid rev format: the hash of a revision must be 32 hexadecimal digits");
+    expect_error(&documents, METHOD_PUT, "/db/d?new_edits=false", "{\"_rev\":\"1-thirteenchars\"}",
+                 400, "bad_request",
+                 "Invalid rev format: behind the number of a revision there must be 32 hexadecimal "
+                 "digits, or a text of at most 12 printable characters");
     expect_error(&documents, METHOD_POST, "/none/_bulk_docs",
                  "{\"new_edits\":false,\"docs\":[{\"_id\":\"d\",\"_rev\":\"1-" A "\"}]}", 404,
                  "not_found", "Database does not exist.");
+}
+
+Test(doc_tree, revisions_that_are_short_texts_are_kept_as_they_came)
+{
+    replicate(2, "\"b\",\"a\"", ",\"n\":1");
+    replicate(2, "\"c-c\",\"a\"", ",\"n\":2");
+    expect(&documents, METHOD_GET, "/db/d?conflicts=true&revs=true", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"2-c-c\",\"_revisions\":{\"start\":2,\"ids\":[\"c-c\",\"a\"]},"
+           "\"_conflicts\":[\"2-b\"],\"n\":2}");
+    expect(&documents, METHOD_GET, "/db/d?rev=2-b", NULL, 200,
+           "{\"_id\":\"d\",\"_rev\":\"2-b\",\"n\":1}");
+    expect(&documents, METHOD_POST, "/db/_revs_diff", "{\"d\":[\"1-a\",\"2-b\",\"3-x\"]}", 200,
+           "{\"d\":{\"missing\":[\"3-x\"],\"possible_ancestors\":[\"2-c-c\",\"2-b\"]}}");
 }
 
 Test(doc_tree, batch_ok_is_accepted_and_written)

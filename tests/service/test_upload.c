@@ -160,8 +160,7 @@ Test(upload, a_write_that_would_not_be_made_is_refused_before_its_body_is_taken)
     call_start(made);
     call_run(made);
     cr_assert_eq(made->status, 409);
-    cr_assert_str_eq(call_text(made),
-                     "{\"error\":\"conflict\",\"reason\":\"Document update conflict.\"}\n");
+    cr_assert_str_eq(call_text(made), "{\"error\":\"not_found\",\"reason\":\"missing_rev\"}\n");
     call_free(made);
     cr_assert_eq(put("/nosuch/d/a", LONG_BYTES, true), 404);
     cr_assert_eq(documents_chunks_n(&documents, NULL), 0);

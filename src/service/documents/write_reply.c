@@ -138,7 +138,7 @@ void write_reply(struct service *service, struct exchange *exchange, const struc
         reply_done(service, exchange, write, status_ok);
         break;
     case WRITE_CONFLICT:
-        if (write->attachment.len > 0 && write->document->revision_is_foreign)
+        if (write->attachment.len > 0 && write->revision_is_unknown)
             exchange_reply_error(exchange, 409, "not_found", "missing_rev"); /* as CouchDB */
         else
             exchange_reply_err(exchange, QK_ERR_CONFLICT);
