@@ -19,6 +19,8 @@ enum qk_err doc_id_check(struct bytes id, struct doc_problem *ret_problem)
                                "Document id is too long: at most %d bytes", DOC_ID_BYTES_MAX);
     if (!utf8_is_valid(id))
         return doc_problem_set(ret_problem, 400, "illegal_docid", "Document id must be UTF-8");
+    if (bytes_equal(id, bytes_str("_local")) || bytes_equal(id, bytes_str("_local/")))
+        return doc_problem_set(ret_problem, 400, "bad_request", "Invalid _local document id.");
     if (bytes_equal(id, bytes_str(DESIGN_PREFIX)))
         return doc_problem_set(ret_problem, 400, "illegal_docid", "Illegal document id `_design/`");
     if (id.data[0] == '_' && !bytes_starts_with(id, bytes_str(DESIGN_PREFIX)))

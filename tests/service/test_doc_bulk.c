@@ -86,6 +86,47 @@ Test(bulk, wrong_requests_are_refused_whole)
            "{\"ok\":true,\"instance_start_time\":\"0\"}");
 }
 
+Test(bulk, local_documents_are_written_and_removed_beside_others)
+{
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           "{\"docs\":[{\"_id\":\"_local/a\",\"n\":1},{\"_id\":\"_local/a\",\"n\":2},"
+           "{\"_id\":\"_local/none\",\"_deleted\":true}]}",
+           201,
+           "[{\"ok\":true,\"id\":\"_local/a\",\"rev\":\"0-1\"},"
+           "{\"id\":\"_local/a\",\"error\":\"conflict\",\"reason\":\"Document update conflict.\"},"
+           "{\"id\":\"_local/none\",\"error\":\"not_found\",\"reason\":\"missing\"}]");
+    expect(&documents, METHOD_POST, "/db/_bulk_docs",
+           "{\"docs\":[{\"_id\":\"_local/a\",\"_rev\":\"0-1\",\"n\":3},"
+           "{\"_id\":\"_local/b\",\"_revisions\":{\"start\":0,\"ids\":[\"1\"]}}]}",
+           201,
+           "[{\"ok\":true,\"id\":\"_local/a\",\"rev\":\"0-2\"},"
+           "{\"ok\":true,\"id\":\"_local/b\",\"rev\":\"0-1\"}]");
+    expect(&documents, METHOD_GET, "/db/_local/a", NULL, 200,
+           "{\"_id\":\"_local/a\",\"_rev\":\"0-2\",\"n\":3}");
+    expect(
+        &documents, METHOD_POST, "/db/_bulk_docs",
+        "{\"new_edits\":false,\"docs\":[{\"_id\":\"_local/a\",\"_rev\":\"0-1\"},"
+        "{\"_id\":\"_local/b\",\"_rev\":\"0-1\",\"_deleted\":true}]}",
+        201,
+        "[{\"id\":\"_local/a\",\"error\":\"conflict\",\"reason\":\"Document update conflict.\"}]");
+    expect_error(&documents, METHOD_GET, "/db/_local/b", NULL, 404, "not_found", "missing");
+    expect(&documents, METHOD_GET, "/db/_all_docs", NULL, 200,
+           "{\"total_rows\":0,\"offset\":0,\"rows\":[\n]}");
+    expect_error(&documents, METHOD_POST, "/db/_bulk_docs",
+                 "{\"docs\":[{\"_id\":\"_local/a\",\"_attachments\":{\"x\":{\"data\":\"\"}}}]}",
+                 400, "bad_request", "_local documents do not accept attachments.");
+    expect_error(&documents, METHOD_POST, "/no/_bulk_docs", "{\"docs\":[{\"_id\":\"_local/a\"}]}",
+                 404, "not_found", "Database does not exist.");
+}
+
+Test(bulk, who_asks_for_all_or_nothing_is_told_that_it_is_not_to_be_had)
+{
+    expect_error(&documents, METHOD_POST, "/db/_bulk_docs",
+                 "{\"all_or_nothing\":true,\"docs\":[{\"_id\":\"a\"}]}", 417, "not_implemented",
+                 "all_or_nothing is not supported");
+    expect_error(&documents, METHOD_GET, "/db/a", NULL, 404, "not_found", "missing");
+}
+
 Test(bulk, documents_past_one_commands_size_go_in_several)
 {
     size_t each = 3 * MIB, n = 6, i;

@@ -1,6 +1,7 @@
 /* _bulk_docs: every document is a batch of its own, so one that conflicts does not hinder the
  * others; all go in one command, or in several of SUBMIT_COMMAND_BYTES when they are large. What is
- * wrong with the request as such (no JSON, an illegal id) refuses it whole, as CouchDB does. */
+ * wrong with the request as such (no JSON, an illegal id) refuses it whole, as CouchDB does. Old
+ * clients write their _local checkpoints this way, too: those are batches like the others. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "service/params.h"
 #include "service/request.h"
 #include "service/documents/bulk_text.h"
+#include "service/documents/local.h"
 #include "service/read.h"
 #include "service/submit.h"
 #include "service/write.h"
@@ -96,7 +98,9 @@ static enum qk_err item_name(struct bulk *bulk, struct bulk_item *item)
     item->write.id = buf_bytes(&item->document.id);
     item->write.document = &item->document;
     item->write.validation = &bulk->validation;
-    return doc_id_check(item->write.id, &bulk->problem);
+    return local_is_id(item->write.id)
+               ? local_document_check(item->write.id, &item->document, &bulk->problem)
+               : doc_id_check(item->write.id, &bulk->problem);
 }
 
 /* --- two of one id --- */
@@ -151,6 +155,13 @@ static void bulk_look(struct bulk *bulk)
     bulk->denied = authorize_exchange(bulk->service, bulk->exchange, database, ACCESS_DB_WRITE);
 }
 
+static enum qk_err item_evaluate(struct bulk *bulk, struct write *write,
+                                 struct wire_command *command)
+{
+    return local_is_id(write->id) ? local_evaluate(bulk->service, write, command)
+                                  : write_evaluate(bulk->service, write, command);
+}
+
 static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
 {
     struct bulk *bulk = arg;
@@ -166,7 +177,7 @@ static enum qk_err bulk_evaluate(void *arg, struct wire_command *command)
             continue;
         if (wire_command_size(command) >= SUBMIT_COMMAND_BYTES)
             break;
-        err = write_evaluate(bulk->service, &bulk->items[i].write, command);
+        err = item_evaluate(bulk, &bulk->items[i].write, command);
         if (err == QK_OK && bulk->items[i].write.state == WRITE_OPEN &&
             bulk->items[i].write.verdict.waits)
             bulk->waits = true;
@@ -198,7 +209,7 @@ static json_t *item_error(const struct write *write, const char *error, const ch
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
 
-    if (!write->replicated)
+    if (!write->replicated || local_is_id(write->id))
         return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
                          "error", error, "reason", reason);
     revision_format(&write->document->revision, revision);
@@ -218,7 +229,7 @@ static json_t *item_json(const struct write *write)
 {
     switch (write->state) {
     case WRITE_DONE:
-        return write_result_json(write);
+        return local_is_id(write->id) ? local_result_json(write) : write_result_json(write);
     case WRITE_CONFLICT:
         return item_error(write, "conflict", "Document update conflict.");
     case WRITE_NO_KEY:
@@ -233,8 +244,9 @@ static json_t *item_json(const struct write *write)
         return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
     case WRITE_NO_STUB:
         return item_no_stub(write);
-    case WRITE_NO_ATTACHMENT:
-    case WRITE_MISSING: /* of DELETE alone */
+    case WRITE_MISSING: /* a _local one, deleted */
+        return item_error(write, "not_found", "missing");
+    case WRITE_NO_ATTACHMENT: /* of DELETE alone */
     case WRITE_DELETED:
     case WRITE_OPEN:
     case WRITE_FAILED:
@@ -292,9 +304,16 @@ static void bulk_done(void *arg, enum qk_err err)
 
 static const struct submit_ops bulk_ops = {bulk_evaluate, bulk_result, bulk_done};
 
+static enum qk_err item_latch(struct bulk *bulk, const struct write *write,
+                              struct record_key *ret_key)
+{
+    return local_is_id(write->id)
+               ? local_latch(bulk->service, write, ret_key)
+               : write_latch(bulk->service, write->database_name, write->id, ret_key);
+}
+
 static enum qk_err bulk_start(struct bulk *bulk)
 {
-    struct bytes name = bulk->exchange->request.segments[0];
     struct record_key *keys = calloc(bulk->items_n + 1, sizeof(*keys));
     struct bytes *views = calloc(bulk->items_n + 1, sizeof(*views));
     enum qk_err err = QK_ERR_NOMEM;
@@ -304,7 +323,7 @@ static enum qk_err bulk_start(struct bulk *bulk)
         goto out;
     err = bulk_mark_doubles(bulk);
     for (i = 0; err == QK_OK && i < bulk->items_n; i++) {
-        err = write_latch(bulk->service, name, bulk->items[i].write.id, &keys[i]);
+        err = item_latch(bulk, &bulk->items[i].write, &keys[i]);
         views[i] = record_key_bytes(&keys[i]);
     }
     if (err == QK_OK)

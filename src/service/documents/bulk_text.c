@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "doc/json_walk.h"
+#include "service/documents/local.h"
 #include "service/documents/put_parts.h"
 
 #define DOCUMENTS_FIRST 16
@@ -33,6 +34,13 @@ void bulk_text_fini(struct bulk_text *text)
         document_fini(&text->documents[i]);
     free(text->documents);
     *text = (struct bulk_text){0};
+}
+
+/* A _local document has no tree of revisions that one could be brought into. */
+static enum qk_err check_replicated(const struct document *document, struct doc_problem *problem)
+{
+    return local_is_id(buf_bytes(&document->id)) ? QK_OK
+                                                 : document_check_replicated(document, problem);
 }
 
 /* --- by the walk --- */
@@ -100,7 +108,7 @@ static bool walk_body(struct bytes body, struct bulk_text *text)
         !json_walk_end(&walk))
         return false;
     for (size_t i = 0; text->replicated && i < text->n; i++) {
-        if (document_check_replicated(&text->documents[i], &ignored) != QK_OK)
+        if (check_replicated(&text->documents[i], &ignored) != QK_OK)
             return false;
     }
     return true;
@@ -125,6 +133,9 @@ static enum qk_err body_check(const json_t *body, json_t **ret_docs, bool *ret_r
         return doc_problem_set(problem, 400, "bad_request",
                                "`new_edits` parameter must be a boolean.");
     *ret_replicated = json_is_false(new_edits);
+    /* Who asks for it relies on it: CouchDB's refusal, once for all. */
+    if (json_is_true(json_object_get(body, "all_or_nothing")))
+        return doc_problem_set(problem, 417, "not_implemented", "all_or_nothing is not supported");
     if (json_array_size(*ret_docs) > BULK_DOCS_MAX)
         return doc_problem_set(problem, 413, "too_large",
                                "at most %d documents fit one _bulk_docs request", BULK_DOCS_MAX);
@@ -140,7 +151,7 @@ static enum qk_err document_parse(struct bulk_text *text, json_t *json, struct d
         return QK_ERR_NOMEM;
     err = put_document_from_json(json, document, problem);
     if (err == QK_OK && text->replicated)
-        err = document_check_replicated(document, problem);
+        err = check_replicated(document, problem);
     if (err == QK_ERR_TOO_BIG)
         return doc_problem_set(problem, 413, "document_too_large", "%.*s", (int)document->id.len,
                                (const char *)document->id.data);

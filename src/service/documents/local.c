@@ -39,6 +39,15 @@ enum qk_err local_id_check(struct bytes id, struct doc_problem *ret_problem)
     return QK_OK;
 }
 
+enum qk_err local_document_check(struct bytes id, const struct document *document,
+                                 struct doc_problem *ret_problem)
+{
+    if (document->attachments.n > 0)
+        return doc_problem_set(ret_problem, 400, "bad_request",
+                               "_local documents do not accept attachments.");
+    return local_id_check(id, ret_problem);
+}
+
 /* --- reading --- */
 
 void local_put_json(struct bytes id, const struct doc_leaf *leaf,
@@ -104,30 +113,29 @@ struct local_write {
     struct buf id;
     struct document document; /* owned */
     struct write write;       /* whose request it is, and what became of it */
-    uint32_t number;          /* of the new revision, 0-N */
 };
 
 /* A revision that is given must be the present one, so that of two who continue from the same one
  * only the first succeeds; without one the write begins anew, as in CouchDB. */
-static bool revision_holds(const struct local_write *local, const struct stored *stored)
+static bool revision_holds(const struct document *document, const struct stored *stored)
 {
-    return !local->document.has_revision || stored->version == 0 ||
-           local->document.local_revision == stored->record.leaves[0].revision.generation;
+    return !document->has_revision || stored->version == 0 ||
+           document->local_revision == stored->record.leaves[0].revision.generation;
 }
 
-static enum qk_err local_seal(struct local_write *local, const struct catalog_database *database,
-                              struct bytes name, const uint8_t *parent_key, struct doc_leaf *leaf,
+static enum qk_err local_seal(struct service *service, struct write *write,
+                              const struct catalog_database *database, struct bytes name,
+                              const uint8_t *parent_key, struct doc_leaf *leaf,
                               struct buf *envelope)
 {
-    struct service *service = local->service;
-    struct bytes plain = buf_bytes(&local->document.plain);
+    struct bytes plain = buf_bytes(&write->document->plain);
     uint8_t revision[REVISION_BYTES];
     struct envelope_aad aad;
-    enum qk_err err = key_choose(service, database, buf_bytes(&local->document.key_name),
+    enum qk_err err = key_choose(service, database, buf_bytes(&write->document->key_name),
                                  parent_key, leaf->key_id, &leaf->key_version);
 
     if (err == QK_OK)
-        err = write_authorize_key(service, &local->write, leaf->key_id);
+        err = write_authorize_key(service, write, leaf->key_id);
     if (err == QK_OK)
         err = period_take(service, leaf->key_id, leaf->key_version, plain.len);
     if (err != QK_OK)
@@ -140,21 +148,23 @@ static enum qk_err local_seal(struct local_write *local, const struct catalog_da
     return err;
 }
 
-static void local_conds(struct local_write *local, const struct catalog_database *database,
-                        const uint8_t *key_id, struct bytes replaced, struct wire_command *command)
+static void local_conds(struct service *service, const struct write *write,
+                        const struct catalog_database *database, const uint8_t *key_id,
+                        struct bytes replaced, struct wire_command *command)
 {
     wire_command_batch(command);
     wire_command_cond(command, bytes_of(database->key, CATALOG_KEY_BYTES),
                       database->record_version);
-    write_right_conds(local->service, &local->write, key_id, replaced, command);
+    write_right_conds(service, write, key_id, replaced, command);
 }
 
-static enum qk_err local_propose(struct local_write *local, const struct catalog_database *database,
+static enum qk_err local_propose(struct service *service, struct write *write,
+                                 const struct catalog_database *database,
                                  const struct record_key *key, const struct stored *stored,
                                  struct wire_command *command)
 {
     struct bytes name = record_key_name(record_key_bytes(key)), replaced = BYTES_NONE;
-    struct doc_place place = {local->service->origin_id, database->id, name, stored->version + 1};
+    struct doc_place place = {service->origin_id, database->id, name, stored->version + 1};
     struct doc_leaf leaf = {.sealed_at = stored->version + 1};
     struct doc_record record = {&leaf, 1};
     struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
@@ -163,14 +173,13 @@ static enum qk_err local_propose(struct local_write *local, const struct catalog
 
     if (stored->version != 0)
         replaced = bytes_of(stored->record.leaves[0].key_id, KEY_ID_BYTES);
-    leaf.revision.generation = local->number;
-    err = local_seal(local, database, name, replaced.data, &leaf, &envelope);
+    leaf.revision.generation = write->revision.generation;
+    err = local_seal(service, write, database, name, replaced.data, &leaf, &envelope);
     if (err == QK_OK)
-        err = doc_record_encode(keyring_integrity_key(local->service->keyring), &place, &record,
-                                &value);
+        err = doc_record_encode(keyring_integrity_key(service->keyring), &place, &record, &value);
     if (err == QK_OK) {
-        local_conds(local, database, leaf.key_id, replaced, command);
-        keys_cond(local->service, command, leaf.key_id);
+        local_conds(service, write, database, leaf.key_id, replaced, command);
+        keys_cond(service, command, leaf.key_id);
         wire_command_put(command, record_key_bytes(key), stored->version + 1, WIRE_KEYED,
                          buf_bytes(&value));
     }
@@ -179,69 +188,109 @@ static enum qk_err local_propose(struct local_write *local, const struct catalog
     return err;
 }
 
-static enum qk_err local_remove(struct local_write *local, const struct catalog_database *database,
+static enum qk_err local_remove(struct service *service, struct write *write,
+                                const struct catalog_database *database,
                                 const struct record_key *key, const struct stored *stored,
                                 struct wire_command *command)
 {
-    const uint8_t *key_id = stored->record.leaves[0].key_id;
-
-    local_conds(local, database, key_id, BYTES_NONE, command);
+    local_conds(service, write, database, stored->record.leaves[0].key_id, BYTES_NONE, command);
     wire_command_cond(command, record_key_bytes(key), stored->version);
     wire_command_delete(command, record_key_bytes(key));
     return QK_OK;
 }
 
-static enum qk_err local_judge(struct local_write *local, const struct catalog_database *database,
+static enum write_state local_decide(const struct write *write, const struct stored *stored)
+{
+    if (write->same_id_earlier || !revision_holds(write->document, stored))
+        return WRITE_CONFLICT;
+    return write->document->deleted && stored->version == 0 ? WRITE_MISSING : WRITE_OPEN;
+}
+
+static enum qk_err local_judge(struct service *service, struct write *write,
+                               const struct catalog_database *database,
                                const struct record_key *key, const struct stored *stored,
                                struct wire_command *command)
 {
-    struct write *write = &local->write;
-    enum qk_err err = write_authorize(local->service, write, database, &stored->record);
+    const struct document *document = write->document;
+    enum qk_err err = write_authorize(service, write, database, &stored->record);
 
     if (err != QK_OK)
         return err;
-    if (database == NULL)
-        write->state = WRITE_NO_DATABASE;
-    else if (local->document.deleted && stored->version == 0)
-        write->state = WRITE_MISSING;
-    else if (!revision_holds(local, stored))
-        write->state = WRITE_CONFLICT;
+    write->state = database == NULL ? WRITE_NO_DATABASE : local_decide(write, stored);
     if (write->state != WRITE_OPEN)
         return QK_OK;
-    local->number = local->document.deleted ? 0
-                                            : local->document.local_revision +
-                                                  (local->document.local_revision != UINT32_MAX);
-    return local->document.deleted ? local_remove(local, database, key, stored, command)
-                                   : local_propose(local, database, key, stored, command);
+    if (document->deleted) {
+        write->revision.generation = 0;
+        return local_remove(service, write, database, key, stored, command);
+    }
+    write->revision.generation =
+        document->local_revision + (document->local_revision != UINT32_MAX);
+    return local_propose(service, write, database, key, stored, command);
 }
 
-static enum qk_err local_evaluate(void *arg, struct wire_command *command)
+enum qk_err local_evaluate(struct service *service, struct write *write,
+                           struct wire_command *command)
 {
-    struct local_write *local = arg;
-    struct service *service = local->service;
     const struct catalog_database *database =
-        catalog_database_find(service->catalog, local->write.database_name);
+        catalog_database_find(service->catalog, write->database_name);
     struct stored stored = {0, 0, DOC_RECORD_EMPTY};
     struct record_key key = {.len = 0};
     enum qk_err err = QK_OK;
 
-    if (local->write.state != WRITE_OPEN)
-        return QK_OK;
+    assert(write->state == WRITE_OPEN && local_is_id(write->id));
+
     if (database != NULL)
-        err = doc_name_of_local(service, database->id, database->ids_hidden,
-                                bare_id(buf_bytes(&local->id)), &key);
+        err = doc_name_of_local(service, database->id, database->ids_hidden, bare_id(write->id),
+                                &key);
     if (err == QK_OK && database != NULL)
         err = stored_get(service, database->id, record_key_name(record_key_bytes(&key)), &stored);
     if (err == QK_OK)
-        err = local_judge(local, database, &key, &stored, command);
+        err = local_judge(service, write, database, &key, &stored, command);
     stored_fini(&stored);
-    if (local->write.state == WRITE_DENIED || local->write.state == WRITE_NO_GRANT)
+    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT)
         return QK_OK;
     if (err == QK_ERR_NOT_FOUND) {
-        local->write.state = write_state_no_key(service, &local->write);
-        return QK_OK;
+        write->state = write_state_no_key(service, write);
+    } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
+        write->state = WRITE_FAILED; /* this document's own trouble */
+        write->err = err;
+    } else {
+        return err;
     }
-    return err;
+    return QK_OK;
+}
+
+json_t *local_result_json(const struct write *write)
+{
+    char revision[16];
+
+    assert(write->state == WRITE_DONE);
+
+    (void)snprintf(revision, sizeof(revision), "0-%" PRIu32, write->revision.generation);
+    return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
+                     "rev", revision);
+}
+
+enum qk_err local_latch(struct service *service, const struct write *write,
+                        struct record_key *ret_key)
+{
+    const struct catalog_database *database =
+        catalog_database_find(service->catalog, write->database_name);
+
+    if (database == NULL)
+        return write_latch(service, write->database_name, BYTES_NONE, ret_key);
+    return doc_name_of_local(service, database->id, database->ids_hidden, bare_id(write->id),
+                             ret_key);
+}
+
+/* --- one write of a request --- */
+
+static enum qk_err one_evaluate(void *arg, struct wire_command *command)
+{
+    struct local_write *local = arg;
+
+    return local->write.state == WRITE_OPEN ? local_evaluate(local->service, &local->write, command)
+                                            : QK_OK;
 }
 
 static void local_result(void *arg, size_t at, const struct wire_result *result)
@@ -257,14 +306,10 @@ static void local_done(void *arg, enum qk_err err)
 {
     struct local_write *local = arg;
     struct exchange *exchange = local->write.exchange;
-    char revision[16];
 
     if (local->write.state == WRITE_DONE) {
-        (void)snprintf(revision, sizeof(revision), "0-%" PRIu32, local->number);
         exchange_reply_json(exchange, local->document.deleted ? 200 : 201,
-                            json_pack("{s:b, s:s%, s:s}", "ok", 1, "id",
-                                      (const char *)local->id.data, local->id.len, "rev",
-                                      revision));
+                            local_result_json(&local->write));
     } else {
         write_reply(local->service, exchange, &local->write, 201, err);
     }
@@ -273,20 +318,7 @@ static void local_done(void *arg, enum qk_err err)
     free(local);
 }
 
-static const struct submit_ops local_ops = {local_evaluate, local_result, local_done};
-
-/* The line of the document, or without such a database that of its name. */
-static enum qk_err local_latch(const struct local_write *local, struct record_key *ret_key)
-{
-    struct service *service = local->service;
-    const struct catalog_database *database =
-        catalog_database_find(service->catalog, local->write.database_name);
-
-    if (database == NULL)
-        return write_latch(service, local->write.database_name, BYTES_NONE, ret_key);
-    return doc_name_of_local(service, database->id, database->ids_hidden,
-                             bare_id(buf_bytes(&local->id)), ret_key);
-}
+static const struct submit_ops local_ops = {one_evaluate, local_result, local_done};
 
 static enum qk_err local_start(struct local_write *local)
 {
@@ -295,7 +327,7 @@ static enum qk_err local_start(struct local_write *local)
     enum qk_err err = service_is_open(local->service) ? QK_OK : QK_ERR_SEALED;
 
     if (err == QK_OK)
-        err = local_latch(local, &key);
+        err = local_latch(local->service, &local->write, &key);
     if (err != QK_OK)
         return err;
     view = record_key_bytes(&key);

@@ -65,12 +65,8 @@ static enum qk_err put_id(struct put *put, struct buf *out)
 
 static enum qk_err put_check(struct put *put, struct bytes id)
 {
-    if (!local_is_id(id))
-        return doc_id_check(id, &put->problem);
-    if (put->document.attachments.n > 0)
-        return doc_problem_set(&put->problem, 400, "bad_request",
-                               "_local documents do not accept attachments.");
-    return local_id_check(id, &put->problem);
+    return local_is_id(id) ? local_document_check(id, &put->document, &put->problem)
+                           : doc_id_check(id, &put->problem);
 }
 
 static void put_parsed(void *arg, enum qk_err err)
