@@ -41,6 +41,24 @@ enum qk_err hex_decode(struct bytes text, uint8_t *ret_out, size_t len)
     return QK_OK;
 }
 
+static bool is_unreserved(uint8_t byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL);
+}
+
+void percent_encode(struct bytes in, struct buf *out)
+{
+    size_t i;
+
+    for (i = 0; i < in.len; i++) {
+        if (is_unreserved(in.data[i]))
+            buf_put_u8(out, in.data[i]);
+        else
+            buf_printf(out, "%%%02X", in.data[i]);
+    }
+}
+
 /* The 64 digits by arithmetic, without a table: base64 here also carries passwords
  * (HTTP Basic), and a table index would depend on them. */
 static char base64_digit(unsigned value)

@@ -9,6 +9,9 @@ void hex_encode(const uint8_t *in, size_t len, char *ret_text);
 /* Exactly `len` bytes from 2 * len hex digits, either case. QK_ERR_INVALID otherwise. */
 MUST_USE enum qk_err hex_decode(struct bytes text, uint8_t *ret_out, size_t len);
 
+/* As a part of a URL (RFC 3986, 2.3): all but unreserved characters as %XX, appended to `out`. */
+void percent_encode(struct bytes in, struct buf *out);
+
 /* Standard base64 (RFC 4648, 4), padded, appended to `out`. */
 void base64_encode(struct bytes in, struct buf *out);
 /* Strict: canonical, padded. The decoded bytes are appended to `out`. */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/encode.h"
+
 #define REPLY_DEPTH_MAX (JSON_DEPTH_MAX + 6) /* a document stands that deep in one of _bulk_get */
 
 static enum qk_err parse(struct bytes text, json_t **ret_value)
@@ -283,7 +285,7 @@ void replication_put_doc_path(const json_t *missing, struct buf *out)
         buf_put_bytes(out, design);
         id = bytes_slice(id, design.len, id.len);
     }
-    replication_put_escaped(id, out);
+    percent_encode(id, out);
 }
 
 enum qk_err replication_read_bulk_docs(struct bytes reply, size_t *ret_failed_n)
@@ -304,27 +306,14 @@ enum qk_err replication_read_bulk_docs(struct bytes reply, size_t *ret_failed_n)
 
 /* --- queries --- */
 
-void replication_put_escaped(struct bytes text, struct buf *out)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = text.data[i];
-
-        if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-            (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL))
-            buf_put_u8(out, byte);
-        else
-            buf_printf(out, "%%%02X", byte);
-    }
-}
-
 void replication_put_since(const json_t *since, struct buf *out)
 {
     struct buf text = BUF_INIT(out->max);
 
     if (json_is_string(since))
-        replication_put_escaped(json_bytes(since), out);
+        percent_encode(json_bytes(since), out);
     else if (json_write(since, &text) == QK_OK)
-        replication_put_escaped(buf_bytes(&text), out);
+        percent_encode(buf_bytes(&text), out);
     else
         out->failed = QK_ERR_NOMEM;
     buf_fini(&text);

@@ -49,8 +49,6 @@ void replication_put_doc_path(const json_t *missing, struct buf *out);
 MUST_USE enum qk_err replication_read_bulk_docs(struct bytes reply, size_t *ret_failed_n);
 /* Appends `since` as a value of a query: a string as it is, anything else as JSON, escaped. */
 void replication_put_since(const json_t *since, struct buf *out);
-/* Appends all but letters, digits and "-._~" percent-encoded. */
-void replication_put_escaped(struct bytes text, struct buf *out);
 
 /* --- checkpoints --- */
 

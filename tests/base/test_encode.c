@@ -98,6 +98,15 @@ Test(encode, bech32m_round_trips_and_finds_every_single_change)
     buf_fini(&text);
 }
 
+Test(encode, percent_leaves_what_rfc_3986_calls_unreserved)
+{
+    struct buf out = BUF_INIT(64);
+
+    percent_encode(bytes_of("az AZ09-._~/+%\xc3\xa9\0", 17), &out);
+    cr_assert(bytes_equal(buf_bytes(&out), bytes_str("az%20AZ09-._~%2F%2B%25%C3%A9%00")));
+    buf_fini(&out);
+}
+
 Test(encode, hex_round_trips_and_refuses_other_lengths)
 {
     uint8_t in[4] = {0x00, 0x9f, 0xab, 0xff};

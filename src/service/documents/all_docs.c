@@ -16,6 +16,7 @@
 #include "service/handlers.h"
 #include "service/params.h"
 #include "service/read.h"
+#include "service/request.h"
 #include "service/seq.h"
 #include "service/documents/sorted_rows.h"
 #include "service/stream.h"
@@ -579,5 +580,6 @@ static void all_docs_ready(struct service *service, struct exchange *exchange)
 
 void handle_all_docs(struct service *service, struct exchange *exchange)
 {
-    read_begin(service, exchange, all_docs_ready);
+    if (exchange->request.method != METHOD_POST || request_wants_json(exchange) == QK_OK)
+        read_begin(service, exchange, all_docs_ready);
 }

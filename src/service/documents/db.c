@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/encode.h"
 #include "doc/id.h"
 #include "doc/json.h"
 #include "keys/keyring.h"
@@ -165,11 +166,23 @@ static void db_result(void *arg, size_t at, const struct wire_result *result)
     write->done = result->ok;
 }
 
+static void db_location(struct exchange *exchange, struct bytes name)
+{
+    struct buf path = BUF_INIT(sizeof(exchange->fields[0].value));
+    struct bytes host = exchange->request.host;
+
+    percent_encode(name, &path);
+    if (buf_error(&path) == QK_OK)
+        exchange_field(exchange, "Location", "%s://%.*s/%.*s",
+                       exchange->request.tls ? "https" : "http", (int)host.len,
+                       (const char *)host.data, (int)path.len, (const char *)path.data);
+    buf_fini(&path);
+}
+
 static void db_create_done(void *arg, enum qk_err err)
 {
     struct db_write *write = arg;
     struct exchange *exchange = write->exchange;
-    struct bytes host = exchange->request.host;
 
     if (err == QK_OK)
         err = write->denied;
@@ -188,10 +201,8 @@ static void db_create_done(void *arg, enum qk_err err)
     } else {
         if (bodies_are_clear(&write->database))
             exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
-        if (host.len > 0)
-            exchange_field(exchange, "Location", "%s://%.*s/%s",
-                           exchange->request.tls ? "https" : "http", (int)host.len,
-                           (const char *)host.data, write->database.name);
+        if (exchange->request.host.len > 0)
+            db_location(exchange, bytes_str(write->database.name));
         exchange_reply_json(exchange, 201, json_pack("{s:b}", "ok", 1));
     }
     secret_wipe(write, sizeof(*write));
@@ -367,5 +378,7 @@ void handle_uuids(struct service *service, struct exchange *exchange)
     }
     exchange_field(exchange, "Cache-Control", "must-revalidate, no-cache");
     exchange_field(exchange, "Pragma", "no-cache");
+    if (json_array_size(uuids) > 0) /* no other reply is the same */
+        exchange_field(exchange, "ETag", "\"%s\"", json_string_value(json_array_get(uuids, 0)));
     exchange_reply_json(exchange, 200, json_pack("{s:o}", "uuids", uuids));
 }

@@ -10,6 +10,7 @@
 #include "service/documents/local.h"
 #include "service/params.h"
 #include "service/read.h"
+#include "service/request.h"
 #include "service/stream.h"
 #include "service/submit.h"
 #include "service/visible.h"
@@ -255,5 +256,6 @@ static void local_docs_ready(struct service *service, struct exchange *exchange)
 
 void handle_local_docs(struct service *service, struct exchange *exchange)
 {
-    read_begin(service, exchange, local_docs_ready);
+    if (exchange->request.method != METHOD_POST || request_wants_json(exchange) == QK_OK)
+        read_begin(service, exchange, local_docs_ready);
 }

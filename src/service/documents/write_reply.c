@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/encode.h"
 #include "doc/view.h"
 #include "service/bodies.h"
 #include "service/submit.h"
@@ -18,24 +19,6 @@ json_t *write_result_json(const struct write *write)
                      "rev", revision);
 }
 
-static bool is_url_safe(uint8_t byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("-._~", byte) != NULL);
-}
-
-static void put_percent(struct bytes text, struct buf *out)
-{
-    size_t i;
-
-    for (i = 0; i < text.len; i++) {
-        if (is_url_safe(text.data[i]))
-            buf_put_u8(out, text.data[i]);
-        else
-            buf_printf(out, "%%%02X", text.data[i]);
-    }
-}
-
 static void reply_location(struct exchange *exchange, const struct write *write)
 {
     struct buf path = BUF_INIT(sizeof(exchange->fields[0].value));
@@ -43,12 +26,12 @@ static void reply_location(struct exchange *exchange, const struct write *write)
 
     if (host.len == 0)
         return;
-    put_percent(write->database_name, &path);
+    percent_encode(write->database_name, &path);
     buf_put_u8(&path, '/');
-    put_percent(write->id, &path);
+    percent_encode(write->id, &path);
     if (write->attachment.len > 0) {
         buf_put_u8(&path, '/');
-        put_percent(write->attachment, &path);
+        percent_encode(write->attachment, &path);
     }
     if (buf_error(&path) == QK_OK)
         exchange_field(exchange, "Location", "%s://%.*s/%.*s",

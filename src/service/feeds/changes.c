@@ -17,6 +17,7 @@
 #include "service/keys_current.h"
 #include "service/params.h"
 #include "service/read.h"
+#include "service/request.h"
 #include "service/submit.h"
 
 /* `pending` is counted up to here and estimated from the sequences beyond. */
@@ -425,5 +426,6 @@ static void changes_ready(struct service *service, struct exchange *exchange)
 
 void handle_changes(struct service *service, struct exchange *exchange)
 {
-    read_begin(service, exchange, changes_ready);
+    if (exchange->request.method != METHOD_POST || request_wants_json(exchange) == QK_OK)
+        read_begin(service, exchange, changes_ready);
 }

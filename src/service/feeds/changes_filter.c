@@ -53,6 +53,18 @@ static enum qk_err body_read(const struct request *request, struct doc_problem *
     return doc_problem_set(problem, 400, "bad_request", "Request body must be a JSON object");
 }
 
+/* CouchDB's: a body is an object, whether the filter looks at it or not. */
+static enum qk_err body_check(const struct request *request, struct doc_problem *problem)
+{
+    json_t *body = NULL;
+    enum qk_err err = QK_OK;
+
+    if (request->method == METHOD_POST && request->body.len > 0)
+        err = body_read(request, problem, &body);
+    json_decref(body);
+    return err;
+}
+
 static enum qk_err ids_read(const struct request *request, struct changes_filter *filter,
                             struct doc_problem *problem)
 {
@@ -244,9 +256,13 @@ enum qk_err changes_filter_read(struct service *service, struct exchange *exchan
 {
     const struct request *request = &exchange->request;
     struct bytes name;
+    enum qk_err err;
 
     *ret_filter = (struct changes_filter){.rows = VIEW_ROWS_INIT,
                                           .script = BUF_SECRET_INIT(SCRIPT_FRAME_BYTES_MAX)};
+    err = body_check(request, ret_problem);
+    if (err != QK_OK)
+        return err;
     if (!request_param(request, "filter", &name) || name.len == 0)
         return QK_OK;
     if (name.data[0] != '_')

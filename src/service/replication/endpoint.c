@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "doc/replication.h"
 #include "service/inner.h"
 
@@ -50,7 +51,7 @@ static enum qk_err ask_local(struct endpoint *endpoint, const struct endpoint_re
     enum qk_err err;
 
     buf_put_u8(&target, '/');
-    replication_put_escaped(bytes_str(endpoint->side->name), &target);
+    percent_encode(bytes_str(endpoint->side->name), &target);
     buf_put_str(&target, wish->path);
     request.target = buf_bytes(&target);
     err = buf_error(&target);

@@ -1,5 +1,6 @@
 #include "service/replication/replication_run_private.h"
 
+#include "base/encode.h"
 #include "service/timer_uv.h"
 
 /* --- both there ------------------------------------------------------------------------------ */
@@ -124,7 +125,7 @@ static void put_params(const json_t *params, struct buf *path)
     json_object_foreach((json_t *)(uintptr_t)params, name, value)
     {
         buf_put_u8(path, '&');
-        replication_put_escaped(bytes_str(name), path);
+        percent_encode(bytes_str(name), path);
         buf_put_u8(path, '=');
         replication_put_since(value, path);
     }
@@ -146,7 +147,7 @@ void run_changes_path(const struct replication_run *run, struct buf *path)
         buf_put_str(path, spec->doc_ids != NULL ? "&filter=_doc_ids" : "&filter=_selector");
     if (spec->filter != NULL) {
         buf_put_str(path, "&filter=");
-        replication_put_escaped(bytes_str(spec->filter), path);
+        percent_encode(bytes_str(spec->filter), path);
     }
     put_params(spec->query_params, path);
 }

@@ -6,6 +6,7 @@
  *
  * An end of either side is the end of the other. What was put is whole or nothing: a target that
  * does not get all that was announced keeps none of it. Then the whole document goes again. */
+#include "base/encode.h"
 #include "service/replication/replication_run_private.h"
 
 #include "service/timer_uv.h"
@@ -81,7 +82,7 @@ void run_stream(struct replication_run *run)
     run->flow.came_arg = run;
     replication_put_doc_path(doc, &path);
     buf_put_str(&path, "?attachments=true&revs=true&rev=");
-    replication_put_escaped(json_bytes(json_object_get(doc, "rev")), &path);
+    percent_encode(json_bytes(json_object_get(doc, "rev")), &path);
     buf_put_u8(&path, 0);
     request.path = (const char *)path.data;
     err = buf_error(&path);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/encode.h"
 #include "base/log.h"
 #include "service/catalog.h"
 #include "service/replication/replicator_private.h"
@@ -179,7 +180,7 @@ static void on_noted(void *arg, const struct fetch_reply *reply)
 static void doc_path(const struct job *job, struct buf *path)
 {
     buf_put_u8(path, '/');
-    replication_put_escaped(bytes_str(job->doc_id), path);
+    percent_encode(bytes_str(job->doc_id), path);
     buf_put_u8(path, '\0');
 }
 
