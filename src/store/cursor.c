@@ -214,8 +214,9 @@ static enum qk_err row_of_change(struct store_cursor *cursor, MDB_txn *txn, stru
     return err;
 }
 
-static enum qk_err cursor_step(struct store_cursor *cursor, MDB_txn *txn, bool seek,
-                               struct store_row *ret_row)
+/* To the next key in its bounds; QK_ERR_NOT_FOUND at the end. */
+static enum qk_err cursor_advance(struct store_cursor *cursor, bool seek, struct bytes *ret_key,
+                                  struct bytes *ret_row)
 {
     MDB_val key, row;
     int rc = cursor_move(cursor, seek, &key, &row);
@@ -228,11 +229,42 @@ static enum qk_err cursor_step(struct store_cursor *cursor, MDB_txn *txn, bool s
         return db_err(rc) == QK_ERR_CORRUPT
                    ? store_damaged(cursor->store, cursor->table, key_of(&cursor->last))
                    : db_err(rc);
-    key_set(&cursor->last, db_bytes(key));
+    *ret_key = db_bytes(key);
+    *ret_row = db_bytes(row);
+    return QK_OK;
+}
+
+static void cursor_passed(struct store_cursor *cursor, struct bytes key)
+{
+    key_set(&cursor->last, key);
     cursor->started = true;
+}
+
+static enum qk_err cursor_step(struct store_cursor *cursor, MDB_txn *txn, bool seek,
+                               struct store_row *ret_row)
+{
+    struct bytes key, row;
+    enum qk_err err = cursor_advance(cursor, seek, &key, &row);
+
+    if (err != QK_OK)
+        return err;
+    cursor_passed(cursor, key);
     if (cursor->table == FORMAT_RECORDS)
-        return row_of_record(cursor->store, db_bytes(key), db_bytes(row), ret_row);
-    return row_of_change(cursor, txn, db_bytes(key), db_bytes(row), ret_row);
+        return row_of_record(cursor->store, key, row, ret_row);
+    return row_of_change(cursor, txn, key, row, ret_row);
+}
+
+/* The transaction of this turn, to which the cursor is bound. */
+static enum qk_err cursor_begin(struct store_cursor *cursor, MDB_txn **ret_txn, bool *ret_seek)
+{
+    enum qk_err err;
+
+    if (cursor->swaps != cursor->store->swaps)
+        return QK_ERR_CLOSED;
+    if (cursor->ended)
+        return QK_ERR_NOT_FOUND;
+    err = store_turn(cursor->store, ret_txn);
+    return err == QK_OK ? db_err(cursor_bind(cursor, *ret_txn, ret_seek)) : err;
 }
 
 enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret_row)
@@ -241,13 +273,7 @@ enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret
     MDB_txn *txn;
     bool seek;
 
-    if (cursor->swaps != cursor->store->swaps)
-        return QK_ERR_CLOSED;
-    if (cursor->ended)
-        return QK_ERR_NOT_FOUND;
-    err = store_turn(cursor->store, &txn);
-    if (err == QK_OK)
-        err = db_err(cursor_bind(cursor, txn, &seek));
+    err = cursor_begin(cursor, &txn, &seek);
     if (err != QK_OK)
         return err;
     do { /* passes over rows of dropped databases, which wait to be freed */
@@ -255,4 +281,33 @@ enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret
         seek = false;
     } while (err == QK_ERR_NOT_FOUND && !cursor->ended);
     return err;
+}
+
+/* Only where databases wait to be freed is anything of the row looked at. */
+static bool row_counts(const struct store_cursor *cursor, struct bytes key, struct bytes row)
+{
+    return cursor->store->spaces.dropping_n == 0 || row.len < FORMAT_CHANGE_HEAD_BYTES ||
+           spaces_visible(&cursor->store->spaces, key, format_row_stamp(cursor->table, row));
+}
+
+enum qk_err store_cursor_skip(struct store_cursor *cursor, size_t rows_max, size_t *ret_n)
+{
+    struct bytes key, row;
+    enum qk_err err;
+    MDB_txn *txn;
+    bool seek;
+
+    assert(cursor->table == FORMAT_CHANGES);
+
+    *ret_n = 0;
+    err = cursor_begin(cursor, &txn, &seek);
+    while (err == QK_OK && *ret_n < rows_max) {
+        err = cursor_advance(cursor, seek, &key, &row);
+        seek = false;
+        if (err == QK_OK && row_counts(cursor, key, row))
+            ++*ret_n;
+        if (err == QK_OK && *ret_n == rows_max)
+            cursor_passed(cursor, key);
+    }
+    return err == QK_ERR_NOT_FOUND ? QK_OK : err;
 }

@@ -136,6 +136,9 @@ MUST_USE enum qk_err store_changes_open(struct store *store,
                                         struct store_cursor **ret_cursor);
 /* QK_ERR_NOT_FOUND at the end. */
 MUST_USE enum qk_err store_cursor_next(struct store_cursor *cursor, struct store_row *ret_row);
+/* Of a cursor by sequence: passes over up to `rows_max` rows without reading them, so what is
+ * damaged counts, too; `ret_n` is over how many. Fewer: the end. */
+MUST_USE enum qk_err store_cursor_skip(struct store_cursor *cursor, size_t rows_max, size_t *ret_n);
 void store_cursor_close(struct store_cursor *cursor); /* takes NULL */
 
 struct store_stats {

@@ -82,3 +82,47 @@ Test(ranges, a_range_within_a_database_removes_what_is_pending_and_what_is_in_th
     cr_assert_str_eq(text, "q=3");
     fixture_fini(&f);
 }
+
+/* Over the turns of the loop, over documents written again, and not over those of a dropped
+ * database that wait to be freed. */
+Test(ranges, rows_by_sequence_are_skipped_as_they_are_read)
+{
+    uint8_t raw[RECORD_KEY_BYTES_MAX];
+    struct store_cursor *cursor;
+    struct store_row row;
+    struct fixture f;
+    size_t n;
+
+    fixture_init(&f);
+    for (char c = 'a'; c <= 'h'; c++) {
+        cr_assert_eq(test_put(&f, 'M', (char[]){c, 0}, 1, WIRE_DOC, ""), QK_OK);
+        cr_assert_eq(test_put(&f, 'N', (char[]){c, 0}, 1, WIRE_DOC, ""), QK_OK);
+    }
+    cr_assert_eq(test_put(&f, 'M', "b", 2, WIRE_DOC, ""), QK_OK);
+    fixture_flush(&f);
+    cr_assert_eq(store_changes_open(f.store, test_key('M', "", raw).data, 0, false, &cursor),
+                 QK_OK);
+    cr_assert_eq(store_cursor_skip(cursor, 3, &n), QK_OK);
+    cr_assert_eq(n, 3); /* a, c, d */
+    fixture_flush(&f);
+    cr_assert_eq(store_cursor_next(cursor, &row), QK_OK);
+    cr_assert_eq(row.key.data[DATABASE_ID_BYTES], 'e');
+    cr_assert_eq(store_cursor_skip(cursor, 4, &n), QK_OK);
+    cr_assert_eq(n, 4);
+    cr_assert_eq(store_cursor_skip(cursor, 1, &n), QK_OK);
+    cr_assert_eq(n, 0);
+    cr_assert_eq(store_cursor_skip(cursor, 1, &n), QK_OK);
+    cr_assert_eq(n, 0);
+    cr_assert_eq(store_cursor_next(cursor, &row), QK_ERR_NOT_FOUND);
+    store_cursor_close(cursor);
+    cr_assert_eq(test_delete_range(&f, 'N', ""), QK_OK);
+    for (int dropped = 0; dropped < 2; dropped++) {
+        cr_assert_eq(store_changes_open(f.store, test_key(dropped ? 'N' : 'M', "", raw).data, 0,
+                                        false, &cursor),
+                     QK_OK);
+        cr_assert_eq(store_cursor_skip(cursor, 100, &n), QK_OK);
+        cr_assert_eq(n, dropped ? 0 : 8);
+        store_cursor_close(cursor);
+    }
+    fixture_fini(&f);
+}
