@@ -110,6 +110,8 @@ void consensus_close(struct consensus *c, void (*cb)(void *arg), void *arg);
 
 /* A message from `peer`, as it left its `send`. Anything malformed is dropped. */
 void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message);
+/* The connection to `peer` broke: if it leads, an election begins sooner unless it is heard. */
+void consensus_peer_lost(struct consensus *c, uint64_t peer);
 
 /* `result` is what `apply` appended for this command; empty unless `err` is QK_OK. */
 typedef void (*consensus_submit_cb)(void *arg, enum qk_err err, uint64_t index,

@@ -184,7 +184,7 @@ static enum qk_err load_engine(struct consensus *c)
     struct engine_config config = {
         .id = c->config.id,
         .election_timeout_ms = c->config.election_timeout_ms,
-        .first_election_ms = c->config.election_timeout_ms * 2 / 5,
+        .short_election_ms = c->config.election_timeout_ms * 2 / 5,
         .heartbeat_ms = c->config.heartbeat_ms,
         .install_timeout_ms = INSTALL_TIMEOUT_MS,
         .log_keep_bytes = c->config.log_keep_bytes,
@@ -570,6 +570,13 @@ void consensus_receive(struct consensus *c, uint64_t peer, struct bytes message)
         receive_later(c, peer, message);
     else
         consensus_drive(c, receive(c, peer, message));
+}
+
+/* The timer is set anew before the loop polls. */
+void consensus_peer_lost(struct consensus *c, uint64_t peer)
+{
+    if (is_running(c))
+        engine_lost(c->engine, consensus_now(c), peer);
 }
 
 /* --- snapshots ----------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ enum qk_err engine_new(const struct engine_config *config, struct engine **ret_e
     if (e == NULL)
         return QK_ERR_NOMEM;
     e->config = *config;
+    e->hurries = config->short_election_ms != 0;
     e->guards.off = config->guards_off;
     entry_log_init(&e->log, 1);
     read_index_init(&e->reads, config->random);
@@ -176,6 +177,29 @@ static enum qk_err note_change(struct engine *e, bool was_leader)
     return err;
 }
 
+void engine_found(struct engine *e, uint64_t peer)
+{
+    if (e->lost == peer)
+        e->lost = 0;
+}
+
+/* After a loss only pre-votes are hurried, which change nothing at others. Each further try of a
+ * candidate for real raises the term, and whoever did that at a shorter interval than the others
+ * wait would keep them from ever standing: seed 20909 with --break, whose candidate had too short a
+ * log. */
+static void hurry_end(struct engine *e)
+{
+    uint64_t leader = engine_leader(e);
+    bool stands =
+        e->lost != 0 && e->raft.state == RAFT_CANDIDATE && !e->raft.candidate_state.in_pre_vote;
+
+    if (!e->hurries || (!stands && (leader == 0 || leader == e->lost)))
+        return;
+    e->hurries = false;
+    e->lost = 0;
+    raft_set_election_timeout(&e->raft, e->config.election_timeout_ms);
+}
+
 enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_reply, int *ret_rv)
 {
     struct raft_update update;
@@ -198,10 +222,7 @@ enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_r
     if (err == QK_OK && moved)
         err = note_change(e, state == RAFT_LEADER &&
                                  (e->raft.state != RAFT_LEADER || term != e->raft.current_term));
-    if (e->config.first_election_ms != 0 && engine_leader(e) != 0) {
-        e->config.first_election_ms = 0;
-        raft_set_election_timeout(&e->raft, e->config.election_timeout_ms);
-    }
+    hurry_end(e);
     return err;
 }
 
@@ -213,6 +234,19 @@ void engine_heard(struct engine *e, uint64_t now, uint64_t peer)
     e->now = now;
     e->raft.election_timer_start = now;
     e->leader_contact = now;
+    engine_found(e, peer);
+    hurry_end(e);
+}
+
+void engine_lost(struct engine *e, uint64_t now, uint64_t peer)
+{
+    if (e->config.short_election_ms == 0 || e->raft.state != RAFT_FOLLOWER ||
+        e->raft.follower_state.current_leader.id != peer || now < e->now)
+        return;
+    e->now = now;
+    e->lost = peer;
+    e->hurries = true;
+    raft_set_election_timeout(&e->raft, e->config.short_election_ms);
 }
 
 /* For events that may not fail. */
@@ -338,9 +372,8 @@ static enum qk_err open_raft(struct engine *e)
     e->raft.tracer = NULL;
     raft_seed(&e->raft, (unsigned)e->config.random);
     e->config.random = e->config.random * 6364136223846793005u + 1442695040888963407u;
-    raft_set_election_timeout(&e->raft, e->config.first_election_ms != 0
-                                            ? e->config.first_election_ms
-                                            : e->config.election_timeout_ms);
+    raft_set_election_timeout(&e->raft, e->hurries ? e->config.short_election_ms
+                                                   : e->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&e->raft, e->config.heartbeat_ms);
     raft_set_install_snapshot_timeout(&e->raft, e->config.install_timeout_ms);
     raft_set_max_catch_up_round_duration(&e->raft, 5 * e->config.election_timeout_ms);

@@ -16,7 +16,8 @@
 struct engine_config {
     uint64_t id;
     unsigned election_timeout_ms;
-    unsigned first_election_ms; /* until a leader is known for the first time; 0: no other */
+    /* Instead of that while no leader is known yet, and when the one known is lost; 0: no other. */
+    unsigned short_election_ms;
     unsigned heartbeat_ms;
     unsigned install_timeout_ms; /* a snapshot unanswered this long is offered again */
     size_t log_keep_bytes;
@@ -73,6 +74,9 @@ MUST_USE enum qk_err engine_tick(struct engine *e, uint64_t now);
 /* A part of a message of `peer` that is too long for one: a sign of life if `peer` leads. It only
  * puts an election off, and by no more than the message is long. */
 void engine_heard(struct engine *e, uint64_t now, uint64_t peer);
+/* The connection to `peer` broke. If it leads, its process has most likely ended, and an election
+ * begins sooner unless it is heard again: the pre-vote keeps that harmless where it lives. */
+void engine_lost(struct engine *e, uint64_t now, uint64_t peer);
 /* A message of `peer`. `staged` tells whether the snapshot that it asks to install, if it does, is
  * here (engine_wants_install). Malformed ones are dropped. */
 MUST_USE enum qk_err engine_receive(struct engine *e, uint64_t now, uint64_t peer,

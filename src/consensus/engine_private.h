@@ -39,6 +39,8 @@ struct engine {
     uint64_t yield_at;              /* restore.c: when leadership is handed on (again) */
     struct members applied_members; /* as of `applied` */
     uint64_t applied_members_index;
+    bool hurries;            /* short_election_ms is in force, until a leader is known */
+    uint64_t lost;           /* that one aside, unless it is heard again; 0: none */
     uint64_t leader_contact; /* last AppendEntries or InstallSnapshot of this term or later */
     struct contacts contacts;
     uint64_t unstored_change; /* guard 14 held entries back from this index on; 0: none */
@@ -55,6 +57,8 @@ struct engine {
 
 /* Runs one event through the core and turns what it wants into effects. `stale_reply` marks the
  * reply to a message of an older term (guard 1). */
+/* `peer` leads and was heard: whatever broke, it is there. */
+void engine_found(struct engine *e, uint64_t peer);
 MUST_USE enum qk_err engine_step(struct engine *e, struct raft_event *event, bool stale_reply,
                                  int *ret_rv);
 MUST_USE enum qk_err engine_submit_entry(struct engine *e, uint8_t type, struct bytes payload,

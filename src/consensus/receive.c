@@ -78,6 +78,7 @@ static enum qk_err receive_append(struct engine *e, uint64_t peer, struct messag
         return ERR_CONTRADICTED;
     if (!stale) {
         e->leader_contact = e->now;
+        engine_found(e, peer);
         (void)guard_below_snapshot(&e->guards, &e->raft, &rest);
     }
     do {
@@ -156,8 +157,10 @@ static enum qk_err receive_install(struct engine *e, uint64_t peer, struct messa
 
     if (message->term == e->raft.current_term && e->raft.state == RAFT_LEADER)
         return ERR_CONTRADICTED;
-    if (!stale)
+    if (!stale) {
         e->leader_contact = e->now;
+        engine_found(e, peer);
+    }
     if (!guard_install_busy(&e->guards, &e->raft) || (!stale && !known && !staged))
         return QK_OK;
     event.install_snapshot.term = message->term;

@@ -118,11 +118,15 @@ static void peer_up(void *arg, const uint8_t node_id[NODE_ID_BYTES], bool known)
 static void peer_down(void *arg, const uint8_t node_id[NODE_ID_BYTES])
 {
     struct node *node = arg;
+    uint64_t raft_id;
 
     transfer_peer_down(node->transfer, node_id);
     restore_peer(node, node_id, false);
     if (node->http != NULL)
         http_forward_peer_down(node->http, node_id);
+    if (node->service.consensus != NULL &&
+        cluster_raft_of_node(node->service.cluster, node_id, &raft_id) == QK_OK)
+        consensus_peer_lost(node->service.consensus, raft_id);
     cluster_link_down(node->service.cluster, node_id);
 }
 

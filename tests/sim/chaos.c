@@ -421,6 +421,8 @@ void chaos_step(struct world *w)
     if (!w->chaos_over) {
         if (w->away > 0)
             away_step(w);
+        if (w->breaks > 0 && sim_chance(w, w->breaks))
+            world_break(w, sim_below(w, w->nodes_n));
         chaos_act(w);
     } else {
         if (leader != NULL && w->proof_number != 0)

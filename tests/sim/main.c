@@ -1,5 +1,5 @@
-/* sim --seed S | --seeds N [--from S] [--guard-off K] [--lose | --away] [--verbose] [--trace]:
- * exit 0 if every seed is clean.
+/* sim --seed S | --seeds N [--from S] [--guard-off K] [--lose | --away | --break] [--verbose]
+ * [--trace]: exit 0 if every seed is clean.
  */
 #include "sim.h"
 
@@ -24,9 +24,10 @@ struct options {
     uint32_t guards_off;
     bool verbose;
     bool trace;
-    bool lose;  /* stores, at a start */
-    bool away;  /* voters, for long, while others change */
-    bool go_on; /* count all failing seeds */
+    bool lose;   /* stores, at a start */
+    bool away;   /* voters, for long, while others change */
+    bool breaks; /* connections, which those at their ends are told of */
+    bool go_on;  /* count all failing seeds */
 };
 
 struct totals {
@@ -87,6 +88,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
     w->guards_off = options->guards_off;
     w->lose = options->lose ? 300 : 0;
     w->away = options->away ? 60 : 0;
+    w->breaks = options->breaks ? 100 : 0;
     w->election_ms = SIM_ELECTION_MS;
     w->heartbeat_ms = SIM_HEARTBEAT_MS;
     w->now = 1000;
@@ -125,7 +127,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct totals
 static int usage(void)
 {
     fprintf(stderr, "usage: sim --seed S | --seeds N [--from S] [--guard-off K]... [--go-on] "
-                    "[--lose | --away] "
+                    "[--lose | --away | --break] "
                     "[--verbose] [--trace]\n");
     return 3;
 }
@@ -133,11 +135,17 @@ static int usage(void)
 static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'}, {"guard-off", required_argument, NULL, 'g'},
-        {"verbose", no_argument, NULL, 'v'},    {"go-on", no_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},      {"lose", no_argument, NULL, 'l'},
-        {"away", no_argument, NULL, 'a'},       {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"guard-off", required_argument, NULL, 'g'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"go-on", no_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},
+        {"lose", no_argument, NULL, 'l'},
+        {"away", no_argument, NULL, 'a'},
+        {"break", no_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -169,6 +177,9 @@ static bool parse(int argc, char **argv, struct options *options)
         case 'a':
             options->away = true;
             break;
+        case 'b':
+            options->breaks = true;
+            break;
         case 't':
             options->trace = true;
             break;
@@ -179,7 +190,7 @@ static bool parse(int argc, char **argv, struct options *options)
             return false;
         }
     }
-    return options->seeds_n > 0 && !(options->lose && options->away);
+    return options->seeds_n > 0 && options->lose + options->away + options->breaks <= 1;
 }
 
 int main(int argc, char **argv)

@@ -75,6 +75,7 @@ enum happening {
     HAPPEN_FLUSHED,
     HAPPEN_STREAMED,
     HAPPEN_RESTORED,
+    HAPPEN_LOST, /* a connection: --break */
     HAPPEN_CHAOS,
     HAPPEN_ADMIN,
     HAPPEN_SYSTEM
@@ -132,7 +133,7 @@ struct world {
     unsigned nodes_n;
     /* the seed's character */
     unsigned loss, duplicate, slow, delay_max, ordered, flush_max, crash, cut, admin, small_log,
-        stream_fail, stall, eager, missing, lose, away, voters_aim;
+        stream_fail, stall, eager, missing, lose, away, breaks, voters_aim;
     unsigned life_script, script_step;
     bool chaos_over;
     bool cuts[SIM_NODES_MAX][SIM_NODES_MAX];
@@ -183,6 +184,7 @@ void net_send(struct world *w, unsigned from, unsigned to, struct bytes message)
 struct node *world_node(struct world *w, uint64_t id); /* NULL if there is none */
 unsigned world_add_node(struct world *w);
 void world_start(struct world *w, struct node *node);
+void world_break(struct world *w, unsigned number);
 void world_crash(struct world *w, struct node *node);
 void world_settle(struct world *w, struct node *node, enum qk_err err);
 /* Another node's store is on its way to one that has lost its own. */

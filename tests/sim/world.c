@@ -200,6 +200,7 @@ void world_start(struct world *w, struct node *node)
         .id = node->id,
         .election_timeout_ms = w->election_ms,
         .heartbeat_ms = w->heartbeat_ms,
+        .short_election_ms = w->breaks > 0 ? w->election_ms * 2 / 5 : 0,
         .install_timeout_ms = 10 * w->election_ms,
         .log_keep_bytes = w->small_log == 0 ? 1 << 20 : w->small_log,
         .random = sim_random(w),
@@ -234,6 +235,17 @@ void world_start(struct world *w, struct node *node)
     world_settle(w, node, err);
 }
 
+/* The others see its connections end, each in its own time; now and then one that lived. */
+void world_break(struct world *w, unsigned number)
+{
+    for (unsigned i = 0; i < w->nodes_n; i++)
+        if (i != number)
+            sim_push(w, (struct event){.at = w->now + 1 + sim_below(w, 30),
+                                       .what = HAPPEN_LOST,
+                                       .node = i,
+                                       .from = number});
+}
+
 /* Of what was not yet synced, the disk keeps a part from the front. */
 void world_crash(struct world *w, struct node *node)
 {
@@ -262,6 +274,8 @@ void world_crash(struct world *w, struct node *node)
     node->engine = NULL;
     node->alive = false;
     node->crash_soon = false;
+    if (w->breaks > 0)
+        world_break(w, number_of(w, node));
     if (w->hooks != NULL)
         w->hooks->crashed(w, node);
 }
@@ -536,6 +550,12 @@ static void deliver_here(struct world *w, const struct event *event)
         break;
     case HAPPEN_RESTORED:
         restored(w, event);
+        break;
+    case HAPPEN_LOST:
+        if (node->alive) {
+            engine_lost(node->engine, w->now, event->from + 1);
+            world_settle(w, node, QK_OK);
+        }
         break;
     case HAPPEN_CHAOS:
         chaos_step(w);
