@@ -74,8 +74,10 @@ static void probe_drain(void *arg)
     struct write_probe *probe = arg;
     struct exchange *exchange = probe->write.exchange;
 
-    exchange_body_taken(exchange);
-    if (!exchange->closed && !exchange->body.ended && exchange->body.length <= DRAIN_BYTES_MAX) {
+    if (exchange->body.streamed)
+        exchange_body_taken(exchange);
+    if (exchange->body.streamed && !exchange->closed && !exchange->body.ended &&
+        exchange->body.length <= DRAIN_BYTES_MAX) {
         exchange_body_wait(exchange, DRAIN_PIECE_BYTES, probe_drain, probe);
         return;
     }

@@ -80,6 +80,7 @@ struct call {
     bool body_open;
     char target[4096];
     char decoded[8192];
+    bool is_cut; /* set by the test: less is to come than is announced */
 };
 
 service_handler documents_kv_handler(const struct request *request);

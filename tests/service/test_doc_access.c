@@ -340,6 +340,33 @@ Test(doc_access, a_feed_that_is_open_ends_when_a_grant_it_used_is_revoked)
     end();
 }
 
+Test(doc_access, a_download_ends_when_the_grant_it_used_is_revoked)
+{
+    const size_t groups = 1 << 20; /* of base64: 3 MiB */
+    char *body = calloc(1, groups * 4 + 64), rev[64];
+    struct call *made;
+    size_t at;
+
+    cr_assert_not_null(body);
+    at = (size_t)snprintf(body, 64, "{\"_attachments\":{\"x\":{\"data\":\"");
+    memset(body + at, 'A', groups * 4);
+    memcpy(body + at + groups * 4, "\"}}}", 4);
+    start();
+    put_doc(&documents, "/db/long", body, rev);
+    made = start_as(principal_of("anna"), METHOD_GET, "/db/long/x", NULL);
+    while (made->body.len == 0)
+        uv_run(&documents.loop, UV_RUN_ONCE);
+    cr_assert_eq(made->status, 200);
+    cr_assert_not(made->ended);
+    made->is_cut = true;
+    grant("default", "anna", "\"remove\":[\"decrypt\"]");
+    call_run(made);
+    cr_assert_lt(made->body.len, groups * 3, "all of it came");
+    call_free(made);
+    free(body);
+    end();
+}
+
 static struct call *follow_as(const char *name)
 {
     struct call *made = start_as(principal_of(name), METHOD_GET,

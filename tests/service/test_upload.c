@@ -598,3 +598,53 @@ Test(upload, parts_of_a_client_that_goes_away_leave_nothing)
     documents.leader = true;
     buf_fini(&body);
 }
+
+static int copy(const char *target, const char *destination)
+{
+    struct call *made = call_begin(&documents, METHOD_COPY, target, BYTES_NONE);
+
+    made->exchange.request.destination = bytes_str(destination);
+    call_start(made);
+    return end(made);
+}
+
+/* Longer than what one command may bring, and in databases that hide ids. */
+Test(upload, a_copy_has_long_contents_of_its_own)
+{
+    static const char *const databases[] = {"/db", "/hidden"};
+    char target[64];
+    size_t before;
+
+    expect(&documents, METHOD_PUT, "/hidden?ids=hidden", NULL, 201, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(target, sizeof(target), "%s/d/a", databases[i]);
+        before = documents_chunks_n(&documents, NULL);
+        command_max = 0;
+        documents.submitted = note_command;
+        cr_assert_eq(put(target, LONG_BYTES, true), 201);
+        snprintf(target, sizeof(target), "%s/d", databases[i]);
+        cr_assert_eq(copy(target, "e"), 201);
+        documents.submitted = NULL;
+        cr_assert_lt(command_max, 2 * UPLOAD_COMMAND_BYTES);
+        cr_assert_eq(documents_chunks_n(&documents, NULL) - before,
+                     2 * attachment_chunks_n(LONG_BYTES));
+        cr_assert_eq(documents_unnamed_n(&documents, NULL), 0);
+        snprintf(target, sizeof(target), "%s/e/a", databases[i]);
+        reads(target, LONG_BYTES);
+    }
+    expect(&documents, METHOD_DELETE, "/db", NULL, 200, NULL);
+    reads("/hidden/e/a", LONG_BYTES);
+}
+
+Test(upload, a_copy_that_would_not_be_written_uploads_nothing)
+{
+    size_t chunks_n;
+
+    cr_assert_eq(put("/db/d/a", LONG_BYTES, true), 201);
+    cr_assert_eq(put("/db/e/b", 10, true), 201);
+    chunks_n = documents_chunks_n(&documents, NULL);
+    cr_assert_eq(copy("/db/d", "e"), 409);
+    cr_assert_eq(copy("/db/nosuch", "f"), 404);
+    cr_assert_eq(documents_chunks_n(&documents, NULL), chunks_n);
+    cr_assert_eq(documents_unnamed_n(&documents, NULL), 0);
+}

@@ -10,6 +10,7 @@
 #include "keys/keyring.h"
 #include "service/authorize.h"
 #include "service/documents/contents.h"
+#include "service/documents/copy_long.h"
 #include "service/doc_name.h"
 #include "service/handlers.h"
 #include "service/params.h"
@@ -76,6 +77,11 @@ static enum qk_err copy_target(const struct request *request, struct buf *id,
 
 /* --- what --- */
 
+struct copied {
+    struct copy_long *lengthy;    /* attachments; owned */
+    uint8_t key_id[KEY_ID_BYTES]; /* of the revision that is copied */
+};
+
 static enum qk_err copy_content(struct service *service, const uint8_t *database,
                                 const struct attachment *attachment, struct attachment_wish *wish)
 {
@@ -103,7 +109,8 @@ static enum qk_err copy_content(struct service *service, const uint8_t *database
 }
 
 static enum qk_err copy_attachments(struct service *service, const uint8_t *database,
-                                    struct bytes section, struct attachment_wishes *wishes)
+                                    struct bytes section, struct copy_long *lengthy,
+                                    struct attachment_wishes *wishes)
 {
     struct attachments list;
     struct attachment one;
@@ -114,14 +121,19 @@ static enum qk_err copy_attachments(struct service *service, const uint8_t *data
     wishes->items = calloc(list.left, sizeof(*wishes->items));
     if (wishes->items == NULL)
         return QK_ERR_NOMEM;
-    while (err == QK_OK && attachments_next(&list, &one))
-        err = copy_content(service, database, &one, &wishes->items[wishes->n++]);
+    while (err == QK_OK && attachments_next(&list, &one)) {
+        struct attachment_wish *wish = &wishes->items[wishes->n++];
+
+        err = one.length > COPY_WHOLE_BYTES ? copy_long_add(lengthy, &one, wishes->n - 1, wish)
+                                            : copy_content(service, database, &one, wish);
+    }
     return err;
 }
 
 /* The leaf's body and attachments as those of `document`. */
 static enum qk_err copy_leaf(struct service *service, const uint8_t *database, struct bytes name,
-                             const struct doc_leaf *leaf, struct document *document)
+                             const struct doc_leaf *leaf, struct copy_long *lengthy,
+                             struct document *document)
 {
     struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
     struct document_parts parts;
@@ -134,7 +146,8 @@ static enum qk_err copy_leaf(struct service *service, const uint8_t *database, s
         err = buf_error(&document->plain);
     }
     if (err == QK_OK)
-        err = copy_attachments(service, database, parts.attachments, &document->attachments);
+        err =
+            copy_attachments(service, database, parts.attachments, lengthy, &document->attachments);
     buf_fini(&plain);
     return err;
 }
@@ -162,7 +175,7 @@ static const struct doc_leaf *source_leaf(const struct doc_record *record,
 
 static enum qk_err copy_read(struct service *service, struct exchange *exchange,
                              const struct catalog_database *database, struct document *document,
-                             struct doc_problem *problem)
+                             struct copied *ret_copied, struct doc_problem *problem)
 {
     struct buf id = BUF_INIT(HTTP_URI_BYTES_MAX);
     struct stored stored = {0, 0, DOC_RECORD_EMPTY};
@@ -190,9 +203,11 @@ static enum qk_err copy_read(struct service *service, struct exchange *exchange,
                               stored.record.leaves_n > 0 && !source.has_revision ? "deleted"
                                                                                  : "missing");
     if (err == QK_OK)
-        err = copy_leaf(service, database->id, name, leaf, document);
-    if (err == QK_OK && leaf->deleted)
-        document->deleted = true;
+        err = copy_leaf(service, database->id, name, leaf, ret_copied->lengthy, document);
+    if (err == QK_OK) {
+        document->deleted = document->deleted || leaf->deleted;
+        memcpy(ret_copied->key_id, leaf->key_id, KEY_ID_BYTES);
+    }
     stored_fini(&stored);
     buf_fini(&id);
     return err;
@@ -203,6 +218,7 @@ static void copy_ready(struct service *service, struct exchange *exchange)
     static const struct write_how how = {.status_ok = 201};
     const struct catalog_database *database = read_database(service, exchange, ACCESS_DB_READ);
     struct buf id = BUF_INIT(HTTP_HEADER_BYTES_MAX);
+    struct copied copied = {NULL, {0}};
     struct doc_problem problem = {0};
     struct document document;
     enum qk_err err;
@@ -210,12 +226,21 @@ static void copy_ready(struct service *service, struct exchange *exchange)
     if (database == NULL)
         return;
     document_init(&document);
+    copied.lengthy = copy_long_new(service, exchange, database->id);
+    if (copied.lengthy == NULL) {
+        exchange_reply_err(exchange, QK_ERR_NOMEM);
+        document_fini(&document);
+        return;
+    }
     err = copy_target(&exchange->request, &id, &document, &problem);
     if (err == QK_OK)
         err = request_key(&exchange->request, &document, &problem);
     if (err == QK_OK)
-        err = copy_read(service, exchange, database, &document, &problem);
-    if (err == QK_OK) {
+        err = copy_read(service, exchange, database, &document, &copied, &problem);
+    if (err == QK_OK && copy_long_is_needed(copied.lengthy)) {
+        copy_long_start(copied.lengthy, buf_bytes(&id), &document, copied.key_id);
+        copied.lengthy = NULL;
+    } else if (err == QK_OK) {
         write_one(service, exchange, buf_bytes(&id), &document, &how);
     } else {
         document_fini(&document);
@@ -225,6 +250,7 @@ static void copy_ready(struct service *service, struct exchange *exchange)
         else
             exchange_reply_problem_or(exchange, &problem, err);
     }
+    copy_long_free(copied.lengthy);
     buf_fini(&id);
 }
 
