@@ -237,6 +237,41 @@ Test(reencrypt, all_records_come_under_the_active_versions_and_nobody_sees_it)
     free(changes_after);
 }
 
+/* A content has a key of its own, which stands in the sealed document: its chunks stay. */
+Test(reencrypt, contents_of_attachments_are_read_after_a_removal_as_before)
+{
+    static const char doc[] = "{\"_attachments\":{\"a\":{\"data\":\"AAECAwQF\"}}}";
+    static uint8_t content[2 * MIB + 7];
+    struct reencrypt_record record;
+    struct record_key before, after;
+    struct call *made;
+    char rev[64];
+
+    memset(content, 'c', sizeof(content));
+    put_doc(&documents, "/db/short", doc, rev);
+    made = call_begin(&documents, METHOD_PUT, "/db/long/a", bytes_of(content, sizeof(content)));
+    call_stream(made, true);
+    call_start(made);
+    call_run(made);
+    cr_assert_eq(made->status, 201, "%s", call_text(made));
+    call_free(made);
+    cr_assert_eq(documents_chunks_n(&documents, &before), 1 + 9);
+    renew(true);
+    run_until_done(&record);
+    cr_assert_eq(old_n(), 0);
+    cr_assert_eq(record.done_n, 2 + 3, "documents, database, its name, admin: no chunk");
+    documents_restart(&documents);
+    made = call(&documents, METHOD_GET, "/db/long/a", NULL);
+    cr_assert(bytes_equal(buf_bytes(&made->body), bytes_of(content, sizeof(content))));
+    cr_assert_str_eq(call_field(made, "X-Quorumkeep-Key"), "default/2");
+    call_free(made);
+    made = call(&documents, METHOD_GET, "/db/short/a", NULL);
+    cr_assert(bytes_equal(buf_bytes(&made->body), bytes_of("\0\1\2\3\4\5", 6)));
+    call_free(made);
+    cr_assert_eq(documents_chunks_n(&documents, &after), 1 + 9);
+    cr_assert(bytes_equal(record_key_bytes(&before), record_key_bytes(&after)));
+}
+
 Test(reencrypt, new_writes_are_under_the_new_version_and_old_documents_can_still_be_written)
 {
     struct call *made;

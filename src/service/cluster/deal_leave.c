@@ -150,13 +150,10 @@ void hub_leave_changed(struct cluster *cluster, const struct system_removal *bef
 
 void hub_leave_note(struct cluster *cluster)
 {
-    char reason[CLUSTER_REASON_BYTES];
-
     if (cluster->removed || cluster->seal.state == SEAL_UNSEALED || !hub_is_removed(cluster))
         return;
     cluster->removed = true;
-    service_closed_reason(cluster->service, reason, sizeof(reason));
-    log_warn("removal", "this node was %s", reason);
+    log_warn("removal", "this node was removed from the cluster: its peers know it no more");
     audit_event(cluster->service->audit, "removed", "why", "its peers know it no more", NULL);
 }
 

@@ -209,9 +209,12 @@ static void add_sealed(const struct cluster *cluster, struct buf *out)
         add(out, "unsealing: exchanging shares");
 }
 
+/* Who is removed while it is suspended or on hold is not let in again by an end of that. */
 static void add_held(const struct cluster *cluster, struct buf *out)
 {
-    if (cluster->control.hold)
+    if (hub_is_removed(cluster))
+        add_removed(cluster, out);
+    else if (cluster->control.hold)
         add(out, "the cluster is on hold: 'quorumkeep unhold' with the operator key lifts it");
     else if (hub_is_suspended(cluster, cluster->service->node_id))
         add(out,
