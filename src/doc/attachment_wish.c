@@ -133,6 +133,20 @@ static enum qk_err take_type(struct attachment_wish *wish, const json_t *value,
     return err == QK_OK ? buf_error(&wish->content_type) : err;
 }
 
+/* As CouchDB sends what it keeps packed: the length is of the content, the digest of the gzip,
+ * which has a checksum of its own. */
+static enum qk_err take_encoding(struct attachment_wish *wish, struct bytes encoding,
+                                 struct doc_problem *problem)
+{
+    wish->packed = bytes_equal(encoding, bytes_str("gzip"));
+    wish->has_digest = wish->has_digest && !wish->packed;
+    if (wish->packed || bytes_equal(encoding, bytes_str("identity")))
+        return QK_OK;
+    return doc_problem_set(problem, 415, "bad_content_type",
+                           "attachments are taken packed by gzip or not at all; %.*s is otherwise",
+                           (int)wish->name.len, (const char *)wish->name.data);
+}
+
 static enum qk_err take_facts(struct attachment_wish *wish, const json_t *value,
                               struct doc_problem *problem)
 {
@@ -149,11 +163,8 @@ static enum qk_err take_facts(struct attachment_wish *wish, const json_t *value,
     wish->revpos = (uint32_t)revpos;
     wish->has_digest =
         json_is_string(digest) && attachment_digest_parse(json_bytes(digest), wish->md5) == QK_OK;
-    if (err == QK_OK && wish->source == ATTACHMENT_FOLLOWS && json_is_string(encoding) &&
-        !bytes_equal(json_bytes(encoding), bytes_str("identity")))
-        return doc_problem_set(problem, 415, "bad_content_type",
-                               "attachments are taken without an encoding; %.*s has one",
-                               (int)wish->name.len, (const char *)wish->name.data);
+    if (err == QK_OK && wish->source == ATTACHMENT_FOLLOWS && json_is_string(encoding))
+        err = take_encoding(wish, json_bytes(encoding), problem);
     return err;
 }
 

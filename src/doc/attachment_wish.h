@@ -2,6 +2,7 @@
  *
  *     {"name": {"content_type": "text/plain", "data": "<base64>", "revpos": 1}}       the content
  *     {"name": {"content_type": "text/plain", "follows": true, "length": 5}}   it comes in a part
+ *     {..., "follows": true, "encoding": "gzip", "length": 5}}      the same, packed; 5 unpacked
  *     {"name": {"stub": true, "digest": "md5-...", "revpos": 1}}           as the document has it
  *
  * Those that a document had and that are not named are gone. */
@@ -26,6 +27,7 @@ struct attachment_wish {
     enum attachment_source source;
     struct buf name, content_type;
     bool has_revpos, has_length, has_digest;
+    bool packed; /* what follows is a gzip of it */
     uint32_t revpos;
     uint64_t length;
     uint8_t md5[ATTACHMENT_MD5_BYTES]; /* as given; once there is a content, of that */

@@ -3,11 +3,14 @@
  *     FIRST: a window, or all there is (then as any other PUT) --> JSON: the first part, whole -->
  *     PROBE: would it be written? --> PARTS: each to its attachment --> the end --> the write
  *
- * A part of one chunk at most is kept for the command that writes the document; a longer one is
- * uploaded (service/documents/upload.h). Whatever ends it early, what was uploaded is deleted. */
+ * A part that CouchDB packed is unpacked as it comes, FEED_BYTES at a time, each taken before the
+ * next. A part of one chunk at most is kept for the command that writes the document; a longer one
+ * is uploaded (service/documents/upload.h). Whatever ends it early, what was uploaded is deleted.
+ */
 #include <assert.h>
 #include <stdlib.h>
 
+#include "doc/gunzip.h"
 #include "doc/id.h"
 #include "doc/multipart_stream.h"
 #include "service/doc_name.h"
@@ -40,6 +43,9 @@ struct parts {
     struct write_how how;
     struct write_probe probe;
     struct attachment_wish *wish; /* of the part under way */
+    struct gunzip *gunzip;        /* it is packed */
+    struct bytes packed;          /* what came of it last, as far as it is not unpacked */
+    struct buf unpacked;          /* secret: the piece under way */
     struct buf small;             /* secret: its content, until it is uploaded */
     size_t small_bytes;           /* of all parts kept */
     struct upload *upload;        /* of the part under way; NULL: it is small so far */
@@ -59,6 +65,8 @@ static void parts_free(void *arg)
     multipart_stream_fini(&parts->stream);
     buf_fini(&parts->piece);
     buf_fini(&parts->json);
+    gunzip_free(parts->gunzip);
+    buf_fini(&parts->unpacked);
     buf_fini(&parts->small);
     buf_fini(&parts->id);
     free(parts);
@@ -205,6 +213,32 @@ static enum qk_err part_content(struct parts *parts, struct bytes bytes, bool *r
     return QK_OK;
 }
 
+static enum qk_err no_gzip(struct parts *parts)
+{
+    return doc_problem_set(&parts->problem, 400, "bad_request", "attachment %.*s is no whole gzip",
+                           (int)parts->wish->name.len, (const char *)parts->wish->name.data);
+}
+
+/* The next piece of what came. */
+static enum qk_err part_unpack(struct parts *parts, bool *ret_waits)
+{
+    enum qk_err err;
+
+    buf_reset(&parts->unpacked);
+    err = gunzip_some(parts->gunzip, &parts->packed, FEED_BYTES, &parts->unpacked);
+    if (err == QK_ERR_INVALID)
+        return no_gzip(parts);
+    if (err != QK_OK || parts->unpacked.len == 0)
+        return err;
+    return part_content(parts, buf_bytes(&parts->unpacked), ret_waits);
+}
+
+/* There may be more of what came: in it, or in what is unpacked of it. */
+static bool part_unpacks(const struct parts *parts)
+{
+    return parts->gunzip != NULL && (parts->packed.len > 0 || parts->unpacked.len == FEED_BYTES);
+}
+
 static void on_part(void *arg, enum qk_err err)
 {
     struct parts *parts = arg;
@@ -219,6 +253,10 @@ static enum qk_err part_end(struct parts *parts, bool *ret_waits)
 {
     struct attachment_wish *wish = parts->wish;
 
+    if (parts->gunzip != NULL && !gunzip_is_whole(parts->gunzip))
+        return no_gzip(parts);
+    gunzip_free(parts->gunzip);
+    parts->gunzip = NULL;
     if (parts->upload != NULL) {
         *ret_waits = true;
         upload_end(parts->upload, on_part, parts);
@@ -237,16 +275,25 @@ static void on_more(void *arg);
 
 static enum qk_err on_head(struct parts *parts, struct bytes head)
 {
+    enum qk_err err;
+
     buf_reset(&parts->small);
     if (parts->state == PARTS_BEGIN) {
         parts->state = PARTS_JSON;
         return QK_OK;
     }
-    return put_part_find(head, &parts->document.attachments, &parts->wish, &parts->problem);
+    err = put_part_find(head, &parts->document.attachments, &parts->wish, &parts->problem);
+    if (err == QK_OK && parts->wish->packed)
+        err = gunzip_new(&parts->gunzip);
+    return err;
 }
 
 static enum qk_err on_content(struct parts *parts, struct bytes bytes, bool *ret_waits)
 {
+    if (parts->gunzip != NULL) {
+        parts->packed = bytes;
+        return part_unpack(parts, ret_waits);
+    }
     if (parts->state != PARTS_JSON)
         return part_content(parts, bytes, ret_waits);
     buf_put_bytes(&parts->json, bytes);
@@ -276,8 +323,11 @@ static enum qk_err parts_step(struct parts *parts, bool *ret_waits)
 {
     enum multipart_event event;
     struct bytes bytes;
-    enum qk_err err = multipart_stream_next(&parts->stream, &event, &bytes);
+    enum qk_err err;
 
+    if (part_unpacks(parts))
+        return part_unpack(parts, ret_waits);
+    err = multipart_stream_next(&parts->stream, &event, &bytes);
     if (err == QK_ERR_INVALID)
         return put_parts_malformed(&parts->problem);
     if (err != QK_OK)
@@ -349,13 +399,19 @@ static void on_first(void *arg)
     struct service *service = parts->service;
     struct exchange *exchange = parts->exchange;
 
-    if (!exchange->body.ended || exchange->closed) {
+    if (!exchange->body.ended || exchange->closed ||
+        put_parts_may_be_packed(buf_bytes(exchange->body.bytes))) {
         on_more(parts);
         return;
     }
     exchange->request.body = buf_bytes(exchange->body.bytes);
     parts_free(parts);
     doc_put_whole(service, exchange);
+}
+
+static void parts_take_whole(struct parts *parts)
+{
+    parts_go_on(parts, multipart_stream_feed(&parts->stream, parts->exchange->request.body, true));
 }
 
 void parts_upload(struct service *service, struct exchange *exchange)
@@ -372,6 +428,7 @@ void parts_upload(struct service *service, struct exchange *exchange)
     parts->exchange = exchange;
     parts->piece = BUF_SECRET_INIT(2 * EXCHANGE_BODY_WINDOW_BYTES);
     parts->small = BUF_SECRET_INIT(2 * EXCHANGE_BODY_WINDOW_BYTES);
+    parts->unpacked = BUF_SECRET_INIT(FEED_BYTES);
     parts->json = BUF_SECRET_INIT(HTTP_BODY_BYTES_MAX);
     parts->id = BUF_INIT(HTTP_URI_BYTES_MAX);
     parts->document = (struct document){.id = BUF_INIT(0)};
@@ -381,7 +438,10 @@ void parts_upload(struct service *service, struct exchange *exchange)
         err = put_parts_boundary(exchange->request.content_type, &boundary, &parts->problem);
     if (err == QK_OK) {
         multipart_stream_init(&parts->stream, boundary);
-        exchange_body_wait(exchange, EXCHANGE_BODY_WINDOW_BYTES, on_first, parts);
+        if (exchange->body.streamed)
+            exchange_body_wait(exchange, EXCHANGE_BODY_WINDOW_BYTES, on_first, parts);
+        else
+            parts_take_whole(parts);
     } else {
         parts_fail(parts, err);
     }

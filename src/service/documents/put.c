@@ -124,7 +124,8 @@ void doc_put_whole(struct service *service, struct exchange *exchange)
 
 void handle_doc_put(struct service *service, struct exchange *exchange)
 {
-    if (exchange->body.streamed)
+    if (exchange->body.streamed || (request_has_type(&exchange->request, "multipart/related") &&
+                                    put_parts_may_be_packed(exchange->request.body)))
         parts_upload(service, exchange);
     else
         doc_put_whole(service, exchange);

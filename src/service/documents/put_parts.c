@@ -1,6 +1,8 @@
 #include "service/documents/put_parts.h"
 
-#include "doc/multipart.h"
+#include <string.h>
+
+#include "doc/multipart_stream.h"
 #include "service/request.h"
 
 enum qk_err put_parts_malformed(struct doc_problem *problem)
@@ -60,11 +62,21 @@ enum qk_err put_part_find(struct bytes head, const struct attachment_wishes *wis
     if (*ret_wish == NULL)
         return doc_problem_set(problem, 400, "bad_request",
                                "the multipart body has more parts than attachments that follow");
-    if (multipart_field(head, "content-encoding", &coding) &&
+    /* Which one it has says the document. */
+    if (multipart_field(head, "content-encoding", &coding) && !(*ret_wish)->packed &&
         !bytes_equal(coding, bytes_str("identity")))
         return doc_problem_set(problem, 415, "bad_content_type",
-                               "attachments are taken without an encoding");
+                               "an attachment has an encoding of which the document says nothing");
     return QK_OK;
+}
+
+/* A body that is longer was packed itself. */
+bool put_parts_may_be_packed(struct bytes body)
+{
+    static const char member[] = "\"encoding\"";
+
+    return body.len > 0 && body.len <= MULTIPART_FEED_BYTES_MAX &&
+           memmem(body.data, body.len, member, sizeof(member) - 1) != NULL;
 }
 
 static enum qk_err part_take(const struct multipart_part *part, struct attachment_wishes *wishes,
@@ -73,6 +85,10 @@ static enum qk_err part_take(const struct multipart_part *part, struct attachmen
     struct attachment_wish *wish;
     enum qk_err err = put_part_find(part->head, wishes, &wish, problem);
 
+    /* parts_upload does, in pieces: it may unpack to a thousand times of what came. */
+    if (err == QK_OK && wish->packed)
+        return doc_problem_set(problem, 415, "bad_content_type",
+                               "packed attachments are taken in a PUT that is not packed itself");
     return err == QK_OK ? attachment_wish_content(wish, part->content, problem) : err;
 }
 

@@ -28,7 +28,10 @@ MUST_USE enum qk_err put_parts_check(const struct attachment_wishes *wishes,
 MUST_USE enum qk_err put_parts_boundary(struct bytes content_type, struct bytes *ret_boundary,
                                         struct doc_problem *ret_problem);
 MUST_USE enum qk_err put_parts_malformed(struct doc_problem *ret_problem);
-/* PUT of a document whose parts come as they are taken (handle_doc_put with a streamed body). */
+/* One of the parts of this body may be a gzip, and long however short the body is. */
+bool put_parts_may_be_packed(struct bytes body);
+/* PUT of a document whose parts come as they are taken (handle_doc_put with a streamed body, or one
+ * with packed parts). */
 void parts_upload(struct service *service, struct exchange *exchange);
 /* PUT of a document that is there as a whole. */
 void doc_put_whole(struct service *service, struct exchange *exchange);
