@@ -10,7 +10,11 @@
 
 #include "audit/audit.h"
 #include "doc/attachment_chunk.h"
+#include "service/catalog.h"
+#include "service/documents/unnamed.h"
+#include "service/integrity/verify_contents.h"
 #include "service/keys/reencrypt.h"
+#include "service/read.h"
 #include "service/reencrypt_record.h"
 #include "wire/records.h"
 
@@ -217,6 +221,81 @@ Test(attachment_keys, under_a_shredded_key_no_content_is_read_by_any_way)
     reads_both("/db/other", "default/1");
     expect(&documents, METHOD_DELETE, "/db", NULL, 200, NULL);
     cr_assert_eq(documents_chunks_n(&documents, NULL), 0);
+}
+
+static void on_harm(void *arg, enum verify_harm harm, struct bytes chunk, struct bytes document)
+{
+    (void)chunk;
+    (void)document;
+    cr_assert_fail("%s", verify_contents_harm_text(harm));
+    (void)arg;
+}
+
+static void steps(struct verify_contents *check)
+{
+    while (verify_contents_is_busy(check))
+        cr_assert_eq(verify_contents_step(check), QK_OK);
+}
+
+/* As integrity/verify_record.c does with a document that is shredded. */
+static void meet_shredded(struct verify_contents *check, const struct store_row *row)
+{
+    struct doc_record record = DOC_RECORD_EMPTY;
+    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX);
+    struct bytes name = record_key_name(row->key);
+    struct document_parts parts;
+
+    cr_assert_eq(stored_decode(&documents.service, row->key.data, name, row->record.version,
+                               row->record.value, &record),
+                 QK_OK);
+    verify_contents_document(check, row->key, &record);
+    cr_assert_eq(
+        stored_open(&documents.service, row->key.data, name, &record.leaves[0], &plain, &parts),
+        QK_ERR_DESTROYED);
+    buf_fini(&plain);
+    doc_record_fini(&record);
+    steps(check);
+}
+
+/* Its chunks are named by what is clear in its record, and stay until it goes. */
+Test(attachment_keys, contents_under_a_shredded_key_are_no_harm_and_go_by_a_purge)
+{
+    struct verify_contents *check = verify_contents_new(&documents.service, on_harm, NULL);
+    struct store_cursor *cursor;
+    struct store_row row;
+    struct call *made;
+    char body[256];
+    uint64_t began;
+    json_t *json;
+
+    put_both("/db/d", "?key_id=k", "long");
+    made = call(&documents, METHOD_GET, "/db/d", NULL);
+    json = call_json(made);
+    snprintf(body, sizeof(body), "{\"d\":[\"%s\"]}",
+             json_string_value(json_object_get(json, "_rev")));
+    json_decref(json);
+    call_free(made);
+    shred("k");
+    (void)documents_chunks_n(&documents, NULL); /* flushes */
+    verify_contents_begin(check,
+                          catalog_database_find(documents.service.catalog, bytes_str("db"))->id);
+    steps(check);
+    cr_assert_eq(store_cursor_open(documents.service.store, BYTES_NONE, BYTES_NONE, false, &cursor),
+                 QK_OK);
+    while (store_cursor_next(cursor, &row) == QK_OK)
+        if ((row.record.flags & WIRE_DOC) != 0)
+            meet_shredded(check, &row);
+    store_cursor_close(cursor);
+    verify_contents_end(check);
+    verify_contents_free(check);
+    expect(&documents, METHOD_POST, "/db/_purge", body, 201, NULL);
+    expect_error(&documents, METHOD_GET, "/db/d", NULL, 404, "not_found", "missing");
+    began = uv_hrtime();
+    unnamed_soon(documents.service.unnamed);
+    while (documents_chunks_n(&documents, NULL) > 0) {
+        (void)uv_run(&documents.loop, UV_RUN_ONCE);
+        cr_assert_lt((uv_hrtime() - began) / 1000000, 60000, "its chunks stay");
+    }
 }
 
 /* --- COPY ------------------------------------------------------------------------------------ */
