@@ -343,15 +343,18 @@ static void put_revs_info(const struct doc_leaf *leaf, struct buf *out)
 }
 
 /* The leaves beside the one that is shown. */
-static void put_conflicts(const struct doc_record *record, const struct doc_leaf *shown,
+static void put_conflicts(const struct document_options *options, const struct doc_leaf *shown,
                           bool deleted, const char *member, struct buf *out)
 {
+    const struct doc_record *record = options->record;
     unsigned i, n = 0;
 
     for (i = 0; i < record->leaves_n; i++) {
         const struct doc_leaf *leaf = &record->leaves[i];
 
         if (leaf->deleted != deleted || leaf == shown)
+            continue;
+        if (options->conflicts_of_key && memcmp(leaf->key_id, shown->key_id, DOC_KEY_ID_BYTES) != 0)
             continue;
         if (n++ == 0)
             buf_printf(out, ",\"%s\":[", member);
@@ -407,9 +410,9 @@ void document_write_head(struct bytes id, const struct doc_leaf *leaf,
     if (options->revs_info)
         put_revs_info(leaf, out);
     if (options->conflicts)
-        put_conflicts(options->record, leaf, false, "_conflicts", out);
+        put_conflicts(options, leaf, false, "_conflicts", out);
     if (options->deleted_conflicts)
-        put_conflicts(options->record, leaf, true, "_deleted_conflicts", out);
+        put_conflicts(options, leaf, true, "_deleted_conflicts", out);
     if (options->local_seq != NULL)
         buf_printf(out, ",\"_local_seq\":\"%s\"", options->local_seq);
 }

@@ -78,6 +78,7 @@ struct document_options {
     bool deleted_conflicts;          /* _deleted_conflicts, the same */
     const char *local_seq;           /* _local_seq; NULL: without */
     const struct doc_record *record; /* for both kinds of conflicts; may be NULL without */
+    bool conflicts_of_key;           /* of these, leaves under the key of the one shown alone */
 };
 /* Appends {"_id":...,"_rev":...,...} to `out`, attachments as stubs. */
 void document_write(struct bytes id, const struct doc_leaf *leaf,

@@ -7,7 +7,7 @@
 
 #include "index/disk_private.h"
 
-#define FORMAT 1
+#define FORMAT 2 /* 1: rows of maps that were told of no conflicts */
 #define HEAD_KEY bytes_str("h")
 #define META_KEY bytes_str("m")
 #define HEAD_BYTES (1 + 4 + DISK_FILE_ID_BYTES)

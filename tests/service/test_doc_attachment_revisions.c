@@ -89,6 +89,31 @@ Test(attachment_revisions, all_docs_and_changes_come_with_contents)
     call_free(made);
 }
 
+/* In rows of views, and of several queries, too; rows after them stand as they should. */
+Test(attachment_revisions, views_come_with_contents)
+{
+    char rev[64];
+    struct call *made;
+
+    put_doc(&documents, "/db/_design/v",
+            "{\"language\":\"query\",\"views\":{\"v\":{\"map\":{\"fields\":\"_id\"}}}}", rev);
+    put_doc(&documents, "/db/d", INLINE, rev);
+    put_doc(&documents, "/db/e", "{}", rev);
+    made = get("/db/_design/v/_view/v?include_docs=true&attachments=true", "");
+    cr_assert_not_null(strstr(call_text(made), "\"data\":\"" TEXT64 "\"}}}},\n{\"id\":\"e\""));
+    json_decref(call_json(made));
+    call_free(made);
+    made = get("/db/_design/v/_view/v?include_docs=true", "");
+    cr_assert_not_null(strstr(call_text(made), "\"stub\":true}}}},\n{\"id\":\"e\""));
+    json_decref(call_json(made));
+    call_free(made);
+    made = call(&documents, METHOD_POST, "/db/_design/v/_view/v/queries?attachments=true",
+                "{\"queries\":[{\"include_docs\":true,\"limit\":1},{\"key\":\"e\"}]}");
+    cr_assert_not_null(strstr(call_text(made), "\"data\":\"" TEXT64 "\"}}}}\n]},\n{"));
+    json_decref(call_json(made));
+    call_free(made);
+}
+
 Test(attachment_revisions, purged_documents_leave_no_chunk)
 {
     char rev[64], body[128];

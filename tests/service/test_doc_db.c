@@ -93,6 +93,14 @@ Test(db, illegal_names_are_refused)
     expect(&documents, METHOD_PUT, "/a%2Fb", NULL, 201, "{\"ok\":true}");
 }
 
+Test(db, a_partitioned_one_is_refused_and_not_made)
+{
+    expect_error(&documents, METHOD_PUT, "/p?partitioned=true", NULL, 501, "not_implemented",
+                 "partitioned databases are not part of this server");
+    expect(&documents, METHOD_GET, "/p", NULL, 404, NULL);
+    expect(&documents, METHOD_PUT, "/p?partitioned=false", NULL, 201, NULL);
+}
+
 Test(db, dropped_one_is_empty_when_made_again)
 {
     char rev[64];

@@ -250,6 +250,18 @@ static enum qk_err db_start(struct service *service, struct exchange *exchange,
     return submit_start(service, &view, 1, ops, write);
 }
 
+/* A client that is told 201 would rely on partitions. */
+static enum qk_err partitions_refuse(const struct request *request, struct doc_problem *problem)
+{
+    bool partitioned = false;
+    enum qk_err err = param_bool(request, "partitioned", &partitioned, problem);
+
+    if (err != QK_OK || !partitioned)
+        return err;
+    return doc_problem_set(problem, 501, "not_implemented",
+                           "partitioned databases are not part of this server");
+}
+
 void handle_db_put(struct service *service, struct exchange *exchange)
 {
     struct bytes name = exchange->request.segments[0];
@@ -261,6 +273,8 @@ void handle_db_put(struct service *service, struct exchange *exchange)
     err = database_name_check(name, &problem);
     if (err == QK_OK)
         err = db_encryption_params(&exchange->request, &encryption, &problem);
+    if (err == QK_OK)
+        err = partitions_refuse(&exchange->request, &problem);
     if (err != QK_OK) {
         exchange_reply_problem_or(exchange, &problem, err);
         return;

@@ -63,16 +63,13 @@ static enum qk_err is_shown(struct view_read *read, const struct doc_record *rec
 static enum qk_err write_leaf(struct view_read *read, struct bytes name, struct bytes id,
                               const struct doc_record *record, const struct doc_leaf *leaf)
 {
-    struct document_options options = {.conflicts = read->wishes[read->wish_at].conflicts,
-                                       .record = record};
-    struct buf plain = BUF_SECRET_INIT(DOCUMENT_PLAIN_BYTES_MAX + 64 * MIB);
-    struct document_parts parts;
-    enum qk_err err = stored_open(read->service, read->database, name, leaf, &plain, &parts);
+    const struct view_wish *asked = &read->wishes[read->wish_at];
+    const struct document_options options = {.conflicts = asked->conflicts, .record = record};
+    const struct leaf_at at = {read->database, name, id};
+    const struct contents_wish wish = {.contents = asked->attachments};
+    const struct contents_document document = {&at, leaf, &options, &wish, NULL};
 
-    if (err == QK_OK)
-        document_write(id, leaf, &parts, &options, &read->stream.out);
-    buf_fini(&plain);
-    return err;
+    return pump_document(&read->pump, read->service, &document, "}", &read->stream.out);
 }
 
 static enum qk_err write_linked(struct view_read *read, const struct linked *linked)
@@ -88,7 +85,7 @@ static enum qk_err write_linked(struct view_read *read, const struct linked *lin
     if (linked->id.len > 0 && linked->id.len <= DOC_ID_BYTES_MAX)
         err = doc_name_of_id(read->service, read->database, read->ids_hidden, linked->id, &key);
     if (err == QK_ERR_TOO_BIG) {
-        buf_put_str(out, "null");
+        buf_put_str(out, "null}");
         return QK_OK;
     }
     if (err == QK_OK)
@@ -108,7 +105,7 @@ static enum qk_err write_linked(struct view_read *read, const struct linked *lin
         err = QK_OK;
     }
     if (err == QK_OK && !shown)
-        buf_put_str(out, "null");
+        buf_put_str(out, "null}");
     return err;
 }
 

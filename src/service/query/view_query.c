@@ -109,9 +109,10 @@ static enum qk_err wishes_one(struct view_query *query, const struct view *view,
     query->wishes_n = 1;
     if (json_object_get(body, "queries") != NULL)
         return bad_body(problem, "The `queries` parameter is no longer supported at this endpoint");
-    err = view_wish_query(&query->wishes[0], &query->exchange->request, problem);
-    if (err == QK_OK && body != NULL)
-        err = view_wish_body(&query->wishes[0], body, problem);
+    /* What the URL says counts, where the body says it too: so the body comes first. */
+    err = body == NULL ? QK_OK : view_wish_body(&query->wishes[0], body, problem);
+    if (err == QK_OK)
+        err = view_wish_query(&query->wishes[0], &query->exchange->request, problem);
     query->update = query->wishes[0].update;
     return err == QK_OK ? wish_check(query, &query->wishes[0], view, problem) : err;
 }

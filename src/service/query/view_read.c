@@ -220,7 +220,6 @@ static enum qk_err step_head(struct view_read *read)
 static enum qk_err put_row(struct view_read *read, const struct index_row *row)
 {
     struct buf *out = &read->stream.out;
-    enum qk_err err = QK_OK;
 
     buf_put_str(out, read->rows_n++ == 0 ? "\n{\"id\":" : ",\n{\"id\":");
     json_write_string(row->id, out);
@@ -229,9 +228,9 @@ static enum qk_err put_row(struct view_read *read, const struct index_row *row)
     buf_put_str(out, ",\"value\":");
     buf_put_bytes(out, row->value);
     if (wish_of(read)->include_docs)
-        err = view_doc_put(read, row);
+        return view_doc_put(read, row);
     buf_put_u8(out, '}');
-    return err;
+    return QK_OK;
 }
 
 /* Where all rows are shown those to be skipped cost nothing. */
@@ -302,6 +301,8 @@ static enum qk_err read_step(void *arg, bool *ret_end)
     enum qk_err err = QK_OK;
     bool last = false;
 
+    if (read->pump.active)
+        return pump_step(&read->pump, &read->stream.out);
     switch (read->phase) {
     case VIEW_BEGIN:
         return step_begin(read);
@@ -335,7 +336,9 @@ static enum qk_err view_read_step(void *arg, bool *ret_end)
     struct view_read *read = arg;
     enum qk_err err = read_step(read, ret_end);
 
-    if (err == QK_ERR_CORRUPT && !views_is_dead(read->group) && index_is_on_disk(index_of(read)))
+    /* A content that is damaged is no fault of the index. */
+    if (err == QK_ERR_CORRUPT && !read->pump.active && !views_is_dead(read->group) &&
+        index_is_on_disk(index_of(read)))
         views_damaged(read->group);
     return err;
 }
@@ -357,6 +360,7 @@ void view_read_free(struct view_read *read)
     if (read == NULL)
         return;
     view_reduce_end(read);
+    pump_fini(&read->pump);
     index_cursor_fini(&read->cursor);
     reducer_free(read->reducer);
     view_fold_free(read->fold);

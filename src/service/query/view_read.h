@@ -2,6 +2,7 @@
 #ifndef SERVICE_QUERY_VIEW_READ_H
 #define SERVICE_QUERY_VIEW_READ_H
 
+#include "service/documents/contents_pump.h"
 #include "service/stream.h"
 #include "service/query/view_wish.h"
 #include "service/query/views.h"
@@ -32,6 +33,8 @@ struct view_read {
 
     uint8_t *slots; /* of each data key: not asked yet, shown, hidden */
     uint32_t slots_n;
+
+    struct contents_pump pump; /* of a row's document */
 
     struct reducer *reducer;
     struct view_fold *fold;                 /* in the place of `reducer`: JavaScript */
@@ -73,7 +76,7 @@ MUST_USE enum qk_err view_fold_go(struct view_fold *fold, bool all);
 MUST_USE enum qk_err view_fold_write(struct view_fold *fold, struct buf *out);
 /* Closes what is under way. */
 void view_reduce_end(struct view_read *read);
-/* ,"doc":... of a row. */
+/* ,"doc":...} of a row, or with contents of attachments the beginning of it: contents_pump.h. */
 MUST_USE enum qk_err view_doc_put(struct view_read *read, const struct index_row *row);
 /* "No rows can match your key range": QK_ERR_INVALID with the problem. */
 MUST_USE enum qk_err view_range_check(const struct view_wish *wish,

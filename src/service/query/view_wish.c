@@ -133,6 +133,11 @@ TAKE(take_include_docs)
     return take_bool(value, &wish->include_docs, problem);
 }
 
+TAKE(take_attachments)
+{
+    return take_bool(value, &wish->attachments, problem);
+}
+
 TAKE(take_conflicts)
 {
     wish->has_conflicts = true;
@@ -241,6 +246,7 @@ static const struct {
               {"inclusive_end", false, take_inclusive_end},
               {"descending", false, take_descending},
               {"include_docs", false, take_include_docs},
+              {"attachments", false, take_attachments},
               {"conflicts", false, take_conflicts},
               {"update_seq", false, take_update_seq},
               {"reduce", false, take_reduce},

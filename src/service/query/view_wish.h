@@ -17,6 +17,7 @@ struct view_wish {
     struct buf start_id, end_id;
     bool inclusive_end; /* default true */
     bool descending, include_docs, conflicts, update_seq;
+    bool attachments; /* with include_docs: their contents */
     bool has_reduce, reduce, has_conflicts;
     bool has_group, group, has_group_level;
     uint64_t group_level; /* after view_wish_check: 0 none, VIEW_GROUP_EXACT the whole key */

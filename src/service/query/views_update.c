@@ -2,7 +2,8 @@
  * who wait are told. Once the node seals, a key is destroyed or the database goes, the group is
  * dead: the walk is stopped on the spot, and its flush, if it is under way, finds that. Keys that
  * are behind a new master key are waited for. A record that does not authenticate, or whose key is
- * destroyed, gives no rows. */
+ * destroyed, gives no rows. More than 500 lines, since a walk and what it does with each document
+ * share all of their state. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -81,10 +82,16 @@ static enum qk_err map_text(struct view_group *group)
     return err == QK_ERR_INVALID ? QK_ERR_CORRUPT : err;
 }
 
+/* Maps are told of conflicts, as CouchDB's are. Whoever may decrypt the winner sees the rows, so
+ * leaves under another data key are not mentioned: their revisions may be nobody's to see there. */
 static enum qk_err map_leaf(struct view_group *group, struct bytes name,
-                            const struct view_source *source, const struct doc_leaf *leaf)
+                            const struct view_source *source, const struct doc_leaf *leaf,
+                            const struct doc_record *record)
 {
-    static const struct document_options options = {0};
+    struct document_options options = {.conflicts = record->leaves_n > 1,
+                                       .deleted_conflicts = record->leaves_n > 1,
+                                       .record = record,
+                                       .conflicts_of_key = true};
     struct document_parts parts;
     enum qk_err err;
 
@@ -102,7 +109,8 @@ static enum qk_err map_leaf(struct view_group *group, struct bytes name,
 }
 
 static enum qk_err take_leaf(struct view_group *group, struct bytes name, struct bytes id,
-                             uint64_t seq, const struct doc_leaf *leaf)
+                             uint64_t seq, const struct doc_leaf *leaf,
+                             const struct doc_record *record)
 {
     const struct view_source source = {id, leaf->key_id, leaf->key_version, seq};
     unsigned waiting = group->batch_n;
@@ -110,7 +118,7 @@ static enum qk_err take_leaf(struct view_group *group, struct bytes name, struct
 
     view_rows_reset(&group->rows);
     if (gives_rows(group, leaf, id))
-        err = map_leaf(group, name, &source, leaf);
+        err = map_leaf(group, name, &source, leaf, record);
     if (err == QK_ERR_CORRUPT || err == QK_ERR_DESTROYED) {
         view_rows_reset(&group->rows);
         err = QK_OK;
@@ -129,26 +137,45 @@ static bool is_gone(const struct view_group *group, const struct store_row *row)
            store_get(group->service->store, row->key, &record) == QK_ERR_NOT_FOUND;
 }
 
+/* The winner alone, without memory; all leaves if there are several. */
+static enum qk_err leaves_open(struct view_group *group, const struct store_row *row,
+                               struct bytes name, struct doc_leaf *ret_winner,
+                               struct doc_record *ret_record)
+{
+    struct service *service = group->service;
+    struct doc_place place = {service->origin_id, group->database, name, row->record.version};
+    const struct secret *key = keyring_integrity_key(service->keyring);
+    unsigned leaves_n;
+    enum qk_err err;
+
+    err = doc_record_decode_winner(key, &place, row->record.value, ret_winner, &leaves_n);
+    if (err == QK_OK && leaves_n > 1)
+        err = doc_record_decode(key, &place, row->record.value, ret_record);
+    return err;
+}
+
 static enum qk_err take_row(struct view_group *group, const struct store_row *row)
 {
     struct service *service = group->service;
     struct bytes name = record_key_name(row->key), id;
-    struct doc_place place = {service->origin_id, group->database, name, row->record.version};
-    struct doc_leaf leaf;
-    unsigned leaves_n;
+    struct doc_record record = DOC_RECORD_EMPTY; /* of a document with conflicts */
+    struct doc_leaf winner;
     enum qk_err err;
 
     if (is_gone(group, row))
         return QK_OK;
     err = doc_name_to_id(service, group->database, group->ids_hidden, name, &group->id, &id);
     if (err == QK_OK)
-        err = doc_record_decode_winner(keyring_integrity_key(service->keyring), &place,
-                                       row->record.value, &leaf, &leaves_n);
+        err = leaves_open(group, row, name, &winner, &record);
     if (err == QK_ERR_CORRUPT) {
         stored_damaged(service, group->database, name);
         return QK_OK;
     }
-    return err == QK_OK ? take_leaf(group, name, id, row->record.seq, &leaf) : err;
+    if (err == QK_OK)
+        err = take_leaf(group, name, id, row->record.seq,
+                        record.leaves_n > 0 ? &record.leaves[0] : &winner, &record);
+    doc_record_fini(&record);
+    return err;
 }
 
 /* --- those who wait --- */
