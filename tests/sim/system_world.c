@@ -323,6 +323,7 @@ static void discard_now(struct machine *m, void *arg)
 {
     (void)arg;
     system_say(m, "is wiped");
+    m->clone_ms = 0; /* a new node knows of nobody who was there twice, as after a restart */
     link_sim_down(m, false);
     consensus_sim_close(m);
     store_sim_close(m, false);

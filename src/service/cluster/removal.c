@@ -50,6 +50,13 @@ static void rest_away(const struct hub_member *member, struct rest *rest)
              member->info.name);
 }
 
+/* One that another takes the place of may have wiped its disk a moment ago: it helps nobody. */
+static bool may_help(const struct cluster *cluster, const uint8_t *node_id)
+{
+    return hub_may_help(cluster, node_id) && !hub_is_suspended(cluster, node_id) &&
+           !hub_is_replaced(cluster, node_id);
+}
+
 static void rest_count(const struct cluster *cluster, const struct hub_member *leaves,
                        struct rest *rest)
 {
@@ -61,14 +68,14 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
     for (unsigned i = 0; i < cluster->members_n; i++) {
         const struct hub_member *member = &cluster->members[i];
         const struct seal_peer *peer = seal_peer_find(&cluster->seal, member->node_id);
-        bool live =
-            hub_may_help(cluster, member->node_id) && !hub_is_suspended(cluster, member->node_id);
+        bool live = may_help(cluster, member->node_id);
 
         if (member->version == 0 || member == leaves || member->info.state != MEMBER_ACTIVE)
             continue;
         rest->members_n++;
         rest->live_n += live;
-        rest->holders_n += hub_in_record(cluster, member->node_id);
+        rest->holders_n +=
+            hub_in_record(cluster, member->node_id) && !hub_is_replaced(cluster, member->node_id);
         if (!live)
             rest_away(member, rest);
         for (size_t k = 0; k < raft_n; k++)
