@@ -1,7 +1,7 @@
 /* The store: the replicated records in LMDB, behind a table of what is applied but not yet synced.
  *
  * Threads: everything here is for the loop's thread unless it says otherwise. One writer thread of
- * the store's own commits batches to LMDB (every 250 ms or 8 MiB) with a full sync, the applied
+ * the store's own commits batches to LMDB (every 50 ms or 8 MiB) with a full sync, the applied
  * index in the same transaction. A restart replays the log from store_applied().
  *
  * Borrowed values (store_get, store_local_get, cursors) live until the callback that asked for them
@@ -25,7 +25,7 @@ struct store;
 struct store_cursor;
 
 struct store_options {
-    unsigned commit_ms;     /* 0: 250 */
+    unsigned commit_ms;     /* 0: 50 */
     size_t commit_bytes;    /* 0: 8 MiB */
     size_t map_bytes;       /* 0: 16 GiB of address space to begin with; it grows as needed */
     uint64_t reserve_bytes; /* 0: 64 MiB must stay free on the disk, else QK_ERR_FULL */
