@@ -133,6 +133,8 @@ enum qk_err pending_add(struct pending *pending, struct pending_batch *batch,
         batch->tail->next = entry;
     batch->tail = entry;
     batch->dirty = true;
+    if (entry->type != PENDING_PUT || (entry->flags & WIRE_DOC) == 0)
+        batch->soon = true;
     batch->bytes += entry_bytes(entry);
     pending->bytes += entry_bytes(entry);
     if (entry->type != PENDING_DROP)

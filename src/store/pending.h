@@ -37,6 +37,7 @@ struct pending_batch {
     size_t bytes;
     struct format_state state;
     bool dirty; /* something to write, if only the index */
+    bool soon;  /* and not documents alone, see store_options */
     struct pending_stats *stats;
     size_t stats_n;
     struct pending_tally *tallies;

@@ -1,8 +1,9 @@
 /* The store: the replicated records in LMDB, behind a table of what is applied but not yet synced.
  *
  * Threads: everything here is for the loop's thread unless it says otherwise. One writer thread of
- * the store's own commits batches to LMDB (every 50 ms or 8 MiB) with a full sync, the applied
- * index in the same transaction. A restart replays the log from store_applied().
+ * the store's own commits batches to LMDB with a full sync, the applied index in the same
+ * transaction: documents within 250 ms, all else within 50, or when there are 8 MiB. A restart
+ * replays the log from store_applied().
  *
  * Borrowed values (store_get, store_local_get, cursors) live until the callback that asked for them
  * returns to the loop; a cursor's row also only until the next call on that cursor.
@@ -25,11 +26,12 @@ struct store;
 struct store_cursor;
 
 struct store_options {
-    unsigned commit_ms;     /* 0: 50 */
-    size_t commit_bytes;    /* 0: 8 MiB */
-    size_t map_bytes;       /* 0: 16 GiB of address space to begin with; it grows as needed */
-    uint64_t reserve_bytes; /* 0: 64 MiB must stay free on the disk, else QK_ERR_FULL */
-    bool no_sync;           /* for tests of other modules only: commits are not synced */
+    unsigned commit_ms;      /* of documents alone, 0: 250 */
+    unsigned commit_soon_ms; /* of anything else that is among them, 0: 50 */
+    size_t commit_bytes;     /* 0: 8 MiB */
+    size_t map_bytes;        /* 0: 16 GiB of address space to begin with; it grows as needed */
+    uint64_t reserve_bytes;  /* 0: 64 MiB must stay free on the disk, else QK_ERR_FULL */
+    bool no_sync;            /* for tests of other modules only: commits are not synced */
 };
 
 struct store_callbacks {

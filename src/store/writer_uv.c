@@ -1,6 +1,6 @@
 /* The writer: one thread that commits one batch at a time, driven by the loop.
  *
- * Apply fills the open batch. After commit_ms, at commit_bytes, or when someone waits, the loop
+ * Apply fills the open batch. After commit_ms (commit_soon_ms), at commit_bytes, or when someone waits, the loop
  * seals it (it becomes the flying batch, a new one is opened) and hands it to the thread, which
  * commits it and wakes the loop; the loop then forgets the entries, since the file has them, and
  * tells who waited. The thread also frees a piece of what dropped databases left, batch or not.
@@ -380,14 +380,16 @@ static void on_async(uv_async_t *async)
 
 void writer_schedule(struct store *store)
 {
-    struct writer *writer = store->writer;
+    const struct store_options *options = &store->options;
+    unsigned due = store->open.soon ? options->commit_soon_ms : options->commit_ms;
+    uv_timer_t *timer = &store->writer->timer;
 
     if (!store->open.dirty)
         return;
-    if (writer->hurry || store->open.bytes >= store->options.commit_bytes)
+    if (store->writer->hurry || store->open.bytes >= options->commit_bytes)
         writer_hurry(store);
-    else if (!uv_is_active((uv_handle_t *)&writer->timer))
-        (void)uv_timer_start(&writer->timer, on_timer, store->options.commit_ms, 0);
+    else if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > due)
+        (void)uv_timer_start(timer, on_timer, due, 0);
 }
 
 void writer_hurry(struct store *store)
