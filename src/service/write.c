@@ -11,6 +11,7 @@
 #include "service/doc_name.h"
 #include "service/key_policy.h"
 #include "service/keys_current.h"
+#include "service/leaf_seal.h"
 #include "service/period.h"
 #include "service/read.h"
 #include "service/submit.h"
@@ -139,12 +140,16 @@ static enum qk_err write_tree(struct service *service, const struct catalog_data
     struct bytes name = record_key_name(record_key_bytes(&made->key));
     struct doc_place place = {service->origin_id, database->id, name, stored->version + 1};
     struct buf envelope = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    struct leaf_follow follow = LEAF_FOLLOW_INIT;
     enum qk_err err = QK_OK;
 
     made->sealed = tree->added != NULL;
     if (made->sealed)
         err = write_leaf(service, database, write, name, write_atts_plain(&made->atts, write),
                          parent, tree->added, &envelope);
+    /* Whoever names a key means the document: what conflicts with this revision follows it. */
+    if (err == QK_OK && made->sealed && !write->replicated && write->document->key_name.len > 0)
+        err = leaf_follow(service, database->id, name, write, tree->added, &tree->record, &follow);
     memcpy(made->key_id, made->sealed ? tree->added->key_id : tree->record.leaves[0].key_id,
            KEY_ID_BYTES);
     if (err == QK_OK)
@@ -155,6 +160,7 @@ static enum qk_err write_tree(struct service *service, const struct catalog_data
         err = buf_error(&made->atts.after);
     made->version = stored->version + 1;
     made->flags = WIRE_DOC | WIRE_KEYED | (tree->record.leaves[0].deleted ? WIRE_DELETED : 0);
+    leaf_follow_fini(&follow);
     buf_fini(&envelope);
     return err;
 }

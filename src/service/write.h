@@ -27,8 +27,11 @@ enum write_state {
     WRITE_FAILED,        /* `err` */
 };
 
-#define WRITE_NO_GRANT_REASON                                                                      \
-    "You have no grant to encrypt under the data key of this write, or of what it replaces."
+/* clang-format off */
+#define WRITE_NO_GRANT_REASON \
+    "You have no grant to encrypt under the data key of this write, or of what it replaces, " \
+    "or to decrypt what it keeps."
+/* clang-format on */
 
 struct write {
     struct exchange *exchange;  /* whose principal writes */

@@ -483,6 +483,28 @@ Test(doc_access, a_document_with_one_leaf_under_a_foreign_key_is_closed)
     end();
 }
 
+/* The write would else carry a revision that she may not read under a key that she can open. */
+Test(doc_access, a_conflict_moves_under_another_key_only_for_who_may_read_it)
+{
+    start();
+    expect(&documents, METHOD_PUT, "/db/two?new_edits=false&key_id=dark",
+           "{\"_rev\":\"" LEAF_A "\",\"secret\":1}", 201, NULL);
+    expect(&documents, METHOD_PUT, "/db/two?new_edits=false", "{\"_rev\":\"" LEAF_B "\"}", 201,
+           NULL);
+    grant("dark", "anna", "\"add\":[\"encrypt\"]");
+    expect_as("anna", METHOD_PUT, "/db/two?key_id=default&rev=" LEAF_B, "{}", 403,
+              "or to decrypt what it keeps");
+    expect_as("anna", METHOD_GET, "/db/two?rev=" LEAF_A, NULL, 403, "no grant to decrypt");
+    expect_as("anna", METHOD_POST, "/db/_bulk_docs",
+              "{\"docs\":[{\"_id\":\"two\",\"_key_id\":\"default\",\"_rev\":\"" LEAF_B "\"}]}", 201,
+              "\"error\":\"forbidden\"");
+    grant("dark", "anna", "\"add\":[\"decrypt\"]");
+    expect_as("anna", METHOD_PUT, "/db/two?key_id=default&rev=" LEAF_B, "{}", 201, NULL);
+    grant("dark", "anna", "\"remove\":[\"encrypt\",\"decrypt\"]");
+    expect_as("anna", METHOD_GET, "/db/two?rev=" LEAF_A, NULL, 200, "\"secret\":1");
+    end();
+}
+
 Test(doc_access, a_deletion_stays_under_the_documents_key)
 {
     struct call *made;

@@ -194,6 +194,65 @@ Test(doc_keys, a_document_keeps_its_key_until_another_is_named)
     expect_key("/db/a?key_id=default", "{\"n\":2}", rev, "default/1", rev);
 }
 
+#define LEAF_A "2-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LEAF_B "2-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static void expect_leaf(const char *rev, const char *used, const char *part)
+{
+    char target[64];
+    struct call *made;
+
+    snprintf(target, sizeof(target), "/db/a?rev=%s", rev);
+    made = call(&documents, METHOD_GET, target, NULL);
+    cr_assert_eq(made->status, 200, "%s", call_text(made));
+    cr_assert_str_eq(call_field(made, "X-Quorumkeep-Key"), used, "%s", rev);
+    cr_assert_not_null(strstr(call_text(made), part), "%s", call_text(made));
+    call_free(made);
+}
+
+/* An edit that names no key moves nothing; one that does moves what it conflicts with, attachments
+ * too, so that nothing of the document is left under the old key. */
+Test(doc_keys, conflicting_revisions_follow_a_document_to_another_key)
+{
+    struct call *made;
+    char rev[64];
+
+    make_key("k");
+    expect_key("/db/a?new_edits=false&key_id=k", "{\"_rev\":\"" LEAF_B "\"}", "", "k/1", rev);
+    expect_key("/db/a?new_edits=false",
+               "{\"_rev\":\"" LEAF_A "\",\"n\":7,\"_attachments\":{\"t\":{\"data\":"
+               "\"aGVsbG8=\"}}}",
+               "", "k/1", rev);
+    expect_key("/db/a", "{\"n\":1}", LEAF_B, "k/1", rev);
+    expect_leaf(LEAF_A, "k/1", "\"n\":7");
+    expect_key("/db/a", "{\"n\":2,\"_key_id\":\"default\"}", rev, "default/1", rev);
+    expect_leaf(LEAF_A, "default/1", "\"n\":7");
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", NULL, 200, NULL);
+    documents_restart(&documents);
+    expect_leaf(LEAF_A, "default/1", "\"n\":7");
+    made = call(&documents, METHOD_GET, "/db/a/t?rev=" LEAF_A, NULL);
+    cr_assert_str_eq(call_text(made), "hello");
+    call_free(made);
+    expect_leaf(rev, "default/1", "\"n\":2");
+}
+
+/* Nobody can open what is under a destroyed key: it stays, and keeps no other revision back. */
+Test(doc_keys, a_revision_under_a_destroyed_key_stays_where_it_is)
+{
+    char rev[64];
+
+    make_key("k");
+    expect_key("/db/a?new_edits=false&key_id=k", "{\"_rev\":\"" LEAF_A "\"}", "", "k/1", rev);
+    expect_key("/db/a?new_edits=false&key_id=default", "{\"_rev\":\"" LEAF_B "\"}", "", "default/1",
+               rev);
+    expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", "{\"shred\":true}", 200, NULL);
+    make_key("other");
+    expect_key("/db/a?key_id=other", "{\"n\":1}", LEAF_B, "other/1", rev);
+    expect_leaf(rev, "other/1", "\"n\":1");
+    expect_error(&documents, METHOD_GET, "/db/a?rev=" LEAF_A, NULL, 410, "key_destroyed",
+                 "the data key is destroyed");
+}
+
 static void remove_doc(const char *target, const char *rev)
 {
     char with[128];

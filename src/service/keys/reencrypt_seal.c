@@ -9,7 +9,7 @@
 #include "service/bodies.h"
 #include "service/catalog.h"
 #include "service/keys_current.h"
-#include "service/period.h"
+#include "service/leaf_seal.h"
 #include "service/read.h"
 #include "service/keys/reencrypt_private.h"
 #include "wire/records.h"
@@ -205,31 +205,15 @@ static enum qk_err seal_catalog(struct service *service, struct bytes key,
 static enum qk_err leaf_reseal(struct service *service, struct bytes key, uint64_t next_version,
                                struct doc_leaf *leaf, struct buf *envelope)
 {
-    struct buf plain = BUF_SECRET_INIT(RECORD_VALUE_BYTES_MAX);
-    uint8_t revision[REVISION_BYTES];
-    struct envelope_aad aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
     uint32_t active = 0;
     bool old = false, to_seal = bodies_are_to_seal(service, key.data, leaf->envelope);
-    bool clear = envelope_is_clear(leaf->envelope) && !to_seal;
     enum qk_err err = key_look(service, leaf->key_id, leaf->key_version, &old, &active);
+    const struct leaf_seal to = {leaf->key_id, active, next_version,
+                                 envelope_is_clear(leaf->envelope) && !to_seal};
 
     if (err != QK_OK || (!old && !to_seal))
         return err;
-    err = bodies_open(service, key.data, &aad, leaf->envelope, &plain);
-    if (err == QK_OK)
-        err = period_take(service, leaf->key_id, active, plain.len);
-    if (err != QK_OK)
-        goto out;
-    leaf->key_version = active;
-    leaf->sealed_at = next_version;
-    aad = stored_aad(service, key.data, record_key_name(key), leaf, revision);
-    err = keyring_seal_envelope(service->keyring, leaf->key_id, active, clear, &aad,
-                                buf_bytes(&plain), envelope);
-    leaf->envelope = buf_bytes(envelope);
-
-out:
-    buf_fini(&plain);
-    return err;
+    return leaf_seal_anew(service, key.data, record_key_name(key), &to, leaf, envelope);
 }
 
 static bool is_first_of_key(const struct doc_record *document, unsigned at)
