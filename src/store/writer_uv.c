@@ -1,9 +1,10 @@
 /* The writer: one thread that commits one batch at a time, driven by the loop.
  *
- * Apply fills the open batch. After commit_ms (commit_soon_ms), at commit_bytes, or when someone waits, the loop
- * seals it (it becomes the flying batch, a new one is opened) and hands it to the thread, which
- * commits it and wakes the loop; the loop then forgets the entries, since the file has them, and
- * tells who waited. The thread also frees a piece of what dropped databases left, batch or not.
+ * Apply fills the open batch. After commit_ms (commit_soon_ms), at commit_bytes, or when someone
+ * waits, the loop seals it (it becomes the flying batch, a new one is opened) and hands it to the
+ * thread, which commits it and wakes the loop; the loop then forgets the entries, since the file
+ * has them, and tells who waited. The thread also frees a piece of what dropped databases left,
+ * batch or not.
  *
  * Disk full: the flying batch stays as it is, `full` is told, and it is tried again every second.
  * Map full: the loop doubles the map, which needs that nobody reads; an open snapshot delays it

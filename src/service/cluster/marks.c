@@ -2,8 +2,8 @@
  * live in the seal machine and are kept as one node-local fact of the store. A store that was lost
  * has lost them, too; then they are learned anew, and the other members still have theirs.
  *
- * They are on the disk within the store's commit time (50 ms, as all that is no document) of a HELLO, so that a power loss of
- * all nodes costs at most the last HELLO's news. */
+ * They are on the disk within the store's commit time (50 ms, as all that is no document) of a
+ * HELLO, so that a power loss of all nodes costs at most the last HELLO's news. */
 #include <stdlib.h>
 #include <string.h>
 
