@@ -13,15 +13,28 @@ static long long number(const json_t *object, const char *name)
     return (long long)json_integer_value(json_object_get(object, name));
 }
 
-/* "running: 1200 of 5000 records sealed again, 300/s, 13 s left"; nothing when there never was
- * anything to do. */
+/* What is to be said in place of figures, while there are none; else NULL. */
+static const char *progress_words(const json_t *progress, const char *state)
+{
+    if (state == NULL || strcmp(state, "none") == 0)
+        return "re-encryption: none was ever needed";
+    if (strcmp(state, "declined") == 0)
+        return "re-encryption not asked for: what is under older versions stays there until 'key "
+               "reencrypt'";
+    if (strcmp(state, "running") == 0 && json_is_null(json_object_get(progress, "began")))
+        return "re-encryption running: counting the records under old key versions";
+    return NULL;
+}
+
+/* "running: 1200 of 5000 records sealed again, 300/s, 13 s left". */
 static void progress_line(const json_t *progress, char *ret_text, size_t size)
 {
     const char *state = json_string_value(json_object_get(progress, "state"));
+    const char *words = progress_words(progress, state);
     int at;
 
-    if (state == NULL || strcmp(state, "none") == 0) {
-        snprintf(ret_text, size, "re-encryption: none was ever needed");
+    if (words != NULL) {
+        snprintf(ret_text, size, "%s", words);
         return;
     }
     at = snprintf(ret_text, size, "re-encryption %s: %lld of %lld records sealed again", state,

@@ -57,7 +57,8 @@ DOCUMENTS = [
     ("PUT", "/{db}/_encryption", "/w/_encryption", {}, admin(400)),
     ("POST", "/{db}/_bulk_docs", "/w/_bulk_docs", BULK,
      "401 403 403 201:1 201:0 201:1 201:0 201:1 403"),
-    ("POST", "/{db}/_bulk_get", "/m/_bulk_get", {"docs": [{"id": "seen1"}]}, DB_READ),
+    ("POST", "/{db}/_bulk_get", "/m/_bulk_get", {"docs": [{"id": "seen1"}, {"id": "dark"}]},
+     "401 403 200:0 200:0 200:1 200:1 200:0 200:2 403"),
     ("POST", "/{db}/_revs_diff", "/m/_revs_diff", {"seen1": ["1-00"]}, DB_READ),
     ("POST", "/{db}/_missing_revs", "/m/_missing_revs", {"seen1": ["1-00"]}, DB_READ),
     ("GET", "/{db}/_revs_limit", "/m/_revs_limit", NONE, DB_READ),
@@ -80,7 +81,7 @@ DOCUMENTS = [
     ("POST", "/{db}/_partition/{name...}", "/m/_partition/p/_all_docs", {}, ABSENT),
     ("GET", "/{db}/_all_docs", "/m/_all_docs?include_docs=true", NONE, COUNT),
     ("POST", "/{db}/_all_docs", "/m/_all_docs", {"keys": ["seen1", "seen2", "dark"]}, COUNT),
-    ("POST", "/{db}/_all_docs/queries", "/m/_all_docs/queries", {"queries": [{}]}, DB_READ),
+    ("POST", "/{db}/_all_docs/queries", "/m/_all_docs/queries", {"queries": [{}]}, COUNT),
     ("GET", "/{db}/_design_docs", "/m/_design_docs", NONE, DB_READ),
     ("POST", "/{db}/_design_docs", "/m/_design_docs", {}, DB_READ),
     ("POST", "/{db}/_design_docs/queries", "/m/_design_docs/queries", {"queries": []}, DB_READ),
@@ -89,6 +90,7 @@ DOCUMENTS = [
     ("GET", "/{db}/_changes", "/m/_changes?include_docs=true", NONE, COUNT),
     ("POST", "/{db}/_changes", "/m/_changes", {}, COUNT),
     ("POST", "/{db}/_find", "/m/_find", {"selector": {}}, COUNT),
+    ("POST", "/{db}/_find", "/m/_find", {"selector": {"body": {"$gt": ""}}, "fields": ["body"]}, COUNT),
     ("POST", "/{db}/_explain", "/m/_explain", {"selector": {}}, DB_READ),
     ("GET", "/{db}/_index", "/m/_index", NONE, DB_READ),
     ("POST", "/{db}/_index", "/w/_index", {"index": {"fields": ["a"]}, "ddoc": "{new}"}, admin(200)),
@@ -97,7 +99,7 @@ DOCUMENTS = [
     ("DELETE", "/{db}/_index/_design/{*design}/{type}/{*name}", "/w/_index/_design/none/json/n", NONE, admin(404)),
     ("GET", "/{db}/_design/{*name}/_view/{*view}", "/v/_design/d/_view/n", NONE, VIEW),
     ("POST", "/{db}/_design/{*name}/_view/{*view}", "/v/_design/d/_view/n", {"descending": True}, VIEW),
-    ("POST", "/{db}/_design/{*name}/_view/{*view}/queries", "/v/_design/d/_view/n/queries", {"queries": []}, READ),
+    ("POST", "/{db}/_design/{*name}/_view/{*view}/queries", "/v/_design/d/_view/n/queries", {"queries": [{}]}, VIEW),
     ("GET", "/{db}/_design/{*name}/_info", "/v/_design/d/_info", NONE, READ),
     ("POST", "/{db}/_temp_view", "/v/_temp_view", {}, "401 410 410 410 410 410 410 410 410"),
     ("POST", "/{db}/_view_cleanup", "/v/_view_cleanup", {}, admin(202)),
@@ -270,12 +272,60 @@ REPLICATIONS = [
 
 ROWS = DOCUMENTS + PEOPLE + KEYS + CLUSTER + VAULT + REPLICATIONS
 
-# The same by the command: arguments, and its exit status (0 ok, 1 error, 4 denied, 5 not found, 6 conflict).
+# The same by the command: arguments, what each column gets (exit status 0 ok, 1 error, 4 denied, 5 not found,
+# 6 conflict; with ":N" the lines it prints), and what it reads from standard input. A verb of these groups without a
+# row fails the test, too.
+COMMAND_GROUPS = ("doc", "view", "db", "secret", "key", "grant", "user", "token")
+
+CLI_ADMIN = "4 4 4 4 4 4 4 {} 4"
+CLI_READ = "4 4 0 0 0 0 0 0 4"
+CLI_WRITE = "4 4 4 0 4 0 4 0 4"
+CLI_EDIT = "4 4 4 4 4 0 4 0 4"  # reads what it changes
+CLI_LIST = "4 4 0:0 0:0 0:2 0:2 0:0 0:3 4"
+CLI_MANAGE = "4 4 4 4 4 4 0 0 4"
+CLI_LOGIN = "4 0 0 0 0 0 0 0 0"
+DOC_OF_K = '{"_id":"{new}","_key_id":"k"}'
+
+
+def by_admin(answer, *verbs):
+    return [(tuple(verb.split()), CLI_ADMIN.format(answer)) for verb in verbs]
+
+
 COMMANDS = [
     (("doc", "get", "m", "seen1"), "4 4 4 4 0 0 4 0 4"),
     (("doc", "get", "m", "dark"), "4 4 4 4 4 4 4 0 4"),
-    (("doc", "list", "m"), "4 4 0 0 0 0 0 0 4"),
-    (("db", "list"), "4 4 4 4 4 4 4 0 4"),
-    (("user", "list"), "4 4 4 4 4 4 4 0 4"),
-    (("grant", "list", "k"), "4 4 4 4 4 4 0 0 4"),
+    (("doc", "list", "m"), CLI_LIST),
+    (("doc", "find", "m", "{}"), CLI_LIST),
+    (("doc", "export", "m"), CLI_LIST),
+    (("doc", "watch", "m", "--since", "0", "--limit", "2"), "4 4 - - 0:2 0:2 - 0:2 4"),
+    (("doc", "put", "w", "{new}", "--key-id", "k"), CLI_WRITE, "{}"),
+    (("doc", "put", "w", "{doc}", "--rev", "{rev}"), CLI_WRITE, "{}"),
+    (("doc", "put", "m", "dark"), CLI_ADMIN.format(6), "{}"),
+    (("doc", "delete", "w", "{doc}", "--rev", "{rev}"), CLI_WRITE),
+    (("doc", "delete", "w", "{doc}"), CLI_EDIT),
+    (("doc", "import", "w"), "4 4 4 0 1 0 1 0 4", DOC_OF_K),  # 1: some of the documents are refused
+    (("view", "query", "v", "d/n"), "4 4 4 4 0:2 0:2 4 0:3 4"),
+    (("db", "info", "m"), CLI_READ),
+    (("db", "rights", "m"), CLI_READ),
+    (("key", "list"), CLI_LOGIN),
+    (("key", "show", "k"), "4 4 4 0 0 0 0 0 4"),
+    (("key", "policy"), CLI_LOGIN),
+    (("key", "reencrypt", "--pause"), CLI_ADMIN.format("-")),
+    (("grant", "list", "k"), CLI_MANAGE),
+    (("grant", "add", "k", "role:x", "decrypt"), CLI_MANAGE),
+    (("grant", "remove", "k", "role:x", "decrypt"), CLI_MANAGE),
+    (("user", "add", "c{new}"), CLI_ADMIN.format(0), "a password\n"),
+    (("user", "passwd", "nosuch"), CLI_ADMIN.format(5), "a password\n"),
+    (("token", "list"), CLI_LOGIN),
+    (("token", "create"), "4 4 4 4 4 4 4 4 4"),  # a token makes no tokens
+    (("token", "revoke", 32 * "0"), "4 5 5 5 5 5 5 5 5"),
+    (("secret", "put", "t{new}"), CLI_ADMIN.format(0), "value\n"),
 ]
+COMMANDS += by_admin(0, "db list", "db create c{new}", "db set w --encrypted", "db grant w role:x read",
+                     "db revoke w role:x read", "key create c{new}", "key rotate other", "key limits other records=5000",
+                     "user list", "user show admin", "secret rights", "secret grant role:x read",
+                     "secret revoke role:x read", "secret get s", "secret list", "secret history s", "secret set s owner=x",
+                     "secret config", "secret key", "secret delete s", "secret undelete s --versions 1")
+COMMANDS += by_admin(5, "db drop nosuch --yes", "key destroy other/99 --yes", "user disable nosuch", "user enable nosuch",
+                     "user set nosuch roles=", "user delete nosuch")
+COMMANDS += by_admin("-", "secret destroy s --versions 1")
