@@ -36,6 +36,9 @@ struct arena_page {
 #define ARENA_PASSING_PAGES 4
 #define ARENA_PASSING_SHARE 8 /* but never more than this part of a small arena */
 
+/* Room for some thousand keys. */
+#define ARENA_PRESENT_BYTES (512 * KIB)
+
 static struct {
     pthread_mutex_t lock;
     enum secret_arena kind;
@@ -161,6 +164,18 @@ static void arena_unmap(void)
     arena.pending_n = 0;
 }
 
+/* What a node has in any case is present from here on. The rest was counted against the limit when
+ * it was mapped, is locked by the kernel page by page as it is first used, and costs an idle node
+ * nothing until then. */
+static void arena_touch(void)
+{
+    size_t first = arena.bytes < ARENA_PRESENT_BYTES ? arena.bytes : ARENA_PRESENT_BYTES;
+    size_t passing = arena.passing * ARENA_SLOT_BYTES;
+
+    memset(arena.base, 0, first);
+    memset(arena.base + passing, 0, arena.bytes - passing);
+}
+
 enum qk_err secret_arena_init(enum secret_arena kind, size_t bytes)
 {
     enum qk_err err;
@@ -176,7 +191,7 @@ enum qk_err secret_arena_init(enum secret_arena kind, size_t bytes)
         err = arena_map(kind);
     if (err != QK_OK)
         goto out;
-    memset(arena.base, 0, arena.bytes); /* every page is present from here on */
+    arena_touch();
     randombytes_buf(arena.canary, sizeof arena.canary);
     if (madvise(arena.base, arena.bytes, MADV_DONTFORK) != 0 ||
         mprotect(arena.base, arena.bytes, PROT_NONE) != 0)
