@@ -266,16 +266,16 @@ static void verify_report(struct cli *cli, const struct backup_chain *chain,
     id_text(head->cluster, cluster);
     print_time(head->created_s, when);
     if (cli->options.json) {
-        json_t *json =
-            json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "ok", 1,
-                      "cluster_id", cluster, "cluster_name", summary->cluster_name, "index",
-                      (json_int_t)head->index, "created", when, "bytes",
-                      (json_int_t)backup_chain_bytes(chain), "records",
-                      (json_int_t)summary->records_n, "databases", (json_int_t)summary->databases_n,
-                      "documents", (json_int_t)summary->documents_n, "tombstones",
-                      (json_int_t)summary->tombstones_n, "keys", (json_int_t)summary->keys_n,
-                      "recovery_shares", summary->recovery_len > 0, "genuine", genuine);
-
+        json_t *json = json_pack(
+            "{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "cluster_id",
+            cluster, "cluster_name", summary->cluster_name, "index", (json_int_t)head->index,
+            "created", when, "bytes", (json_int_t)backup_chain_bytes(chain), "records",
+            (json_int_t)summary->records_n, "databases", (json_int_t)summary->databases_n,
+            "documents", (json_int_t)summary->documents_n, "tombstones",
+            (json_int_t)summary->tombstones_n, "keys", (json_int_t)summary->keys_n,
+            "recovery_shares", summary->recovery_len > 0);
+        /* Without shares nobody can say: that is not to be read as forged. */
+        (void)json_object_set_new(json, "genuine", genuine ? json_true() : json_null());
         print_json(json, 2);
         json_decref(json);
         return;

@@ -61,6 +61,13 @@ static bool is_done(const struct watch *watch, const json_t *view)
     return json_is_true(json_object_get(view, "final"));
 }
 
+static const char *missing_why(const json_t *item)
+{
+    if (json_is_true(json_object_get(item, "suspended")))
+        return " (suspended: resume or remove it)";
+    return json_is_true(json_object_get(item, "live")) ? "" : " (away)";
+}
+
 /* "n3: left out of the deal; waiting for n2 (away) to check the new deal" */
 static void pending_line(const json_t *view, char *ret_line, size_t size)
 {
@@ -78,8 +85,7 @@ static void pending_line(const json_t *view, char *ret_line, size_t size)
     json_array_foreach(json_object_get(view, "missing"), at, item)
     {
         buf_printf(&out, "%s%s%s %s", at == 0 ? "; waiting for " : ", ", text_of(item, "name"),
-                   json_is_true(json_object_get(item, "live")) ? "" : " (away)",
-                   text_of(item, "what"));
+                   missing_why(item), text_of(item, "what"));
     }
     memcpy(ret_line, out.data != NULL ? (const char *)out.data : "", out.len);
     ret_line[out.len] = '\0';

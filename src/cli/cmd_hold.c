@@ -203,6 +203,31 @@ static int post_unhold(struct cli *cli, const struct hold *hold, const struct se
     return status;
 }
 
+static enum cli_exit not_held(const struct cli *cli)
+{
+    return cli_fail(CLI_CONFLICT, "the cluster is not on hold, as far as %s knows",
+                    cli->target.text);
+}
+
+/* That there is something to lift, before anybody shows a key or shares for it. A node may not have
+ * applied the hold yet. */
+static enum cli_exit find_hold(struct cli *cli)
+{
+    struct timespec pause = {0, POLL_MS * 1000000L};
+    struct hold hold;
+
+    for (unsigned round = 0; round < BEHIND_MS / POLL_MS; round++) {
+        enum cli_exit code = ask_hold(cli, &hold);
+
+        if (code != CLI_OK || hold.on || hold.pending)
+            return code;
+        if (hold.number == 0)
+            break;
+        (void)nanosleep(&pause, NULL);
+    }
+    return not_held(cli);
+}
+
 /* What ends by itself: an election, or a node that has not yet applied the hold. */
 static bool may_pass(int status, const struct hold *hold, unsigned round)
 {
@@ -226,8 +251,7 @@ static enum cli_exit unhold_until(struct cli *cli, const struct secret *key, uns
         if (code != CLI_OK)
             return code;
         if (!hold.on && !hold.pending && hold.number == 0)
-            return cli_fail(CLI_CONFLICT, "the cluster is not on hold, as far as %s knows",
-                            cli->target.text);
+            return not_held(cli);
         status = post_unhold(cli, &hold, key, &reply, &message);
         over = over || !may_pass(status, &hold, round);
         if (over && status == 0)
@@ -250,6 +274,9 @@ enum cli_exit cli_unhold(struct cli *cli)
 
     if (cli->options.wait != NULL && number_parse(cli->options.wait, 86400, &seconds) != QK_OK)
         return cli_fail(CLI_USAGE, "--wait: '%s' is not a number of seconds", cli->options.wait);
+    code = find_hold(cli);
+    if (code != CLI_OK)
+        return code;
     if (secret_arena_init(SECRET_ARENA_AUTO, ARENA_BYTES) != QK_OK)
         return cli_fail(CLI_ERROR, "no memory could be locked for the key: raise 'ulimit -l'");
     code = cli->options.recovery ? shares_sign_key(cli, &key) : key_read(cli, &key);
@@ -266,7 +293,8 @@ enum cli_exit cli_unhold(struct cli *cli)
 
 /* --- suspend, resume ------------------------------------------------------------------------- */
 
-static enum cli_exit change(struct cli *cli, const char *verb, const char *said)
+static enum cli_exit change(struct cli *cli, const char *verb, const char *said,
+                            const char *already)
 {
     struct buf path = BUF_INIT(HTTP_URI_BYTES_MAX);
     json_t *reply = NULL;
@@ -279,7 +307,7 @@ static enum cli_exit change(struct cli *cli, const char *verb, const char *said)
     if (code == CLI_OK && cli->options.json)
         print_json(reply, 2);
     else if (code == CLI_OK)
-        printf("%s\n", said);
+        printf("%s\n", json_is_false(json_object_get(reply, "changed")) ? already : said);
     json_decref(reply);
     buf_fini(&path);
     return code;
@@ -289,10 +317,12 @@ enum cli_exit cli_node_suspend(struct cli *cli)
 {
     return change(cli, "suspend",
                   "suspended: its peers release nothing to it; it seals itself if it is what it "
-                  "says. Next: 'quorumkeep node resume', or remove it");
+                  "says. Next: 'quorumkeep node resume', or remove it",
+                  "it was suspended already. Next: 'quorumkeep node resume', or remove it");
 }
 
 enum cli_exit cli_node_resume(struct cli *cli)
 {
-    return change(cli, "resume", "resumed: it opens with its peers by itself");
+    return change(cli, "resume", "resumed: it opens with its peers by itself",
+                  "it was not suspended: nothing is changed");
 }

@@ -23,7 +23,7 @@ struct entering {
     char nonce[NONCE_CHARS + 1];
     int t, progress;
     bool done, quorum;
-    unsigned wrong_n;
+    unsigned wrong_n, read_n;
     json_t *last; /* the reply to the last good share */
 };
 
@@ -95,6 +95,7 @@ static enum cli_exit enter_one(struct entering *entering, bool *ret_end)
     snprintf(what, sizeof(what), "recovery share (%d of %d)", entering->progress + 1, entering->t);
     err = credential_line(&entering->source, what, &text);
     *ret_end = err == QK_ERR_NOT_FOUND;
+    entering->read_n++;
     if (err == QK_ERR_IO)
         code = cli_fail(CLI_ERROR, "recovery share: %s", strerror(errno));
     else if (err == QK_OK && is_plain(buf_bytes(&text)))
@@ -107,6 +108,8 @@ static enum cli_exit enter_one(struct entering *entering, bool *ret_end)
     buf_fini(&text);
     if (code == CLI_OK && !*ret_end)
         tell(entering);
+    else if (code == CLI_ERROR && !entering->source.terminal)
+        fprintf(stderr, "  that was number %u of those given\n", entering->read_n);
     return code == CLI_ERROR && err != QK_ERR_IO ? CLI_OK : code;
 }
 

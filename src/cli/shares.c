@@ -14,12 +14,15 @@
 struct entered {
     struct recovery_share shares[RECOVERY_SHARES_MAX];
     size_t n;
-    unsigned wrong_n;
+    unsigned wrong_n, read_n;
+    bool terminal; /* whoever typed it knows which one it was */
 };
 
 static void tell(struct entered *entered, const struct buf *problem)
 {
     (void)cli_fail(CLI_ERROR, "%.*s", (int)problem->len, (const char *)problem->data);
+    if (!entered->terminal)
+        fprintf(stderr, "  that was number %u of those given\n", entered->read_n);
     entered->wrong_n++;
 }
 
@@ -62,6 +65,7 @@ static enum cli_exit enter(struct cli *cli, struct credential_source *source,
 
         (void)snprintf(what, sizeof(what), "recovery share (%zu of %u)", entered->n + 1, set->t);
         err = credential_line(source, what, &text);
+        entered->read_n++;
         if (err == QK_OK || err == QK_ERR_TOO_BIG)
             take(cli, set, cluster, buf_bytes(&text), entered);
         buf_fini(&text);
@@ -79,6 +83,7 @@ static enum cli_exit enter_from(struct cli *cli, int fd, const struct recovery_s
 
     if (credential_open(fd, &source) != QK_OK)
         return cli_fail(CLI_ERROR, "recovery share: %s", strerror(errno));
+    entered->terminal = source.terminal;
     code = enter(cli, &source, set, cluster, entered);
     credential_close(&source);
     return code;

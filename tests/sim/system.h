@@ -228,6 +228,7 @@ struct system {
     struct loot *loot; /* system_thief.c */
     unsigned clones_n; /* a thief was taken for a member, or met one */
     uint64_t rejoins_n;
+    bool removal_told_done; /* a reply to "how far is the deal" named no removal */
     uint64_t removals_n, rotations_n, pairs_n, reencrypts_n, periods_n;
     uint64_t period_records, period_age_s; /* of every data key; 0: the product's */
     uint64_t releases_n, shares_n, unsealed_n, deals_n, joins_done_n, crashes_n, points_n;

@@ -105,6 +105,8 @@ static void reply_end(struct exchange *exchange)
              reply_field(person, "token", sys->tokens[sys->tokens_n], sizeof(sys->tokens[0])))
         sys->tokens_n++;
     recovery_note(person);
+    sys->removal_told_done |= strstr(person->text, "\"wanted\"") != NULL &&
+                              strstr(person->text, "\"removal\":null") != NULL;
     if (m->alive && m->life == person->life &&
         reply_field(person, "nonce", m->recovery_nonce, sizeof(m->recovery_nonce)) &&
         strstr(person->text, "\"progress\":0") != NULL)

@@ -492,6 +492,41 @@ static void rejoin_below_quorum(struct system *sys)
     (void)unseal_one(&m[1]);
 }
 
+static void start_founder(struct machine *m, void *arg)
+{
+    (void)arg;
+    system_start(&m->sys->machines[0]);
+}
+
+/* What is told of a removal by one who was just elected: the order is in its log, and it does not
+ * know yet that it is committed. "No removal is pending" would be taken for done. */
+static void told_by_a_new_leader(struct system *sys)
+{
+    struct machine *m = sys->machines;
+    uint64_t end;
+
+    begin(sys, 4);
+    if (!join_all(sys, 1, 3) || !lead(&m[0]))
+        return;
+    people_ask_about(&m[0], handle_node_remove, "n3-1", "{}");
+    for (unsigned i = 0; i < 5000 && m[0].cluster->removal.n == 0; i++)
+        pass(sys, 1);
+    system_crash(&m[0]);
+    if (m[1].cluster->removal.n > 0 || m[2].cluster->removal.n > 0 || sys->removals_n > 0)
+        sim_fail(sys->w, "the story was not told: the others have applied the order");
+    system_later(&m[1], 5000, start_founder, NULL);
+    end = sys->w->now + 30000;
+    while (!sys->removal_told_done && sys->w->now < end && sys->w->failure[0] == 0) {
+        if (people_leader(sys) != NULL)
+            people_ask(people_leader(sys), handle_deal, "");
+        pass(sys, 1);
+        if (sys->removal_told_done && sys->removals_n == 0)
+            sim_fail(sys->w, "a removal is said to be done that has just begun");
+    }
+    if (!sys->removal_told_done)
+        sim_fail(sys->w, "nobody says that the removal is done");
+}
+
 static const struct story {
     const char *name;
     void (*tell)(struct system *sys);
@@ -508,6 +543,7 @@ static const struct story {
     {"order-in-opening", order_in_opening, "an order waits until the newest deal is open"},
     {"majority-of-those-who-stay", majority_of_those_who_stay, "who joins or leaves is no part"},
     {"rejoin-below-quorum", rejoin_below_quorum, "a node that the settings need is not wiped"},
+    {"told-by-a-new-leader", told_by_a_new_leader, "a removal is not said to be done too early"},
     {"stranger-leads-restart", stranger_leads_restart, "also if it restarts meanwhile"},
     {"stranger-leads-held", stranger_leads_held, "one that was suspended hears that it is free"},
 };

@@ -1,7 +1,9 @@
 #include "service/cluster/deal_view.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "consensus/consensus.h"
 #include "service/cluster/cluster_handlers.h"
 
 /* Whom the deal, or the removal, waits for. Only the leader knows who has acked and erased. */
@@ -14,9 +16,10 @@ static json_t *missing_json(const struct cluster *cluster)
         const char *what = dealing_awaits(&cluster->dealing, member->node_id);
 
         if (what != NULL)
-            (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name",
-                                                        member->info.name, "what", what, "live",
-                                                        hub_is_live(cluster, member->node_id)));
+            (void)json_array_append_new(
+                list, json_pack("{s:s, s:s, s:b, s:b}", "name", member->info.name, "what", what,
+                                "live", hub_is_live(cluster, member->node_id), "suspended",
+                                hub_is_suspended(cluster, member->node_id)));
     }
     return list;
 }
@@ -80,11 +83,49 @@ json_t *deal_view_json(const struct cluster *cluster)
                      "removal", deal_view_removal(cluster), "missing", missing_json(cluster));
 }
 
-/* GET /_quorumkeep/deal */
+struct view {
+    struct service *service;
+    struct exchange *exchange;
+};
+
+static void view_reached(void *arg, enum qk_err err, uint64_t index)
+{
+    struct view view = *(struct view *)arg;
+    struct cluster *cluster = view.service->cluster;
+
+    (void)index;
+    free(arg);
+    if (err == QK_OK && cluster->stopped)
+        err = QK_ERR_CLOSED;
+    if (err != QK_OK) {
+        exchange_reply_err(view.exchange, err);
+        return;
+    }
+    hub_refresh(cluster);
+    exchange_reply_json(view.exchange, 200, deal_view_json(cluster));
+}
+
+/* GET /_quorumkeep/deal. At a read point: one who was just elected may have an order in its log and
+ * not know yet that it is committed, and "no removal is pending" would be taken for done. */
 void handle_deal(struct service *service, struct exchange *exchange)
 {
+    struct view *view = NULL;
+    enum qk_err err = QK_OK;
+
     if (service->node_sec == NULL)
-        exchange_reply_err(exchange, QK_ERR_UNINITIALISED);
-    else
-        exchange_reply_json(exchange, 200, deal_view_json(service->cluster));
+        err = QK_ERR_UNINITIALISED;
+    else if (!cluster_is_leader(service->cluster))
+        err = QK_ERR_NOT_LEADER;
+    if (err == QK_OK) {
+        view = malloc(sizeof(*view));
+        err = view == NULL ? QK_ERR_NOMEM : QK_OK;
+    }
+    if (err == QK_OK) {
+        *view = (struct view){service, exchange};
+        err = consensus_read(service->consensus, HUB_READ_MS, view_reached, view);
+    }
+    if (err != QK_OK) {
+        free(view);
+        exchange_reply_err(exchange, err);
+    }
 }

@@ -143,12 +143,14 @@ static bool may_begin(struct cluster *cluster, struct exchange *exchange, enum p
 
         service_closed_reason(cluster->service, reason, sizeof(reason));
         exchange_reply_error(exchange, 503, "unavailable", "%s", reason);
-    } else if (cluster->recovery_version == 0)
+    } else if (cluster->recovery_version == 0) {
         exchange_reply_error(exchange, 409, "conflict", "this cluster has no recovery shares");
-    else if (purpose == PURPOSE_UNSEAL && state == SEAL_HELD)
-        exchange_reply_error(exchange, 409, "conflict",
-                             "the cluster is on hold: lift it first ('quorumkeep unhold')");
-    else if (purpose == PURPOSE_UNSEAL && state != SEAL_SEALED && state != SEAL_UNSEALING)
+    } else if (purpose == PURPOSE_UNSEAL && state == SEAL_HELD) {
+        char reason[CLUSTER_REASON_BYTES];
+
+        service_closed_reason(cluster->service, reason, sizeof(reason));
+        exchange_reply_error(exchange, 409, "conflict", "shares do not open it: %s", reason);
+    } else if (purpose == PURPOSE_UNSEAL && state != SEAL_SEALED && state != SEAL_UNSEALING)
         exchange_reply_error(exchange, 409, "conflict", "this node is %s: there is nothing to open",
                              seal_state_text(state));
     else

@@ -39,15 +39,19 @@ struct order {
 struct rest {
     unsigned members_n, live_n, say_n, voters_n, voters_live_n, heirs_n;
     unsigned holders_n; /* who have a part in the deal in use */
-    char away[256];     /* names */
+    char away[512];     /* who is not there, and why */
 };
 
-static void rest_away(const struct hub_member *member, struct rest *rest)
+static void rest_away(const struct cluster *cluster, const struct hub_member *member,
+                      struct rest *rest)
 {
     size_t len = strlen(rest->away);
 
-    snprintf(rest->away + len, sizeof(rest->away) - len, "%s%s", len > 0 ? ", " : "",
-             member->info.name);
+    snprintf(rest->away + len, sizeof(rest->away) - len, "%s%s %s", len > 0 ? ", " : "",
+             member->info.name,
+             hub_is_suspended(cluster, member->node_id)  ? "is suspended"
+             : hub_is_replaced(cluster, member->node_id) ? "is being replaced"
+                                                         : "is away");
 }
 
 /* One that another takes the place of may have wiped its disk a moment ago: it helps nobody. */
@@ -77,7 +81,7 @@ static void rest_count(const struct cluster *cluster, const struct hub_member *l
         rest->holders_n +=
             hub_in_record(cluster, member->node_id) && !hub_is_replaced(cluster, member->node_id);
         if (!live)
-            rest_away(member, rest);
+            rest_away(cluster, member, rest);
         for (size_t k = 0; k < raft_n; k++)
             if (raft[k].id == member->info.raft_id && raft[k].voter) {
                 rest->voters_n++;
@@ -154,12 +158,12 @@ static bool locks_out(const struct cluster *cluster, const struct hub_member *le
     else if (rest->live_n < least)
         snprintf(ret_reason, CLUSTER_REASON_BYTES,
                  "%s cannot be removed now: %u of those who stay must be there to open the new "
-                 "deal, and %u are (away: %s)",
+                 "deal, and %u are (%s)",
                  leaves->info.name, least, rest->live_n, rest->away);
     else if (rest->voters_live_n < rest->voters_n / 2 + 1)
         snprintf(ret_reason, CLUSTER_REASON_BYTES,
                  "%s cannot be removed now: without it %u of %u voters are there, which is no "
-                 "majority (away: %s)",
+                 "majority (%s)",
                  leaves->info.name, rest->voters_live_n, rest->voters_n, rest->away);
     else if (hub_is_self(cluster, leaves->node_id) && rest->heirs_n == 0)
         snprintf(ret_reason, CLUSTER_REASON_BYTES,
@@ -202,8 +206,7 @@ bool hub_fresh_objection(const struct cluster *cluster, const struct hub_member 
         rest.live_n >= rest_quorum(cluster, &rest))
         return false;
     snprintf(ret_reason, CLUSTER_REASON_BYTES,
-             "too few members are there to open a deal with a new master key (away: %s)",
-             rest.away);
+             "too few members are there to open a deal with a new master key (%s)", rest.away);
     return true;
 }
 

@@ -102,7 +102,8 @@ static void change(struct service *service, struct exchange *exchange, bool susp
         suspend(&next, member->node_id);
     else
         resume(cluster, &next, member->node_id);
-    reply = json_pack("{s:s, s:b}", "name", member->info.name, "suspended", suspended);
+    reply = json_pack("{s:s, s:b, s:b}", "name", member->info.name, "suspended", suspended,
+                      "changed", suspended != hub_is_suspended(cluster, member->node_id));
     if (suspended == hub_is_suspended(cluster, member->node_id)) {
         exchange_reply_json(exchange, 200, reply);
         return;
