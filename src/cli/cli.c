@@ -169,8 +169,28 @@ enum cli_exit cli_connect(struct cli *cli)
     return err == QK_OK ? CLI_OK : err == QK_ERR_IO ? CLI_ERROR : CLI_USAGE;
 }
 
+enum qk_err cli_call(struct cli *cli, struct client_request *request,
+                     struct client_reply *ret_reply, struct buf *message)
+{
+    enum qk_err err = QK_OK;
+
+    *ret_reply = (struct client_reply){.body = BUF_SECRET_INIT(CLIENT_REPLY_BYTES_MAX)};
+    request->keep = true;
+    if (!client_channel_is_open(&cli->channel)) {
+        client_channel_close(&cli->channel);
+        err = client_channel_open(&cli->target, request->timeout_ms, &cli->channel, message);
+    }
+    if (err != QK_OK)
+        return err;
+    err = client_channel_call(&cli->channel, request, ret_reply, message);
+    if (err != QK_OK || !ret_reply->kept)
+        client_channel_close(&cli->channel);
+    return err;
+}
+
 void cli_fini(struct cli *cli)
 {
+    client_channel_close(&cli->channel);
     buf_fini(&cli->authorization);
 }
 
@@ -257,7 +277,7 @@ enum cli_exit cli_request(struct cli *cli, const char *method, const struct buf 
 
     assert(buf_error(target) == QK_OK);
 
-    err = client_call(&cli->target, &request, &reply, &message);
+    err = cli_call(cli, &request, &reply, &message);
     if (err != QK_OK)
         code = cli_fail(CLI_ERROR, "%.*s", (int)message.len, (const char *)message.data);
     else
@@ -271,6 +291,22 @@ enum cli_exit cli_request(struct cli *cli, const char *method, const struct buf 
     print_free(text);
     json_decref(body);
     return code;
+}
+
+json_t *cli_look(struct cli *cli, const char *path)
+{
+    struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
+    struct client_request request = {.method = "GET",
+                                     .target = bytes_str(path),
+                                     .authorization = buf_bytes(&cli->authorization)};
+    struct client_reply reply;
+    json_t *json = NULL;
+
+    if (cli_call(cli, &request, &reply, &message) == QK_OK && reply.status == 200)
+        json = json_loadb((const char *)reply.body.data, reply.body.len, 0, NULL);
+    client_reply_fini(&reply);
+    buf_fini(&message);
+    return json;
 }
 
 enum cli_exit cli_get(struct cli *cli, const char *target, json_t **ret_reply)

@@ -21,8 +21,9 @@ enum cli_exit {
 struct cli {
     struct options options;
     struct client_target target;
-    struct buf authorization; /* secret; empty: none is sent */
-    bool warned;              /* of an alarm in a reply */
+    struct client_channel channel; /* kept from one request to the next, as long as the node does */
+    struct buf authorization;      /* secret; empty: none is sent */
+    bool warned;                   /* of an alarm in a reply */
 };
 
 struct verb {
@@ -47,6 +48,13 @@ void cli_fini(struct cli *cli);
 /* Says "quorumkeep: ..." on stderr and returns `code`. */
 enum cli_exit cli_fail(enum cli_exit code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* client_call over a connection that is kept: a node checks a password once for each connection, at
+ * the price of an argon2id. Changes `request`. */
+MUST_USE enum qk_err cli_call(struct cli *cli, struct client_request *request,
+                              struct client_reply *ret_reply, struct buf *message);
+/* What GET says now; NULL while nobody can be asked, for instance between two leaders. */
+json_t *cli_look(struct cli *cli, const char *path);
 
 /* One request. Takes over the reference of `body` (NULL: none). CLI_OK: `ret_reply` is the parsed
  * reply, the caller's to decref; else the error was said (with --json: printed). */

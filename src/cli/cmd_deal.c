@@ -28,23 +28,6 @@ static const char *text_of(const json_t *object, const char *name)
     return text == NULL ? "" : text;
 }
 
-/* What GET says now; NULL while nobody can be asked, for instance between two leaders. */
-static json_t *look(struct cli *cli, const char *path)
-{
-    struct buf message = BUF_INIT(8192);
-    struct client_request request = {.method = "GET",
-                                     .target = bytes_str(path),
-                                     .authorization = buf_bytes(&cli->authorization)};
-    struct client_reply reply;
-    json_t *json = NULL;
-
-    if (client_call(&cli->target, &request, &reply, &message) == QK_OK && reply.status == 200)
-        json = json_loadb((const char *)reply.body.data, reply.body.len, 0, NULL);
-    client_reply_fini(&reply);
-    buf_fini(&message);
-    return json;
-}
-
 static bool is_done(const struct watch *watch, const json_t *view)
 {
     const json_t *wish;
@@ -139,7 +122,7 @@ static enum cli_exit pending(const struct watch *watch, const json_t *view)
 /* The node that was asked is the one that left: nobody tells it more. */
 static bool asked_has_left(struct cli *cli)
 {
-    json_t *status = look(cli, "/_quorumkeep/status");
+    json_t *status = cli_look(cli, "/_quorumkeep/status");
     bool left = strncmp(text_of(status, "reason"), "removed from the cluster", 24) == 0;
 
     json_decref(status);
@@ -156,7 +139,7 @@ static enum cli_exit watch_until(struct watch *watch, const char *name)
         char line[1024];
 
         json_decref(view);
-        view = look(watch->cli, "/_quorumkeep/deal");
+        view = cli_look(watch->cli, "/_quorumkeep/deal");
         if (view != NULL && is_done(watch, view)) {
             show_end(watch);
             code = finished(watch, name, view);

@@ -114,7 +114,7 @@ static enum cli_exit judge(struct import *import, enum qk_err err, const struct 
 
 /* Until the node takes it or the wait is over. `ret_refused`: one of several documents is at fault,
  * and nothing was said. */
-static enum cli_exit post(struct import *import, const struct client_request *request,
+static enum cli_exit post(struct import *import, struct client_request *request,
                           const json_t *batch, bool *ret_refused)
 {
     time_t end = time(NULL) + (time_t)import->wait_s;
@@ -124,7 +124,7 @@ static enum cli_exit post(struct import *import, const struct client_request *re
     do {
         struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
         struct client_reply reply;
-        enum qk_err err = client_call(&import->cli->target, request, &reply, &message);
+        enum qk_err err = cli_call(import->cli, request, &reply, &message);
 
         code = CLI_OK;
         *ret_refused = err == QK_OK && is_refused(&reply);

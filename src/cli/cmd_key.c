@@ -7,6 +7,7 @@
 #include "cli/print.h"
 
 #define WATCH_S 1
+#define WATCH_LOST_MAX 60 /* tries without an answer: more than a change of leaders takes */
 
 static long long number(const json_t *object, const char *name)
 {
@@ -134,6 +135,27 @@ static void show_progress(const struct cli *cli, const json_t *reply)
     (void)fflush(stdout);
 }
 
+/* Until the work is done, or nobody could be asked for a while: the work outlives its leader. Takes
+ * over `reply`, and gives the newest back. */
+static json_t *watch(struct cli *cli, const char *path, json_t *reply)
+{
+    unsigned lost = 0;
+
+    while (lost < WATCH_LOST_MAX && is_running(reply)) {
+        json_t *next;
+
+        show_progress(cli, reply);
+        (void)sleep(WATCH_S);
+        next = cli_look(cli, path);
+        lost = next == NULL ? lost + 1 : 0;
+        if (next != NULL) {
+            json_decref(reply);
+            reply = next;
+        }
+    }
+    return reply;
+}
+
 enum cli_exit cli_key_show(struct cli *cli)
 {
     struct buf path = BUF_INIT(1024);
@@ -142,12 +164,14 @@ enum cli_exit cli_key_show(struct cli *cli)
 
     buf_put_str(&path, "/_quorumkeep/keys");
     client_path_put(&path, cli->options.args[0]);
+    buf_put_u8(&path, 0);
+    path.len -= path.len > 0; /* a text, too */
     code = cli_request(cli, "GET", &path, NULL, &reply);
-    while (code == CLI_OK && cli->options.watch && is_running(reply)) {
-        show_progress(cli, reply);
-        json_decref(reply);
+    if (code == CLI_OK && cli->options.watch)
+        reply = watch(cli, (const char *)path.data, reply);
+    if (code == CLI_OK && cli->options.watch && is_running(reply)) {
+        json_decref(reply); /* given up: what is wrong is said by this one */
         reply = NULL;
-        (void)sleep(WATCH_S);
         code = cli_request(cli, "GET", &path, NULL, &reply);
     }
     if (code == CLI_OK && cli->options.watch && !cli->options.json && isatty(STDOUT_FILENO))

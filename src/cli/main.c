@@ -121,7 +121,8 @@ static int explain(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = {.authorization = BUF_SECRET_INIT(HTTP_HEADER_BYTES_MAX)};
+    struct cli cli = {.channel = {.fd = -1},
+                      .authorization = BUF_SECRET_INIT(HTTP_HEADER_BYTES_MAX)};
     struct buf message = BUF_INIT(4096);
     const struct verb *verb;
     int used = 0, code;
