@@ -161,8 +161,8 @@ static const struct route ROUTES[] = {
     {METHOD_LIST, "/v1/secret/metadata", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_kv_list},
     {METHOD_GET, "/v1/secret/metadata", ACCESS_DB_READ, OPEN, LIST, BODY_SMALL, handle_kv_list},
     {METHOD_GET, "/v1/secret/config", ACCESS_DB_READ, OPEN, READ, BODY_SMALL, handle_kv_config},
-    {METHOD_POST, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
-    {METHOD_PUT, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, WRITE, BODY_SMALL, handle_kv_config_put},
+    {METHOD_POST, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_kv_config_put},
+    {METHOD_PUT, "/v1/secret/config", ACCESS_DB_ADMIN, OPEN_LEADER, DATABASE, BODY_SMALL, handle_kv_config_put},
 
     {METHOD_GET, "/_quorumkeep/databases", ACCESS_CLUSTER, OPEN, DATABASE, BODY_SMALL, handle_databases},
     {METHOD_GET, "/_quorumkeep/users", ACCESS_CLUSTER, OPEN, ADMIN, BODY_SMALL, handle_users},

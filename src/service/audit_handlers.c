@@ -56,6 +56,38 @@ static bool read_text(struct exchange *exchange, const char *name, char *ret_tex
     return refuse(exchange, name, "too long, or not plain text");
 }
 
+/* A time as lines have it, or its beginning; what is none would compare as a text, and match
+ * nothing or everything in silence. */
+static bool is_time(const char *text)
+{
+    static const char shape[] = "9999-19-39T29:59:59.999Z"; /* the greatest digit of each place */
+    static const struct {
+        size_t at;
+        const char *max;
+    } pairs[] = {{5, "12"}, {8, "31"}, {11, "23"}};
+    size_t len = strlen(text);
+
+    if (len >= sizeof(shape))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        bool digit = shape[i] >= '0' && shape[i] <= '9';
+
+        if (digit ? text[i] < '0' || text[i] > shape[i] : text[i] != shape[i])
+            return false;
+    }
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        if (len >= pairs[i].at + 2 && memcmp(text + pairs[i].at, pairs[i].max, 2) > 0)
+            return false;
+    return true;
+}
+
+static bool read_time(struct exchange *exchange, const char *name, char *ret_text, size_t size)
+{
+    return read_text(exchange, name, ret_text, size) &&
+           (is_time(ret_text) ||
+            refuse(exchange, name, "a time or its beginning: 2026-01-31, 2026-01-31T08:15"));
+}
+
 static bool read_filters(struct exchange *exchange, struct audit_query *query)
 {
     const struct request *request = &exchange->request;
@@ -97,8 +129,8 @@ bool audit_query_parse(struct exchange *exchange, struct audit_query *ret_query)
     if (!read_number(exchange, "since", &query.since) || !read_number(exchange, "limit", &limit) ||
         !read_order(exchange, &query.oldest) ||
         !read_text(exchange, "event", query.events, sizeof query.events) ||
-        !read_text(exchange, "from", query.from, sizeof query.from) ||
-        !read_text(exchange, "until", query.until, sizeof query.until) ||
+        !read_time(exchange, "from", query.from, sizeof query.from) ||
+        !read_time(exchange, "until", query.until, sizeof query.until) ||
         !read_filters(exchange, &query))
         return false;
     if (limit == 0)
