@@ -226,7 +226,8 @@ static const char *reason_of(enum qk_err err)
     case QK_ERR_DENIED:
         return "the cluster does not accept this token: make another with 'quorumkeep node invite'";
     case QK_ERR_FOREIGN:
-        return "who answers at the token's address is not the node that made it";
+        return "the token's address was reached and hung up: it is not that of the node that made "
+               "the token, or that node's '[peer] allow' leaves out this one's address";
     case QK_ERR_SEALED:
         return "the node that made the token is sealed: try again when it is open";
     case QK_ERR_IO:
@@ -268,7 +269,7 @@ static void on_accept(struct joiner *joiner, const struct peer_join_accept *acce
     enum qk_err err;
 
     if (memcmp(accept->cluster_id, joiner->cluster_id, CLUSTER_ID_BYTES) != 0) {
-        joiner_fail(joiner, "foreign", reason_of(QK_ERR_FOREIGN));
+        joiner_fail(joiner, "foreign", "the answer came from another cluster than the token");
         return;
     }
     err = identity_write(joiner, accept, reason);
