@@ -308,6 +308,22 @@ static enum qk_err write_judge(struct service *service, struct write *write,
     return err;
 }
 
+enum qk_err write_concluded(struct service *service, struct write *write, enum qk_err err)
+{
+    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT ||
+        write->state == WRITE_NO_STUB || write->state == WRITE_NO_ATTACHMENT)
+        return QK_OK;
+    if (err == QK_ERR_NOT_FOUND) {
+        write->state = write_state_no_key(service, write);
+    } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
+        write->state = WRITE_FAILED; /* this document's own trouble */
+        write->err = err;
+    } else {
+        return err;
+    }
+    return QK_OK;
+}
+
 enum qk_err write_evaluate(struct service *service, struct write *write,
                            struct wire_command *command)
 {
@@ -326,18 +342,7 @@ enum qk_err write_evaluate(struct service *service, struct write *write,
     if (err == QK_OK)
         err = write_judge(service, write, database, &key, &stored, command);
     stored_fini(&stored);
-    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT ||
-        write->state == WRITE_NO_STUB || write->state == WRITE_NO_ATTACHMENT)
-        return QK_OK;
-    if (err == QK_ERR_NOT_FOUND) {
-        write->state = write_state_no_key(service, write);
-    } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
-        write->state = WRITE_FAILED; /* this document's own trouble */
-        write->err = err;
-    } else {
-        return err;
-    }
-    return QK_OK;
+    return write_concluded(service, write, err);
 }
 
 /* --- one write of a request --- */

@@ -60,6 +60,9 @@ struct write {
  */
 MUST_USE enum qk_err write_evaluate(struct service *service, struct write *write,
                                     struct wire_command *command);
+/* How an evaluation ends that met `err`: in the write's state, where it is this write's own; else
+ * `err` again. */
+MUST_USE enum qk_err write_concluded(struct service *service, struct write *write, enum qk_err err);
 
 /* One record made anew: what a batch of several needs, whose conditions come before its
  * operations. Ends with write_made_fini. */

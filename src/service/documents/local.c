@@ -247,17 +247,7 @@ enum qk_err local_evaluate(struct service *service, struct write *write,
     if (err == QK_OK)
         err = local_judge(service, write, database, &key, &stored, command);
     stored_fini(&stored);
-    if (write->state == WRITE_DENIED || write->state == WRITE_NO_GRANT)
-        return QK_OK;
-    if (err == QK_ERR_NOT_FOUND) {
-        write->state = write_state_no_key(service, write);
-    } else if (err == QK_ERR_CORRUPT || err == QK_ERR_TOO_BIG || err == QK_ERR_UNSUPPORTED) {
-        write->state = WRITE_FAILED; /* this document's own trouble */
-        write->err = err;
-    } else {
-        return err;
-    }
-    return QK_OK;
+    return write_concluded(service, write, err);
 }
 
 json_t *local_result_json(const struct write *write)
