@@ -79,7 +79,7 @@ void reencrypt_free(struct reencrypt *job)
 {
     if (job == NULL)
         return;
-    assert(!job->busy);
+    assert(!job->busy && job->commands_n == 0);
     reencrypt_stop(job);
     reencrypt_counts_fini(&job->counting);
     reencrypt_counts_fini(&job->counts);
@@ -183,7 +183,7 @@ static void save(struct reencrypt *job)
     if (err == QK_OK)
         err = consensus_submit(job->service->consensus, bytes, saved, job);
     job->busy = err == QK_OK;
-    job->commands_before += err == QK_OK; /* it is nobody else's */
+    job->own_commands_n += err == QK_OK;
     job->saved_ms = timer_now_ms(job->service->loop);
     if (err != QK_OK) {
         unsaved(job);
@@ -443,6 +443,7 @@ static void begin(struct reencrypt *job)
 static void tick(void *arg)
 {
     struct reencrypt *job = arg;
+    bool save_due;
 
     if (job->stopped || job->busy)
         return;
@@ -459,12 +460,15 @@ static void tick(void *arg)
         reencrypt_idle(job);
         return;
     }
+    save_due =
+        job->phase == PHASE_WALK && timer_now_ms(job->service->loop) - job->saved_ms >= SAVE_MS;
+    if (job->commands_n > 0 && (job->phase != PHASE_WALK || save_due))
+        return; /* the last of them to be applied goes on */
     if (job->phase == PHASE_IDLE)
         begin(job);
     else if (store_admit(job->service->store) != QK_OK)
         reencrypt_go_on(job, TICK_MS);
-    else if (job->phase == PHASE_WALK &&
-             timer_now_ms(job->service->loop) - job->saved_ms >= SAVE_MS)
+    else if (save_due)
         save_cursor(job);
     else
         reencrypt_unit_run(job);

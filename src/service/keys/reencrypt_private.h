@@ -15,10 +15,21 @@ enum reencrypt_phase {
 };
 
 #define REENCRYPT_UNIT_RECORDS 256
+#define REENCRYPT_COMMANDS_MAX 4
+
 /* The record of a body sealed again, for the counts. */
 struct reencrypt_item {
     uint8_t key_id[KEY_ID_BYTES];
     uint32_t version; /* 0: more than one, left to the next count */
+};
+
+/* A command under way. */
+struct reencrypt_command {
+    struct reencrypt *job;
+    bool busy;
+    struct reencrypt_item items[REENCRYPT_UNIT_RECORDS];
+    size_t items_n;
+    uint64_t began_us, worked_us;
 };
 
 struct reencrypt {
@@ -37,10 +48,13 @@ struct reencrypt {
     uint64_t walk_damaged_n; /* of the last walk that came to its end */
     struct reencrypt_counts counting, counts;
     bool counted;
-    /* The command under way. */
-    struct reencrypt_item items[REENCRYPT_UNIT_RECORDS];
-    size_t items_n;
-    uint64_t unit_began_us, commands_before, shared_until_ms;
+    struct reencrypt_command commands[REENCRYPT_COMMANDS_MAX];
+    size_t commands_n; /* under way; no two have a record in common */
+    /* The pace: commands of this node since its start, of the job and of all others; what the last
+     * command took of the loop and until it was applied; how many writes of others waited. */
+    uint64_t own_commands_n, shared_until_ms, worked_us, took_us;
+    int64_t others_n;
+    double waiting;
     uint64_t saved_ms, retry_ms;
     /* Compaction of this node's own file. */
     bool compacting;
@@ -55,6 +69,18 @@ void reencrypt_go_on(struct reencrypt *job, uint64_t ms);
 void reencrypt_idle(struct reencrypt *job);
 bool reencrypt_may_work(const struct reencrypt *job);
 void reencrypt_pass_ended(struct reencrypt *job);
+
+/* --- reencrypt_pace.c --- */
+struct reencrypt_pace {
+    unsigned unit_us; /* of the loop, at a time */
+    size_t records;   /* a command */
+    size_t commands;  /* under way at a time */
+};
+const struct reencrypt_pace *reencrypt_pace(struct reencrypt *job);
+/* A command of the job's was applied: so long it kept the loop, and so long it took in all. */
+void reencrypt_pace_took(struct reencrypt *job, uint64_t worked_us, uint64_t took_us);
+/* From now on; 0: none. */
+uint64_t reencrypt_pace_rest_ms(struct reencrypt *job);
 
 /* --- reencrypt_unit.c --- */
 /* Goes on with the pass; ends in a command, a tick to come, or reencrypt_pass_ended. */

@@ -1,6 +1,6 @@
 /* One unit of re-encryption: some hundred records looked at, those under old versions opened and
- * sealed again in one command. While others write it is small, and the job rests for longer than it
- * works. */
+ * sealed again in one command. Several commands are under way at a time, or one while others write:
+ * reencrypt_pace.c. */
 #include "service/keys/reencrypt_private.h"
 
 #include <string.h>
@@ -11,38 +11,19 @@
 
 #define UNIT_ROWS 4000
 #define UNIT_BYTES (512 * KIB)
-#define UNIT_US 4000        /* of the loop, at a time */
-#define UNIT_US_SHARED 1000 /* while others write */
-#define RECORDS_SHARED 32
-#define REST_SHARED 4  /* times as long as it worked */
-#define SHARED_MS 1000 /* somebody who wrote within that time is likely to write again */
-#define REST_MS_MAX 100
-#define PENDING_BYTES_HIGH (16 * MIB) /* of the store: writes of others need the rest */
 
 struct unit {
     struct reencrypt *job;
+    struct reencrypt_command *under_way;
     struct wire_command command;
-    size_t rows_n, records_max;
-    uint64_t until_us;
+    const struct reencrypt_pace *pace;
+    size_t rows_n;
     bool end; /* of the pass */
 };
 
-/* Somebody else's writes: this node has begun more commands than the job itself. */
-static bool is_shared(struct reencrypt *job)
+static void item_note(struct reencrypt_command *command, const struct reencrypt_counts *one)
 {
-    uint64_t now_ms = timer_now_ms(job->service->loop);
-    struct consensus_stats stats;
-
-    consensus_stats(job->service->consensus, &stats);
-    if (stats.commands_n > job->commands_before + 1 || submit_writes_n(job->service->submitter) > 0)
-        job->shared_until_ms = now_ms + SHARED_MS;
-    job->commands_before = stats.commands_n;
-    return now_ms < job->shared_until_ms;
-}
-
-static void item_note(struct reencrypt *job, const struct reencrypt_counts *one)
-{
-    struct reencrypt_item *item = &job->items[job->items_n++];
+    struct reencrypt_item *item = &command->items[command->items_n++];
 
     *item = (struct reencrypt_item){.version = 0};
     if (one->n == 1 && one->items[0].n == 1) {
@@ -51,7 +32,7 @@ static void item_note(struct reencrypt *job, const struct reencrypt_counts *one)
     }
 }
 
-/* The record as it is now: what is pending is newer than the file. */
+/* Of the record as it is now: what is pending is newer than the file. */
 static enum qk_err unit_seal(struct unit *unit, struct bytes key)
 {
     struct service *service = unit->job->service;
@@ -67,7 +48,7 @@ static enum qk_err unit_seal(struct unit *unit, struct bytes key)
     if (err == QK_OK && old)
         err = reencrypt_seal(service, key, &record, &unit->command);
     if (err == QK_OK && old)
-        item_note(unit->job, &one);
+        item_note(unit->under_way, &one);
     reencrypt_counts_fini(&one);
     return err;
 }
@@ -75,18 +56,16 @@ static enum qk_err unit_seal(struct unit *unit, struct bytes key)
 static enum qk_err unit_row(struct unit *unit, const struct store_row *row)
 {
     struct reencrypt *job = unit->job;
-    bool walk = job->phase == PHASE_WALK, old = false;
+    bool old = false;
     enum qk_err err;
 
     if (!reencrypt_concerns(row->key, row->record.flags))
         return QK_OK;
-    err =
-        reencrypt_look(job->service, row->key, &row->record, 1, walk ? NULL : &job->counting, &old);
-    if (err == QK_OK && old) {
-        job->pass_old_n++;
-        if (walk)
-            err = unit_seal(unit, row->key);
-    }
+    if (job->phase == PHASE_WALK)
+        err = unit_seal(unit, row->key);
+    else
+        err = reencrypt_look(job->service, row->key, &row->record, 1, &job->counting, &old);
+    job->pass_old_n += err == QK_OK && old;
     if (err == QK_ERR_CORRUPT || err == QK_ERR_NOT_FOUND || err == QK_ERR_UNSUPPORTED) {
         job->pass_damaged_n++;
         err = QK_OK;
@@ -96,8 +75,9 @@ static enum qk_err unit_row(struct unit *unit, const struct store_row *row)
 
 static bool unit_is_full(const struct unit *unit)
 {
-    return unit->rows_n >= UNIT_ROWS || unit->job->items_n >= unit->records_max ||
-           wire_command_size(&unit->command) >= UNIT_BYTES || timer_now_us() >= unit->until_us;
+    return unit->rows_n >= UNIT_ROWS || unit->under_way->items_n >= unit->pace->records ||
+           wire_command_size(&unit->command) >= UNIT_BYTES ||
+           timer_now_us() >= unit->under_way->began_us + unit->pace->unit_us;
 }
 
 static enum qk_err unit_rows(struct unit *unit)
@@ -145,26 +125,22 @@ static void rate_update(struct reencrypt *job)
     job->rate_done_n = job->record.done_n;
 }
 
-/* How long to rest: several times as long as it worked, while others write, since each of their
- * writes waits for the same processors and disks; or until the store is not behind. */
-static uint64_t rest_ms(struct reencrypt *job, bool shared)
+/* 1 and not 0, with which a timer's own callback is called again before anybody else. */
+static void rest(struct reencrypt *job)
 {
-    uint64_t ms = REST_SHARED * ((timer_now_us() - job->unit_began_us) / 1000 + 1);
+    uint64_t ms = reencrypt_pace_rest_ms(job);
 
-    if (store_pending_bytes(job->service->store) > PENDING_BYTES_HIGH)
-        return REST_MS_MAX;
-    return !shared ? 0 : ms < REST_MS_MAX ? ms : REST_MS_MAX;
+    reencrypt_go_on(job, ms > 0 ? ms : 1);
 }
 
-static void unit_applied(void *arg, enum qk_err err, uint64_t index, struct bytes results)
+static enum qk_err results_take(struct reencrypt_command *command, struct bytes results)
 {
-    struct reencrypt *job = arg;
+    struct reencrypt *job = command->job;
     struct wire_result result;
+    enum qk_err err = QK_OK;
 
-    (void)index;
-    job->busy = false;
-    for (size_t i = 0; err == QK_OK && i < job->items_n; i++) {
-        const struct reencrypt_item *item = &job->items[i];
+    for (size_t i = 0; err == QK_OK && i < command->items_n; i++) {
+        const struct reencrypt_item *item = &command->items[i];
 
         err = wire_result_get(results, i, &result);
         if (err != QK_OK || !result.ok)
@@ -173,13 +149,26 @@ static void unit_applied(void *arg, enum qk_err err, uint64_t index, struct byte
         if (item->version != 0)
             err = reencrypt_counts_add(&job->counts, item->key_id, item->version, -1);
     }
-    job->items_n = 0;
+    return err;
+}
+
+static void unit_applied(void *arg, enum qk_err err, uint64_t index, struct bytes results)
+{
+    struct reencrypt_command *command = arg;
+    struct reencrypt *job = command->job;
+
+    (void)index;
+    if (err == QK_OK)
+        err = results_take(command, results);
+    command->busy = false;
+    job->commands_n--;
+    reencrypt_pace_took(job, command->worked_us, timer_now_us() - command->began_us);
     if (err != QK_OK || !reencrypt_may_work(job)) {
         reencrypt_idle(job);
         return;
     }
     rate_update(job);
-    reencrypt_go_on(job, rest_ms(job, is_shared(job)));
+    rest(job);
 }
 
 static enum qk_err unit_submit(struct unit *unit)
@@ -189,9 +178,14 @@ static enum qk_err unit_submit(struct unit *unit)
     enum qk_err err = wire_command_end(&unit->command, &bytes);
 
     if (err == QK_OK)
-        err = consensus_submit(job->service->consensus, bytes, unit_applied, job);
-    job->busy = err == QK_OK;
-    return err;
+        err = consensus_submit(job->service->consensus, bytes, unit_applied, unit->under_way);
+    if (err != QK_OK)
+        return err;
+    unit->under_way->busy = true;
+    unit->under_way->worked_us = timer_now_us() - unit->under_way->began_us;
+    job->commands_n++;
+    job->own_commands_n++;
+    return QK_OK;
 }
 
 static void unit_rotated(void *arg, enum qk_err err)
@@ -202,7 +196,7 @@ static void unit_rotated(void *arg, enum qk_err err)
     if (err != QK_OK || !reencrypt_may_work(job))
         reencrypt_idle(job);
     else
-        reencrypt_go_on(job, 0);
+        reencrypt_go_on(job, 1);
 }
 
 /* The version under which it seals has no room for another body. */
@@ -218,32 +212,52 @@ static enum qk_err unit_wait(struct unit *unit)
     return err;
 }
 
-/* Work was done; a pass that came to its end goes over at the next tick, once the command is
+static enum qk_err unit_do(struct unit *unit)
+{
+    enum qk_err err;
+
+    wire_command_begin(&unit->command, WIRE_WRITE);
+    period_begin(unit->job->service);
+    secret_scope_begin();
+    err = unit_rows(unit);
+    secret_scope_end();
+    if ((err == QK_OK || err == QK_ERR_KEY_FULL) && unit->under_way->items_n > 0)
+        err = unit_submit(unit);
+    else if (err == QK_ERR_KEY_FULL)
+        err = unit_wait(unit);
+    wire_command_fini(&unit->command);
+    return err;
+}
+
+static struct reencrypt_command *command_free(struct reencrypt *job)
+{
+    struct reencrypt_command *command = job->commands;
+
+    while (command->busy)
+        command++;
+    command->job = job;
+    command->items_n = 0;
+    command->began_us = timer_now_us();
+    return command;
+}
+
+/* Work was done; a pass that came to its end goes over at a tick at which all commands are
  * applied. */
 void reencrypt_unit_run(struct reencrypt *job)
 {
-    bool shared = is_shared(job);
-    struct unit unit = {.job = job,
-                        .records_max = shared ? RECORDS_SHARED : REENCRYPT_UNIT_RECORDS};
+    struct unit unit = {.job = job, .pace = reencrypt_pace(job)};
     enum qk_err err;
 
-    job->items_n = 0;
-    job->unit_began_us = timer_now_us();
-    unit.until_us = job->unit_began_us + (shared ? UNIT_US_SHARED : UNIT_US);
-    wire_command_begin(&unit.command, WIRE_WRITE);
-    period_begin(job->service);
-    secret_scope_begin();
-    err = unit_rows(&unit);
-    secret_scope_end();
-    if ((err == QK_OK || err == QK_ERR_KEY_FULL) && job->items_n > 0)
-        err = unit_submit(&unit);
-    else if (err == QK_ERR_KEY_FULL)
-        err = unit_wait(&unit);
-    wire_command_fini(&unit.command);
+    if (job->commands_n >= unit.pace->commands)
+        return; /* one of them goes on */
+    unit.under_way = command_free(job);
+    err = unit_do(&unit);
     if (err != QK_OK)
         reencrypt_idle(job);
-    else if (!job->busy && unit.end)
+    else if (job->busy)
+        return;
+    else if (unit.end && job->commands_n == 0)
         reencrypt_pass_ended(job);
-    else if (!job->busy)
-        reencrypt_go_on(job, rest_ms(job, shared));
+    else if (job->commands_n < unit.pace->commands && !unit.end)
+        rest(job);
 }
