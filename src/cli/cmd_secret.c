@@ -278,6 +278,17 @@ enum cli_exit cli_secret_set(struct cli *cli)
     return code;
 }
 
+/* The node passes over what it does not know, as Vault does: a mistyped name would be no error. */
+static bool is_setting(const char *name)
+{
+    static const char *const names[] = {"max_versions", "cas_required", "delete_version_after"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 enum cli_exit cli_secret_config(struct cli *cli)
 {
     json_t *body = json_object(), *reply = NULL;
@@ -288,6 +299,11 @@ enum cli_exit cli_secret_config(struct cli *cli)
 
     for (unsigned i = 0; i < cli->options.args_n && code == CLI_OK; i++) {
         if (secret_pair(cli->options.args[i], &name, &value)) {
+            if (!is_setting(name))
+                code = cli_fail(CLI_USAGE,
+                                "'%.64s': the settings are max_versions, cas_required and "
+                                "delete_version_after",
+                                name);
             (void)json_object_set_new(body, name, json_string(value));
             free(name);
         } else {

@@ -13,6 +13,7 @@
 #define UUID_TEXT_BYTES 36
 #define REPLY_BYTES_MAX (64 * MIB)
 #define JSON_TYPE "application/json"
+#define DATABASE_IS_MISSING "Database does not exist."
 
 bool vault_is_request(const struct request *request)
 {
@@ -148,6 +149,12 @@ void vault_reply_refusal(struct exchange *exchange, int status, const char *erro
         vault_reply_error(exchange, 400, "invalid username or password");
     else if (status == 401 || status == 403)
         vault_reply_error(exchange, 403, "permission denied: %s", reason);
+    else if (status == 404 && strcmp(reason, DATABASE_IS_MISSING) == 0)
+        /* The pattern of documents took the path, with a database v1, of which there is none. */
+        vault_reply_error(exchange, 404,
+                          "no handler for this route: there is one mount, secret/ (data, metadata, "
+                          "subkeys, delete, undelete, destroy, config), and auth/userpass, "
+                          "auth/token");
     else if (status == 404 && strcmp(error, "not_found") == 0)
         vault_reply_error(exchange, 404, "%s", strcmp(reason, "missing") == 0 ? "" : reason);
     else
