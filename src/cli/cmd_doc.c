@@ -26,6 +26,10 @@ static enum cli_exit read_document(struct cli *cli, json_t **ret_doc)
                         err == QK_ERR_IO ? strerror(errno) : qk_err_text(err));
         goto out;
     }
+    if (text.len == 0) {
+        code = cli_fail(CLI_USAGE, "%s is empty: a document is a JSON object", from);
+        goto out;
+    }
     doc = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
                      &problem);
     if (json_is_object(doc)) {

@@ -51,8 +51,11 @@ static enum cli_exit run(struct cli *cli, const struct buf *path, const char *na
 static enum cli_exit parse_query(const char *from, struct bytes text, json_t **ret_query)
 {
     json_error_t problem;
-    json_t *json = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &problem);
+    json_t *json;
 
+    if (text.len == 0)
+        return cli_fail(CLI_USAGE, "%s is empty: a selector is a JSON object", from);
+    json = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &problem);
     if (json == NULL)
         return cli_fail(CLI_USAGE, "%s:%d:%d: %s", from, problem.line, problem.column,
                         problem.text);

@@ -7,8 +7,10 @@
 static void reply_no_leader(struct exchange *exchange)
 {
     exchange_field(exchange, "Retry-After", "1");
-    exchange_reply_error(exchange, 503, "no_leader",
-                         "no leader can be reached from this node; nothing was written");
+    exchange_reply_error(
+        exchange, 503, "no_leader",
+        "no leader can be reached from this node; nothing was written: a majority of "
+        "the voters must be there ('quorumkeep node list' shows who is away)");
 }
 
 /* Whoever administers the cluster sees an alarm without having asked for the status. */

@@ -23,6 +23,9 @@ const char *backup_reason(enum qk_err err)
     case QK_ERR_NOT_FOUND:
         return "this cluster has no recovery shares, so that nobody could ever open the backup: "
                "'quorumkeep recovery rotate' makes a set";
+    case QK_ERR_NO_QUORUM:
+        return "no majority of the voters is there to say what was acknowledged; what is left of "
+               "a cluster is taken from its disk: 'quorumkeep recover --new-cluster'";
     case QK_ERR_STALE:
         return "the base is newer than what this node has: it is not of this cluster's life";
     case QK_ERR_TIMEOUT:
