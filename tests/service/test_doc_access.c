@@ -269,6 +269,70 @@ static void anna_finds(const char *body, const char *ids, const char *part)
     call_free(made);
 }
 
+/* Its last byte, at the version that it has: only who opens the body notices. */
+static void spoil_body(const char *id)
+{
+    const struct catalog_database *database =
+        catalog_database_find(documents.service.catalog, bytes_str("db"));
+    struct record_key key = record_document(database->id, bytes_str(id));
+    struct buf value = BUF_INIT(1 * MIB);
+    struct wire_command command;
+    struct record record;
+    uint8_t flags;
+
+    cr_assert_eq(store_get(documents.service.store, record_key_bytes(&key), &record), QK_OK);
+    cr_assert_eq(record.version, 1);
+    flags = record.flags;
+    buf_put_bytes(&value, record.value);
+    value.data[value.len - 1] ^= 0x01;
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_delete(&command, record_key_bytes(&key));
+    documents_apply(&documents, &command);
+    wire_command_begin(&command, WIRE_WRITE);
+    wire_command_batch(&command);
+    wire_command_put(&command, record_key_bytes(&key), 1, flags, buf_bytes(&value));
+    documents_apply(&documents, &command);
+    buf_fini(&value);
+}
+
+/* So the time that a list or a query takes tells nothing of how large what is hidden is, or of what
+ * is in it. What is opened, and is damaged, would break off the reply, as the administrator's is.
+ */
+Test(doc_access, what_is_hidden_is_never_opened)
+{
+    static const struct {
+        enum method method;
+        const char *target, *body;
+    } doors[] = {
+        {METHOD_GET, "/db/_all_docs?include_docs=true", NULL},
+        {METHOD_POST, "/db/_all_docs?include_docs=true", "{\"keys\":[\"dark2\",\"open2\"]}"},
+        {METHOD_GET, "/db/_changes?include_docs=true", NULL},
+        {METHOD_POST, "/db/_find", "{\"selector\":{\"a\":{\"$exists\":true}}}"},
+        {METHOD_POST, "/db/_bulk_get", "{\"docs\":[{\"id\":\"dark2\"},{\"id\":\"open2\"}]}"},
+    };
+
+    start();
+    spoil_body("dark2");
+    expect_as("anna", METHOD_GET, "/db/dark2", NULL, 403, "no grant to decrypt");
+    expect_as("anna", METHOD_PUT, "/db/dark2", "{}", 403, "no grant to encrypt");
+    expect_error(&documents, METHOD_GET, "/db/dark2", NULL, 500, "corrupt",
+                 "the stored record does not authenticate");
+    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
+        struct call *made = call_as("anna", doors[i].method, doors[i].target, doors[i].body);
+        json_t *json = call_json(made);
+
+        cr_assert_eq(made->status, 200, "%s: %s", doors[i].target, call_text(made));
+        cr_assert_not_null(json, "%s: %s", doors[i].target, call_text(made));
+        cr_assert_not_null(strstr(call_text(made), "open2"), "%s", call_text(made));
+        cr_assert_null(strstr(call_text(made), "corrupt"), "%s", call_text(made));
+        cr_assert_null(strstr(call_text(made), "internal_error"), "%s", call_text(made));
+        json_decref(json);
+        call_free(made);
+    }
+    end();
+}
+
 Test(doc_access, a_query_finds_and_counts_only_what_the_reader_may_decrypt)
 {
     start();
