@@ -247,7 +247,8 @@ static void record_put_leaf(const struct doc_leaf *leaf, uint8_t key, struct buf
 static enum qk_err record_put_header(const struct doc_place *place, const struct doc_record *record,
                                      struct buf *keys, struct buf *header)
 {
-    struct key_use *uses = calloc(KEY_USES_MAX, sizeof(*uses));
+    unsigned uses_max = record->leaves_n < KEY_USES_MAX ? record->leaves_n : KEY_USES_MAX;
+    struct key_use *uses = calloc(uses_max, sizeof(*uses));
     enum qk_err err = uses == NULL ? QK_ERR_NOMEM : QK_OK;
     unsigned uses_n = 0;
 

@@ -94,23 +94,25 @@ void exchange_reply_bytes(struct exchange *exchange, int status, const char *con
     exchange_end(exchange);
 }
 
-void exchange_reply_json(struct exchange *exchange, int status, json_t *body)
+void exchange_reply_text(struct exchange *exchange, int status, struct buf *text)
 {
-    struct buf text = BUF_SECRET_INIT(REPLY_BYTES_MAX);
-    enum qk_err err = QK_ERR_NOMEM;
-
-    if (body != NULL)
-        err = json_write(body, &text);
-    json_decref(body);
-    buf_put_u8(&text, '\n'); /* CouchDB's do, for terminals */
-    if (err == QK_OK)
-        err = buf_error(&text);
-    if (err == QK_OK)
-        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(&text));
+    buf_put_u8(text, '\n'); /* CouchDB's do, for terminals */
+    if (buf_error(text) == QK_OK)
+        exchange_reply_bytes(exchange, status, JSON_TYPE, buf_bytes(text));
     else
         exchange_reply_bytes(exchange, 503, JSON_TYPE,
                              bytes_str("{\"error\":\"busy\",\"reason\":\"out of memory\"}\n"));
-    buf_fini(&text);
+    buf_fini(text);
+}
+
+void exchange_reply_json(struct exchange *exchange, int status, json_t *body)
+{
+    struct buf text = BUF_SECRET_INIT(REPLY_BYTES_MAX);
+
+    if (body == NULL || json_write(body, &text) != QK_OK)
+        text.failed = QK_ERR_NOMEM;
+    json_decref(body);
+    exchange_reply_text(exchange, status, &text);
 }
 
 void exchange_reply_error(struct exchange *exchange, int status, const char *error,

@@ -121,6 +121,8 @@ void exchange_field(struct exchange *exchange, const char *name, const char *for
     __attribute__((format(printf, 3, 4)));
 /* A whole reply; takes over the reference of `body`. HEAD sends the head alone. */
 void exchange_reply_json(struct exchange *exchange, int status, json_t *body);
+/* The same of JSON as text, which is freed; a new line is put behind it. */
+void exchange_reply_text(struct exchange *exchange, int status, struct buf *text);
 void exchange_reply_bytes(struct exchange *exchange, int status, const char *content_type,
                           struct bytes body);
 /* {"error": error, "reason": reason}, CouchDB's shape; Vault's for a path under /v1/. */

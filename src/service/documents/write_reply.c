@@ -51,7 +51,7 @@ static void put_at_rest(struct service *service, const struct write *write, json
     enum view_kind kind;
     json_t *design = NULL;
 
-    if (!bytes_starts_with(write->id, bytes_str("_design/")) || write->document->deleted ||
+    if (write->document->deleted ||
         document_plain_open(buf_bytes(&write->document->plain), &parts) != QK_OK ||
         json_parse(parts.body, JSON_DEPTH_MAX, &problem, &design) != QK_OK)
         return;
@@ -66,11 +66,25 @@ static void put_at_rest(struct service *service, const struct write *write, json
     json_decref(design);
 }
 
+/* The usual one, without a tree of it. */
+static void reply_plain(struct exchange *exchange, const struct write *write, const char *revision,
+                        int status)
+{
+    struct buf text = BUF_SECRET_INIT(8 * KIB);
+
+    buf_put_str(&text, "{\"ok\":true,\"id\":");
+    json_write_string(write->id, &text);
+    buf_put_str(&text, ",\"rev\":");
+    json_write_string(bytes_str(revision), &text);
+    buf_put_u8(&text, '}');
+    exchange_reply_text(exchange, status, &text);
+}
+
 static void reply_done(struct service *service, struct exchange *exchange,
                        const struct write *write, int status)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
-    json_t *result = write_result_json(write);
+    json_t *result;
 
     revision_format(&write->revision, revision);
     exchange_field(exchange, "ETag", "\"%s\"", revision);
@@ -80,6 +94,11 @@ static void reply_done(struct service *service, struct exchange *exchange,
         exchange_field(exchange, BODIES_CLEAR_FIELD, "true");
     if (!write->must_exist)
         reply_location(exchange, write);
+    if (!bytes_starts_with(write->id, bytes_str("_design/"))) {
+        reply_plain(exchange, write, revision, status);
+        return;
+    }
+    result = write_result_json(write);
     put_at_rest(service, write, result);
     exchange_reply_json(exchange, status, result);
 }
