@@ -269,8 +269,8 @@ Test(doc_keys, a_tombstone_is_in_use_and_a_new_life_is_under_the_default)
     expect_key("/db/a?key_id=k", "{}", "", "k/1", rev);
     remove_doc("/db/a", rev);
     expect_error(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", NULL, 409, "in_use",
-                 "1 bodies of documents are under 'k': seal them again first ('quorumkeep key "
-                 "reencrypt'), or shred it, which makes them unreadable for ever");
+                 "1 bodies of documents are under 'k': write them under another key first "
+                 "(--key-id), or shred it, which makes them unreadable for ever");
     expect_key("/db/a", "{}", "", "default/1", rev);
     expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", NULL, 200, NULL);
     expect_error(&documents, METHOD_PUT, "/db/b?key_id=k", "{}", 410, "key_destroyed",
@@ -327,8 +327,10 @@ Test(doc_keys, orders_that_are_none_are_refused_in_words)
     expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", "{\"version\":2}", 404, NULL);
     expect(&documents, METHOD_POST, "/_quorumkeep/keys/k/destroy", "{\"version\":1}", 409, NULL);
     expect(&documents, METHOD_POST, "/_quorumkeep/keys/default/destroy", NULL, 409, NULL);
-    expect(&documents, METHOD_POST, "/_quorumkeep/keys/catalog/destroy", "{\"shred\":true}", 409,
-           NULL);
+    expect_error(&documents, METHOD_POST, "/_quorumkeep/keys/catalog/destroy", "{\"shred\":true}",
+                 409, "refused",
+                 "'catalog' is the key of databases and users: only its older versions can be "
+                 "destroyed");
     expect(&documents, METHOD_PUT, "/_quorumkeep/keys/k/limits", "{\"records\":1.5}", 400, NULL);
     expect(&documents, METHOD_PUT, "/_quorumkeep/keys/k/limits", "{\"records\":1000}", 200, NULL);
 }

@@ -200,7 +200,8 @@ static void add_sealed(const struct cluster *cluster, struct buf *out)
             "%u recovery shares",
             cluster->recovery.t);
     else if (cluster->seal.closed)
-        add(out, "sealed by an operator: 'quorumkeep unseal' or a restart opens it again");
+        add(out, "sealed by an operator: 'quorumkeep unseal --data DIR' on that node, or a "
+                 "restart, opens it again");
     else if (cluster->seal.deal.epoch == 0)
         add(out, "joining: waiting for the cluster's log and a share");
     else if (seal_shares_missing(&cluster->seal) > 0)

@@ -218,7 +218,12 @@ static void reply_destroy_refused(const struct keys_order *order)
 
     (void)snprintf(which, sizeof(which), order->version == 0 ? "%s" : "%s/%" PRIu32, order->name,
                    order->version);
-    if (order->refused == QK_ERR_FOREIGN)
+    if (order->refused == QK_ERR_FOREIGN && is_catalog(order))
+        exchange_reply_error(order->exchange, 409, "refused",
+                             "'%s' is the key of databases and users: only its older versions can "
+                             "be destroyed",
+                             order->name);
+    else if (order->refused == QK_ERR_FOREIGN)
         exchange_reply_error(order->exchange, 409, "refused",
                              "'%s' is the key of what names no other: set another default first",
                              order->name);
@@ -226,6 +231,12 @@ static void reply_destroy_refused(const struct keys_order *order)
         exchange_reply_error(order->exchange, 409, "refused",
                              "records may be under it until a re-encryption is done: 'quorumkeep "
                              "key reencrypt' and try again");
+    else if (order->in_use > 0 && order->version == 0)
+        exchange_reply_error(order->exchange, 409, "in_use",
+                             "%" PRIu64
+                             " bodies of documents are under '%s': write them under another key "
+                             "first (--key-id), or shred it, which makes them unreadable for ever",
+                             order->in_use, which);
     else if (order->in_use > 0)
         exchange_reply_error(order->exchange, 409, "in_use",
                              "%" PRIu64
