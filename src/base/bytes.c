@@ -99,7 +99,7 @@ uint8_t *buf_extend(struct buf *buf, size_t len)
     return at;
 }
 
-void buf_put(struct buf *buf, const void *data, size_t len)
+void buf_put_grown(struct buf *buf, const void *data, size_t len)
 {
     uint8_t *at;
 
@@ -108,40 +108,6 @@ void buf_put(struct buf *buf, const void *data, size_t len)
     at = buf_extend(buf, len);
     if (at != NULL)
         memcpy(at, data, len);
-}
-
-void buf_put_bytes(struct buf *buf, struct bytes bytes)
-{
-    buf_put(buf, bytes.data, bytes.len);
-}
-
-void buf_put_str(struct buf *buf, const char *text)
-{
-    buf_put(buf, text, strlen(text));
-}
-
-void buf_put_u16(struct buf *buf, uint16_t value)
-{
-    uint8_t raw[2];
-
-    put_u16(raw, value);
-    buf_put(buf, raw, sizeof raw);
-}
-
-void buf_put_u32(struct buf *buf, uint32_t value)
-{
-    uint8_t raw[4];
-
-    put_u32(raw, value);
-    buf_put(buf, raw, sizeof raw);
-}
-
-void buf_put_u64(struct buf *buf, uint64_t value)
-{
-    uint8_t raw[8];
-
-    put_u64(raw, value);
-    buf_put(buf, raw, sizeof raw);
 }
 
 void buf_put_blob(struct buf *buf, struct bytes bytes)

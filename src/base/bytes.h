@@ -113,23 +113,63 @@ static inline enum qk_err buf_error(const struct buf *buf)
 
 /* Makes room for `more` bytes. QK_ERR_TOO_BIG past max, QK_ERR_NOMEM. */
 MUST_USE enum qk_err buf_reserve(struct buf *buf, size_t more);
-/* Appends; errors stick in `failed`, see buf_error. */
-void buf_put(struct buf *buf, const void *data, size_t len);
-void buf_put_bytes(struct buf *buf, struct bytes bytes);
-void buf_put_str(struct buf *buf, const char *text);
+/* buf_put where there is no room yet. */
+void buf_put_grown(struct buf *buf, const void *data, size_t len);
 
-/* A writer of JSON or MessagePack calls it for each byte: nearly always there is room. */
+/* Appends; errors stick in `failed`, see buf_error. Nearly always there is room, and often the
+ * compiler knows the length: so all that append a few bytes are inline. */
+static inline void buf_put(struct buf *buf, const void *data, size_t len)
+{
+    if (buf->failed != QK_OK || len == 0 || len > buf->cap - buf->len) {
+        buf_put_grown(buf, data, len);
+        return;
+    }
+    memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+}
+
+static inline void buf_put_bytes(struct buf *buf, struct bytes bytes)
+{
+    buf_put(buf, bytes.data, bytes.len);
+}
+
+static inline void buf_put_str(struct buf *buf, const char *text)
+{
+    buf_put(buf, text, strlen(text));
+}
+
 static inline void buf_put_u8(struct buf *buf, uint8_t value)
 {
     if (buf->failed == QK_OK && buf->len < buf->cap)
         buf->data[buf->len++] = value;
     else
-        buf_put(buf, &value, 1);
+        buf_put_grown(buf, &value, 1);
 }
 
-void buf_put_u16(struct buf *buf, uint16_t value);
-void buf_put_u32(struct buf *buf, uint32_t value);
-void buf_put_u64(struct buf *buf, uint64_t value);
+static inline void buf_put_u16(struct buf *buf, uint16_t value)
+{
+    uint8_t raw[2];
+
+    put_u16(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
+static inline void buf_put_u32(struct buf *buf, uint32_t value)
+{
+    uint8_t raw[4];
+
+    put_u32(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
+static inline void buf_put_u64(struct buf *buf, uint64_t value)
+{
+    uint8_t raw[8];
+
+    put_u64(raw, value);
+    buf_put(buf, raw, sizeof raw);
+}
+
 /* len32 then the bytes. */
 void buf_put_blob(struct buf *buf, struct bytes bytes);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

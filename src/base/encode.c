@@ -15,6 +15,21 @@ void hex_encode(const uint8_t *in, size_t len, char *ret_text)
     ret_text[2 * len] = '\0';
 }
 
+size_t decimal_encode(uint64_t value, char ret_text[static DECIMAL_TEXT_BYTES + 1])
+{
+    char digits[DECIMAL_TEXT_BYTES];
+    size_t n = 0, i;
+
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    for (i = 0; i < n; i++)
+        ret_text[i] = digits[n - 1 - i];
+    ret_text[n] = '\0';
+    return n;
+}
+
 static int hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')

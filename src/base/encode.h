@@ -9,6 +9,11 @@ void hex_encode(const uint8_t *in, size_t len, char *ret_text);
 /* Exactly `len` bytes from 2 * len hex digits, either case. QK_ERR_INVALID otherwise. */
 MUST_USE enum qk_err hex_decode(struct bytes text, uint8_t *ret_out, size_t len);
 
+/* Decimal digits into `ret_text`, terminated; their number. printf costs some thirty times as much.
+ */
+#define DECIMAL_TEXT_BYTES 20
+size_t decimal_encode(uint64_t value, char ret_text[static DECIMAL_TEXT_BYTES + 1]);
+
 /* As a part of a URL (RFC 3986, 2.3): all but unreserved characters as %XX, appended to `out`. */
 void percent_encode(struct bytes in, struct buf *out);
 

@@ -308,7 +308,9 @@ static void put_revision(uint32_t generation, const uint8_t *hash, struct buf *o
 
     memcpy(revision.hash, hash, REVISION_HASH_BYTES);
     revision_format(&revision, text);
-    buf_printf(out, "\"%s\"", text);
+    buf_put_u8(out, '"');
+    buf_put_str(out, text);
+    buf_put_u8(out, '"');
 }
 
 static void put_revisions(const struct doc_leaf *leaf, struct buf *out)

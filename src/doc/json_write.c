@@ -36,6 +36,34 @@ static void write_escaped(uint8_t byte, struct buf *out)
     }
 }
 
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* True if any of the eight bytes is below `than`, which is at most 0x80 (a borrow may tell of one
+ * more beside it, never of none). */
+static bool any_below(uint64_t eight, uint64_t than)
+{
+    return ((eight - EACH_BYTE(than)) & ~eight & EACH_BYTE(0x80)) != 0;
+}
+
+static bool all_plain(const uint8_t *at)
+{
+    uint64_t eight;
+
+    memcpy(&eight, at, sizeof(eight));
+    return !any_below(eight, 0x20) && !any_below(eight ^ EACH_BYTE('"'), 1) &&
+           !any_below(eight ^ EACH_BYTE('\\'), 1);
+}
+
+/* The end of what stands as it is, from `at` on. */
+static size_t plain_end(struct bytes text, size_t at)
+{
+    while (text.len - at >= 8 && all_plain(text.data + at))
+        at += 8;
+    while (at < text.len && is_plain(text.data[at]))
+        at++;
+    return at;
+}
+
 void json_write_text(struct bytes text, struct buf *out)
 {
     size_t at = 0;
@@ -43,8 +71,7 @@ void json_write_text(struct bytes text, struct buf *out)
     while (at < text.len) {
         size_t start = at;
 
-        while (at < text.len && is_plain(text.data[at]))
-            at++;
+        at = plain_end(text, at);
         buf_put(out, text.data + start, at - start);
         if (at < text.len)
             write_escaped(text.data[at++], out);

@@ -247,6 +247,7 @@ static void record_put_leaf(const struct doc_leaf *leaf, uint8_t key, struct buf
 static enum qk_err record_put_header(const struct doc_place *place, const struct doc_record *record,
                                      struct buf *keys, struct buf *header)
 {
+    /* No more keys than leaves: of the one leaf that most have, no list of the longest. */
     unsigned uses_max = record->leaves_n < KEY_USES_MAX ? record->leaves_n : KEY_USES_MAX;
     struct key_use *uses = calloc(uses_max, sizeof(*uses));
     enum qk_err err = uses == NULL ? QK_ERR_NOMEM : QK_OK;
@@ -273,6 +274,7 @@ enum qk_err doc_record_encode(const struct secret *integrity_key, const struct d
 {
     struct buf keys = BUF_INIT(1 + KEY_USES_MAX * KEY_USE_BYTES);
     struct buf header = BUF_INIT(RECORD_VALUE_BYTES_MAX);
+    size_t envelopes_bytes = 0;
     uint8_t mac[DOC_RECORD_MAC_BYTES];
     enum qk_err err;
 
@@ -283,6 +285,12 @@ enum qk_err doc_record_encode(const struct secret *integrity_key, const struct d
     err = record_put_header(place, record, &keys, &header);
     if (err == QK_OK)
         err = record_mac(integrity_key, place, buf_bytes(&keys), buf_bytes(&header), mac);
+    if (err != QK_OK)
+        goto out;
+    for (unsigned i = 0; i < record->leaves_n; i++)
+        envelopes_bytes += record->leaves[i].envelope.len;
+    /* At once: grown step by step, an envelope would be copied as often as it doubles. */
+    err = buf_reserve(out, keys.len + 1 + sizeof(mac) + 4 + header.len + envelopes_bytes);
     if (err != QK_OK)
         goto out;
     buf_put_bytes(out, buf_bytes(&keys));

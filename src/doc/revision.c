@@ -1,7 +1,6 @@
 #include "doc/revision.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -107,12 +106,12 @@ void revision_parse_local(struct bytes text, uint32_t *ret_number)
 void revision_format(const struct revision *revision,
                      char ret_text[static REVISION_TEXT_BYTES_MAX + 1])
 {
-    int len;
+    size_t len;
 
     assert(revision != NULL);
 
-    len = snprintf(ret_text, REVISION_TEXT_BYTES_MAX + 1, "%u-", revision->generation);
-    assert(len > 0 && len <= 11);
+    len = decimal_encode(revision->generation, ret_text); /* 10 digits at the most */
+    ret_text[len++] = '-';
     revision_hash_format(revision->hash, ret_text + len);
 }
 

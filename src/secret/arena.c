@@ -57,8 +57,9 @@ static struct {
 
 /* Of a thread that works in turns. */
 static _Thread_local struct {
-    bool on;   /* secret_turns_begin was called */
-    bool open; /* a page was opened in this turn: its scope is open */
+    bool on;         /* secret_turns_begin was called */
+    bool open;       /* a page was opened in this turn: its scope is open */
+    unsigned within; /* scopes begun since, which that one covers */
 } turns;
 
 static size_t run_slots(size_t len)
@@ -264,6 +265,10 @@ static void page_update(size_t page)
 
 void secret_scope_begin(void)
 {
+    if (turns.open) {
+        turns.within++;
+        return;
+    }
     (void)pthread_mutex_lock(&arena.lock);
     arena.scopes++;
     (void)pthread_mutex_unlock(&arena.lock);
@@ -278,12 +283,17 @@ void secret_turn_end(void)
 {
     if (!turns.open)
         return;
+    assert(turns.within == 0);
     turns.open = false;
     secret_scope_end();
 }
 
 void secret_scope_end(void)
 {
+    if (turns.within > 0) {
+        turns.within--;
+        return;
+    }
     (void)pthread_mutex_lock(&arena.lock);
     assert(arena.scopes > 0);
     arena.scopes--;

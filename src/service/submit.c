@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "consensus/consensus.h"
 #include "secret/crypto.h"
 #include "service/catalog.h"
@@ -22,7 +24,7 @@ struct latch {
     struct waiter *first, *last;
     size_t bucket;
     size_t key_len;
-    uint8_t key[RECORD_KEY_BYTES_MAX];
+    uint8_t key[];
 };
 
 struct waiter {
@@ -51,7 +53,8 @@ struct submitter {
     bool running;
     uint64_t settled_term; /* in which this node leads and has applied all that came before */
     size_t writes_n;
-    uint8_t seed[16]; /* keys come from clients: no one may aim at one bucket */
+    uint8_t
+        seed[crypto_shorthash_KEYBYTES]; /* keys come from clients: no one may aim at one bucket */
     struct latch *buckets[LATCH_BUCKETS];
 };
 
@@ -84,10 +87,9 @@ size_t submit_writes_n(const struct submitter *submitter)
 
 static size_t latch_bucket(const struct submitter *submitter, struct bytes key)
 {
-    const struct bytes parts[] = {bytes_of(submitter->seed, sizeof(submitter->seed)), key};
-    uint8_t hash[HASH_BYTES];
+    uint8_t hash[crypto_shorthash_BYTES];
 
-    hash_compute(parts, 2, hash);
+    crypto_shorthash(hash, key.data, key.len, submitter->seed);
     return get_u32(hash) % LATCH_BUCKETS;
 }
 
@@ -101,13 +103,12 @@ static struct latch *latch_get(struct submitter *submitter, struct bytes key)
         if (bytes_equal(bytes_of(latch->key, latch->key_len), key))
             return latch;
     }
-    latch = calloc(1, sizeof(*latch));
+    latch = malloc(sizeof(*latch) + key.len);
     if (latch == NULL)
         return NULL;
-    latch->bucket = bucket;
+    *latch = (struct latch){.next = submitter->buckets[bucket], .bucket = bucket};
     latch->key_len = key.len;
     memcpy(latch->key, key.data, key.len);
-    latch->next = submitter->buckets[bucket];
     submitter->buckets[bucket] = latch;
     return latch;
 }

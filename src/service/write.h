@@ -95,8 +95,9 @@ MUST_USE enum qk_err write_latch(struct service *service, struct bytes database_
                                  struct bytes id, struct record_key *ret_key);
 /* The words of WRITE_NO_STUB: CouchDB's. */
 void write_no_stub_reason(const struct write *write, char ret_reason[static DOC_REASON_BYTES_MAX]);
-/* {"ok":true,"id":...,"rev":...} of a write that is done; NULL without memory. */
-json_t *write_result_json(const struct write *write);
+/* {"ok":true,"id":...,"rev":...} of a write that is done, appended to `out`. */
+void write_put_result(const struct write *write, struct buf *out);
+void write_put_done(struct bytes id, const char *revision, struct buf *out);
 /* The reply to the one write of a request, whatever became of it. */
 void write_reply(struct service *service, struct exchange *exchange, const struct write *write,
                  int status_ok, enum qk_err err);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/seen.h"
+
 /* One operation with what it found. */
 struct planned {
     struct wire_op op;
@@ -19,6 +21,7 @@ struct planned {
 
 struct plan {
     struct store *store;
+    struct seen *seen; /* of the command */
     struct planned *ops;
     size_t ops_n, ops_cap;
     uint32_t failed;
@@ -66,23 +69,39 @@ static void plan_fail(struct plan *plan, uint32_t at)
     plan->ok = false;
 }
 
+/* 0: there is no such record. */
+static enum qk_err version_of(const struct plan *plan, struct bytes key, uint64_t *ret_version)
+{
+    struct format_record record = {.version = 0};
+    enum qk_err err;
+
+    if (seen_find(plan->seen, key, ret_version))
+        return QK_OK;
+    err = store_lookup(plan->store, key, &record);
+    if (err != QK_OK && err != QK_ERR_NOT_FOUND)
+        return err;
+    *ret_version = err == QK_OK ? record.version : 0;
+    seen_add(plan->seen, key, *ret_version);
+    return QK_OK;
+}
+
 static enum qk_err judge_conds(struct plan *plan, struct wire_reader *reader, uint32_t *ret_conds_n)
 {
     struct wire_cond cond;
     uint32_t at = 0;
 
     for (; wire_reader_cond(reader, &cond); at++) {
-        struct format_record record = {.version = 0};
+        uint64_t version;
         enum qk_err err;
 
         if (cond.is_limit) { /* when the operations are known */
             plan->has_limits = true;
             continue;
         }
-        err = store_lookup(plan->store, cond.key, &record);
-        if (err != QK_OK && err != QK_ERR_NOT_FOUND)
+        err = version_of(plan, cond.key, &version);
+        if (err != QK_OK)
             return err;
-        if ((err == QK_OK ? record.version : 0) != cond.version)
+        if (version != cond.version)
             plan_fail(plan, at);
     }
     *ret_conds_n = at;
@@ -335,6 +354,19 @@ static enum qk_err perform_drop(struct store *store, struct bytes database)
     return pending_add(&store->pending, &store->open, &entry, database, BYTES_NONE);
 }
 
+/* What the batches behind this one have to look up again. */
+static void plan_forget(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->ops_n; i++) {
+        const struct wire_op *op = &plan->ops[i].op;
+
+        if (op->type == WIRE_DELETE_RANGE)
+            seen_forget_all(plan->seen);
+        else
+            seen_forget(plan->seen, op->key);
+    }
+}
+
 static enum qk_err perform_op(struct store *store, const struct planned *planned, uint64_t *ret_seq)
 {
     const struct wire_op *op = &planned->op;
@@ -376,14 +408,17 @@ static enum qk_err judge_batch(struct plan *plan, struct wire_reader *reader)
     return err;
 }
 
-static enum qk_err apply_batch(struct store *store, struct wire_reader *reader, struct buf *result)
+static enum qk_err apply_batch(struct store *store, struct wire_reader *reader, struct seen *seen,
+                               struct buf *result)
 {
-    struct plan plan = {.store = store, .ok = true};
+    struct plan plan = {.store = store, .seen = seen, .ok = true};
     struct wire_result outcome = {.ok = true};
     enum qk_err err = judge_batch(&plan, reader);
 
     if (err == QK_OK && !plan.ok)
         outcome = (struct wire_result){.ok = false, .failed = plan.failed};
+    if (plan.ok)
+        plan_forget(&plan);
     for (size_t i = 0; i < plan.ops_n && err == QK_OK && plan.ok; i++)
         err = perform_op(store, &plan.ops[i], &outcome.seq);
     free(plan.ops);
@@ -409,6 +444,7 @@ static void apply_notify(struct store *store, const struct pending_entry *last)
 
 static enum qk_err apply_command(struct store *store, struct bytes command, struct buf *result)
 {
+    struct seen seen = {.n = 0};
     struct wire_reader reader;
     enum wire_kind kind;
     enum qk_err err = wire_command_check(command, &kind);
@@ -419,7 +455,7 @@ static enum qk_err apply_command(struct store *store, struct bytes command, stru
         return QK_OK;
     err = wire_reader_open(command, &reader);
     while (err == QK_OK && wire_reader_batch(&reader))
-        err = apply_batch(store, &reader, result);
+        err = apply_batch(store, &reader, &seen, result);
     return err;
 }
 

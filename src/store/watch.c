@@ -65,10 +65,11 @@ void store_notify(struct store *store, struct bytes key)
 {
     store->notifying++;
     for (size_t i = 0; i < store->watches_n; i++) {
-        struct store_watch watch = store->watches[i]; /* the callback may add watches */
+        const struct store_watch *watch = &store->watches[i];
 
-        if (watch.cb != NULL && watch_concerns(&watch, key))
-            watch.cb(watch.arg, key);
+        /* Not touched after the call: the callback may add watches, which moves them. */
+        if (watch->cb != NULL && watch_concerns(watch, key))
+            watch->cb(watch->arg, key);
     }
     store->notifying--;
     if (store->notifying == 0 && store->watches_holes)

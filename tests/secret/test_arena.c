@@ -169,6 +169,33 @@ Test(arena, a_turn_closes_its_pages_at_its_end)
     expect_marked_fault(read_after_turn);
 }
 
+/* One scope from before the turn's first key, another from behind it. */
+static void read_after_turn_with_scopes(void *arg)
+{
+    struct secret *secret = child_secret(arg);
+    const volatile uint8_t *at;
+
+    secret_turns_begin();
+    secret_scope_begin();
+    at = secret_borrow(secret);
+    secret_return(secret);
+    secret_scope_begin();
+    (void)secret_borrow(secret);
+    secret_return(secret);
+    secret_scope_end();
+    secret_scope_end();
+    (void)at[0]; /* the turn goes on */
+    secret_turn_end();
+    if (write(((const struct plan *)arg)->mark, "x", 1) != 1)
+        _exit(80);
+    (void)at[0];
+}
+
+Test(arena, scopes_within_a_turn_end_with_it)
+{
+    expect_marked_fault(read_after_turn_with_scopes);
+}
+
 static void *open_and_close(void *arg)
 {
     (void)secret_borrow(arg);

@@ -141,7 +141,9 @@ static void row_begin(struct all_docs *all, struct bytes id)
 {
     struct buf *out = &all->stream.out;
 
-    buf_put_str(out, all->rows_n++ == 0 ? "\n{\"id\":" : ",\n{\"id\":");
+    if (all->rows_n++ > 0)
+        buf_put_u8(out, ',');
+    buf_put_str(out, "\n{\"id\":");
     json_write_string(id, out);
     buf_put_str(out, ",\"key\":");
     json_write_string(id, out);
@@ -150,10 +152,12 @@ static void row_begin(struct all_docs *all, struct bytes id)
 static void row_value(struct all_docs *all, const struct doc_leaf *leaf)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
+    struct buf *out = &all->stream.out;
 
     revision_format(&leaf->revision, revision);
-    buf_printf(&all->stream.out, ",\"value\":{\"rev\":\"%s\"%s}", revision,
-               leaf->deleted ? ",\"deleted\":true" : "");
+    buf_put_str(out, ",\"value\":{\"rev\":\""); /* not by printf: once for each row */
+    buf_put_str(out, revision);
+    buf_put_str(out, leaf->deleted ? "\",\"deleted\":true}" : "\"}");
 }
 
 /* A damaged record does not hide the others: its row says so, in the shape that CouchDB has for

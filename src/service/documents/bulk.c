@@ -19,6 +19,9 @@
 #include "service/submit.h"
 #include "service/write.h"
 
+#define BULK_REPLY_BYTES_MAX (64 * MIB)
+#define RESULT_BYTES_USUAL 128 /* of a document's line in the reply, with an id of 32 */
+
 struct bulk_item {
     struct document document; /* owned */
     struct write write;
@@ -205,71 +208,102 @@ static void bulk_result(void *arg, size_t at, const struct wire_result *result)
     bulk->applied = true;
 }
 
-static json_t *item_error(const struct write *write, const char *error, const char *reason)
+static void put_member(const char *before, struct bytes text, struct buf *out)
+{
+    buf_put_str(out, before);
+    json_write_string(text, out);
+}
+
+/* Written straight to the text: a tree of so many small objects cost more than sealing the bodies.
+ */
+static void put_error(const struct write *write, const char *error, const char *reason,
+                      struct buf *out)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
 
-    if (!write->replicated || local_is_id(write->id))
-        return json_pack("{s:s%, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
-                         "error", error, "reason", reason);
-    revision_format(&write->document->revision, revision);
-    return json_pack("{s:s%, s:s, s:s, s:s}", "id", (const char *)write->id.data, write->id.len,
-                     "rev", revision, "error", error, "reason", reason);
+    put_member("{\"id\":", write->id, out);
+    if (write->replicated && !local_is_id(write->id)) {
+        revision_format(&write->document->revision, revision);
+        put_member(",\"rev\":", bytes_str(revision), out);
+    }
+    put_member(",\"error\":", bytes_str(error), out);
+    put_member(",\"reason\":", bytes_str(reason), out);
+    buf_put_u8(out, '}');
 }
 
-static json_t *item_no_stub(const struct write *write)
+static void put_no_stub(const struct write *write, struct buf *out)
 {
     char reason[DOC_REASON_BYTES_MAX];
 
     write_no_stub_reason(write, reason);
-    return item_error(write, "missing_stub", reason);
+    put_error(write, "missing_stub", reason, out);
 }
 
-static json_t *item_json(const struct write *write)
+static void put_item(const struct write *write, struct buf *out)
 {
     switch (write->state) {
     case WRITE_DONE:
-        return local_is_id(write->id) ? local_result_json(write) : write_result_json(write);
+        if (local_is_id(write->id))
+            local_put_result(write, out);
+        else
+            write_put_result(write, out);
+        return;
     case WRITE_CONFLICT:
-        return item_error(write, "conflict", "Document update conflict.");
+        put_error(write, "conflict", "Document update conflict.", out);
+        return;
     case WRITE_NO_KEY:
-        return item_error(write, "bad_request", "there is no data key of that name");
+        put_error(write, "bad_request", "there is no data key of that name", out);
+        return;
     case WRITE_NO_DATABASE:
-        return item_error(write, "not_found", "Database does not exist.");
+        put_error(write, "not_found", "Database does not exist.", out);
+        return;
     case WRITE_DENIED:
-        return item_error(write, "forbidden", "You are not allowed to write this document.");
+        put_error(write, "forbidden", "You are not allowed to write this document.", out);
+        return;
     case WRITE_REFUSED:
-        return item_error(write, write->verdict.refusal.error, write->verdict.refusal.reason);
+        put_error(write, write->verdict.refusal.error, write->verdict.refusal.reason, out);
+        return;
     case WRITE_NO_GRANT:
-        return item_error(write, "forbidden", WRITE_NO_GRANT_REASON);
+        put_error(write, "forbidden", WRITE_NO_GRANT_REASON, out);
+        return;
     case WRITE_NO_STUB:
-        return item_no_stub(write);
+        put_no_stub(write, out);
+        return;
     case WRITE_MISSING: /* a _local one, deleted */
-        return item_error(write, "not_found", "missing");
+        put_error(write, "not_found", "missing", out);
+        return;
     case WRITE_NO_ATTACHMENT: /* of DELETE alone */
     case WRITE_DELETED:
     case WRITE_OPEN:
     case WRITE_FAILED:
         break;
     }
-    return item_error(write, "internal_error", qk_err_text(write->err));
+    put_error(write, "internal_error", qk_err_text(write->err), out);
 }
 
 static void bulk_reply(struct bulk *bulk)
 {
-    json_t *results = json_array();
-    size_t i;
+    struct buf text = BUF_SECRET_INIT(BULK_REPLY_BYTES_MAX);
+    const char *before = "[";
+    enum qk_err err = buf_reserve(&text, bulk->items_n * RESULT_BYTES_USUAL + 3);
 
-    for (i = 0; i < bulk->items_n; i++) {
-        if (bulk->replicated && bulk->items[i].write.state == WRITE_DONE)
+    for (size_t i = 0; i < bulk->items_n; i++) {
+        const struct write *write = &bulk->items[i].write;
+
+        if (bulk->replicated && write->state == WRITE_DONE)
             continue; /* CouchDB's: only what went wrong */
-        if (results == NULL || json_array_append_new(results, item_json(&bulk->items[i].write))) {
-            json_decref(results);
-            exchange_reply_err(bulk->exchange, QK_ERR_UNKNOWN_OUTCOME); /* written, not told */
-            return;
-        }
+        buf_put_str(&text, before);
+        put_item(write, &text);
+        before = ",";
     }
-    exchange_reply_json(bulk->exchange, 201, results);
+    buf_put_str(&text, before[0] == '[' ? "[]\n" : "]\n");
+    if (err == QK_OK)
+        err = buf_error(&text);
+    if (err == QK_OK)
+        exchange_reply_bytes(bulk->exchange, 201, "application/json", buf_bytes(&text));
+    else
+        exchange_reply_err(bulk->exchange, QK_ERR_UNKNOWN_OUTCOME); /* written, not told */
+    buf_fini(&text);
 }
 
 static bool bulk_is_settled(const struct bulk *bulk)

@@ -250,15 +250,28 @@ enum qk_err local_evaluate(struct service *service, struct write *write,
     return write_concluded(service, write, err);
 }
 
-json_t *local_result_json(const struct write *write)
+static void result_revision(const struct write *write, char ret_text[static 16])
+{
+    assert(write->state == WRITE_DONE);
+
+    (void)snprintf(ret_text, 16, "0-%" PRIu32, write->revision.generation);
+}
+
+static json_t *local_result_json(const struct write *write)
 {
     char revision[16];
 
-    assert(write->state == WRITE_DONE);
-
-    (void)snprintf(revision, sizeof(revision), "0-%" PRIu32, write->revision.generation);
+    result_revision(write, revision);
     return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
                      "rev", revision);
+}
+
+void local_put_result(const struct write *write, struct buf *out)
+{
+    char revision[16];
+
+    result_revision(write, revision);
+    write_put_done(write->id, revision, out);
 }
 
 enum qk_err local_latch(struct service *service, const struct write *write,

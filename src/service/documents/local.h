@@ -25,13 +25,13 @@ void local_get(struct service *service, struct exchange *exchange,
 /* PUT, and DELETE (`document` deleted): answers. Takes over `document`. */
 void local_write(struct service *service, struct exchange *exchange, struct bytes id,
                  struct document *document);
-/* As write_evaluate, write_latch and write_result_json, of a write whose id is a _local one; N of
+/* As write_evaluate, write_latch and write_put_result, of a write whose id is a _local one; N of
  * the new revision is the generation of `write->revision`. */
 MUST_USE enum qk_err local_evaluate(struct service *service, struct write *write,
                                     struct wire_command *command);
 MUST_USE enum qk_err local_latch(struct service *service, const struct write *write,
                                  struct record_key *ret_key);
-json_t *local_result_json(const struct write *write);
+void local_put_result(const struct write *write, struct buf *out);
 /* {"_id":...,"_rev":"0-N",...} of an open plaintext. */
 void local_put_json(struct bytes id, const struct doc_leaf *leaf,
                     const struct document_parts *parts, struct buf *out);

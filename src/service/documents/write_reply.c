@@ -8,7 +8,26 @@
 #include "service/submit.h"
 #include "service/write.h"
 
-json_t *write_result_json(const struct write *write)
+void write_put_done(struct bytes id, const char *revision, struct buf *out)
+{
+    buf_put_str(out, "{\"ok\":true,\"id\":");
+    json_write_string(id, out);
+    buf_put_str(out, ",\"rev\":\"");
+    buf_put_str(out, revision); /* never with anything to escape */
+    buf_put_str(out, "\"}");
+}
+
+void write_put_result(const struct write *write, struct buf *out)
+{
+    char revision[REVISION_TEXT_BYTES_MAX + 1];
+
+    assert(write->state == WRITE_DONE);
+
+    revision_format(&write->revision, revision);
+    write_put_done(write->id, revision, out);
+}
+
+static json_t *write_result_json(const struct write *write)
 {
     char revision[REVISION_TEXT_BYTES_MAX + 1];
 
@@ -72,11 +91,7 @@ static void reply_plain(struct exchange *exchange, const struct write *write, co
 {
     struct buf text = BUF_SECRET_INIT(8 * KIB);
 
-    buf_put_str(&text, "{\"ok\":true,\"id\":");
-    json_write_string(write->id, &text);
-    buf_put_str(&text, ",\"rev\":");
-    json_write_string(bytes_str(revision), &text);
-    buf_put_u8(&text, '}');
+    write_put_done(write->id, revision, &text);
     exchange_reply_text(exchange, status, &text);
 }
 
