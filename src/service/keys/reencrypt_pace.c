@@ -1,9 +1,9 @@
 /* How much re-encryption does at a time, and how long it rests then.
  *
  * Alone it keeps several commands under way, so that records are sealed while disks and followers
- * have those before. While others write it takes turns of a millisecond, has one command under way,
- * which shares its entry and sync with theirs, and rests between two: as long as the command
- * was under way, and as much again for each of their writes that waits, since both say that a
+ * have those before. While others write it takes turns of less than half a millisecond, has one
+ * command under way, which shares its entry and sync with theirs, and rests between two: as long as
+ * it was under way, and as much again for each of their writes that waits, since both say that a
  * processor or a disk is what all wait for. A fixed share would take as much of a loaded machine as
  * of an idle one. */
 #include "service/keys/reencrypt_private.h"
@@ -16,7 +16,7 @@
 #define PENDING_BYTES_HIGH (16 * MIB) /* of the store: writes of others need the rest */
 
 static const struct reencrypt_pace alone = {4000, REENCRYPT_UNIT_RECORDS, REENCRYPT_COMMANDS_MAX};
-static const struct reencrypt_pace beside = {1000, 64, 1};
+static const struct reencrypt_pace beside = {400, 24, 1};
 
 /* Somebody else's writes: this node has begun more commands than the job itself. What the job
  * submitted just now is not among those begun yet, so of what is found the most is right. */
