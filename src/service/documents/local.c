@@ -250,27 +250,13 @@ enum qk_err local_evaluate(struct service *service, struct write *write,
     return write_concluded(service, write, err);
 }
 
-static void result_revision(const struct write *write, char ret_text[static 16])
-{
-    assert(write->state == WRITE_DONE);
-
-    (void)snprintf(ret_text, 16, "0-%" PRIu32, write->revision.generation);
-}
-
-static json_t *local_result_json(const struct write *write)
-{
-    char revision[16];
-
-    result_revision(write, revision);
-    return json_pack("{s:b, s:s%, s:s}", "ok", 1, "id", (const char *)write->id.data, write->id.len,
-                     "rev", revision);
-}
-
 void local_put_result(const struct write *write, struct buf *out)
 {
     char revision[16];
 
-    result_revision(write, revision);
+    assert(write->state == WRITE_DONE);
+
+    (void)snprintf(revision, sizeof(revision), "0-%" PRIu32, write->revision.generation);
     write_put_done(write->id, revision, out);
 }
 
@@ -309,10 +295,11 @@ static void local_done(void *arg, enum qk_err err)
 {
     struct local_write *local = arg;
     struct exchange *exchange = local->write.exchange;
+    struct buf text = BUF_SECRET_INIT(8 * KIB);
 
     if (local->write.state == WRITE_DONE) {
-        exchange_reply_json(exchange, local->document.deleted ? 200 : 201,
-                            local_result_json(&local->write));
+        local_put_result(&local->write, &text);
+        exchange_reply_text(exchange, local->document.deleted ? 200 : 201, &text);
     } else {
         write_reply(local->service, exchange, &local->write, 201, err);
     }
